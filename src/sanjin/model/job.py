@@ -1,0 +1,106 @@
+"""Jobs: what somebody asks for, and the states it passes through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sanjin.model.region import DataGrade, PoolKind
+from sanjin.model.units import MIB
+
+
+class Effects(StrEnum):
+    """Whether running a job twice does harm."""
+
+    ONCE = "once"
+    REPEATABLE = "repeatable"
+
+
+class JobState(StrEnum):
+    """Where a job stands, as the node that shows it knows it.
+
+    ``held`` waits for quota or budget, ``queued`` for a place, ``raised`` for the parent's
+    answer; ``assigned`` was given to a child; ``placed`` has a site, a pool and a start here;
+    then ``staging``, ``running`` and one of the ends.
+    """
+
+    HELD = "held"
+    QUEUED = "queued"
+    RAISED = "raised"
+    ASSIGNED = "assigned"
+    PLACED = "placed"
+    STAGING = "staging"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    REFUSED = "refused"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to a job in this state."""
+        return self in ENDED
+
+
+ENDED = frozenset(
+    {
+        JobState.SUCCEEDED,
+        JobState.FAILED,
+        JobState.CANCELLED,
+        JobState.INTERRUPTED,
+        JobState.REFUSED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """What to run and under which conditions. Units stand last in names.
+
+    ``duration_s`` is the expected run time on a core of speed 1, in region seconds; ``time_limit_s``
+    ends the job (default: four times the duration, at least 15 min). ``inputs`` names datasets of
+    the region. ``earliest_start_s`` and ``deadline_s`` are seconds UTC; a deadline that is not firm
+    only shows in reports. ``delay_price_fen_per_hour`` is what an hour of waiting costs the owner.
+    ``latency_class_ms`` (1, 5, 20) bounds the one-way latency from ``latency_origin`` (the node of
+    submission where empty). ``budget_fen`` bounds the placement's price. ``kind`` is a label for
+    reports.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    tenant: str = "public"
+    queue: str = "batch"
+    kind: str = ""
+    cores: int = 1
+    memory_bytes: int = 512 * MIB
+    accelerators: int = 0
+    accelerator_kind: str = ""
+    pool_kind: PoolKind | None = None
+    duration_s: int = 900
+    time_limit_s: int = 0
+    inputs: tuple[str, ...] = ()
+    earliest_start_s: int = 0
+    deadline_s: int = 0
+    deadline_firm: bool = False
+    delay_price_fen_per_hour: int = 10
+    grade: DataGrade = DataGrade.GENERAL
+    latency_class_ms: int = 0
+    latency_origin: str = ""
+    effects: Effects = Effects.ONCE
+    budget_fen: int = 0
+    site: str = ""
+    """Run only here (a node id); empty: anywhere."""
+
+    def limit_s(self) -> int:
+        """The time limit in force, region seconds."""
+        return self.time_limit_s or max(4 * self.duration_s, 900)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A job as a client sends it. ``key`` makes a repeat harmless: one key, one job, a tenant."""
+
+    key: str
+    spec: JobSpec

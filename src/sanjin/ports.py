@@ -1,0 +1,165 @@
+"""What the loop needs from outside. Adapters implement these; nothing else touches the world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Region time. ``rate`` region seconds pass in one wall second (1 in normal running)."""
+
+    rate: float
+
+    def now(self) -> int:
+        """Region time, integer seconds UTC."""
+        ...
+
+    def region_at(self, wall_s: float) -> int:
+        """Region time at the wall instant ``wall_s`` (seconds since the epoch)."""
+        ...
+
+
+class RunState(StrEnum):
+    """What an engine knows of a run."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+    INTERRUPTED = "interrupted"
+    """It was started, and its supervisor is gone without a result (power cut, kill -9)."""
+    ABSENT = "absent"
+    """It was never started here."""
+
+
+class EndReason(StrEnum):
+    """Why a run ended."""
+
+    EXIT = "exit"
+    SIGNAL = "signal"
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    CANCELLED = "cancelled"
+    NOT_STARTED = "not_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """A run to start. ``key`` is ours: starting one key twice starts one process.
+
+    ``time_limit_s`` is in wall seconds. ``inputs`` maps a name to a file or folder on this site,
+    shown to the job read-only as ``$SANJIN_INPUTS/<name>``.
+    """
+
+    key: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    cores: int = 1
+    memory_bytes: int = 0
+    time_limit_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a run used, measured on this machine. Times in wall seconds."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    memory_peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What an engine says of one run. Wall times are seconds since the epoch, 0 where unknown."""
+
+    key: str
+    state: RunState
+    reason: EndReason | None = None
+    exit_status: int = 0
+    signal: int = 0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    usage: Usage = Usage()
+    sandbox: str = ""
+    """How it was confined: ``bwrap`` or ``none``."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What ``sanjin doctor`` shows of an engine."""
+
+    name: str
+    sandbox: str
+    """``bwrap`` or ``none``."""
+    remarks: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """Runs work at one site. Every call is in bulk; none blocks for the length of a run."""
+
+    def info(self) -> EngineInfo:
+        """How runs are confined and what this machine lacks."""
+        ...
+
+    def start(self, orders: Sequence[RunOrder]) -> list[RunReport]:
+        """Start the runs (at most once a key). Returns a report for each that could not start."""
+        ...
+
+    def watch(self) -> list[RunReport]:
+        """Runs that ended and have not been forgotten. One call for the whole site."""
+        ...
+
+    def find(self, keys: Sequence[str]) -> list[RunReport]:
+        """What became of these keys; used after a restart to adopt or to declare interrupted."""
+        ...
+
+    def cancel(self, keys: Sequence[str]) -> None:
+        """Ask for the end of these runs; they then show up in :meth:`watch`."""
+        ...
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """The end of these runs is recorded; do not report it again (logs and outputs stay)."""
+        ...
+
+    def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
+        """Bytes of ``stdout`` or ``stderr`` from ``offset``, while running and after."""
+        ...
+
+    def close(self) -> None:
+        """Let go of resources; runs go on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """A dataset to bring to this site from another. ``done_at_s`` is when the link model lets it be here."""
+
+    dataset: str
+    source: str
+    done_at_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferReport:
+    """A transfer that ended: ``path`` at this site and what was copied, or ``fault``."""
+
+    dataset: str
+    path: str = ""
+    sha256: str = ""
+    copied_bytes: int = 0
+    fault: str = ""
+
+
+class Mover(Protocol):
+    """Brings datasets to a site's store, verified by checksum."""
+
+    def held(self) -> dict[str, str]:
+        """Datasets that are here, verified: id to path."""
+        ...
+
+    def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
+        """Copy these datasets here; idempotent. A report for each."""
+        ...
