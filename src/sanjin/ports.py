@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from sanjin.model.record import JobRecord
+
 
 class Clock(Protocol):
     """Region time. ``rate`` region seconds pass in one wall second (1 in normal running)."""
@@ -15,6 +17,10 @@ class Clock(Protocol):
 
     def now(self) -> int:
         """Region time, integer seconds UTC."""
+        ...
+
+    def wall(self) -> float:
+        """Wall seconds since an arbitrary instant, never going back: for intervals."""
         ...
 
     def region_at(self, wall_s: float) -> int:
@@ -162,4 +168,134 @@ class Mover(Protocol):
 
     def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
         """Copy these datasets here; idempotent. A report for each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the journal. ``hash`` chains over everything before; see :mod:`sanjin.flow.audit`."""
+
+    seq: int
+    at_s: int
+    kind: str
+    job: str
+    body: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A message to a peer that waits for its acknowledgement. ``seq`` counts up a peer."""
+
+    peer: str
+    seq: int
+    kind: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerMark:
+    """How far the two numbered streams with a peer have come."""
+
+    peer: str
+    sent: int = 0
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerLine:
+    """A posting as stored: ``entry`` is the journal line that it came from."""
+
+    entry: int
+    job: str
+    tenant: str
+    at_s: int
+    account: str
+    fen: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything one turn of the loop writes, in one transaction."""
+
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    journal: list[Entry] = field(default_factory=list)
+    outbox: list[Mail] = field(default_factory=list)
+    acked: dict[str, int] = field(default_factory=dict)
+    """Mail to this peer up to this number need not be sent again."""
+    marks: dict[str, PeerMark] = field(default_factory=dict)
+    ledger: list[LedgerLine] = field(default_factory=list)
+
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.jobs or self.journal or self.outbox or self.acked or self.marks or self.ledger)
+
+
+@dataclass(slots=True)
+class Stored:
+    """What a node finds in its store when it starts."""
+
+    live: list[JobRecord]
+    outbox: list[Mail]
+    marks: dict[str, PeerMark]
+    tip_seq: int
+    tip_hash: bytes
+    next_number: int
+    spent_fen: dict[str, int]
+    """By tenant, of jobs owned here that ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Which jobs to list; empty fields do not restrict. Newest first."""
+
+    state: str = ""
+    tenant: str = ""
+    owned: bool = False
+    limit: int = 100
+    before: int = 0
+    """Only jobs whose row number is below this (0: from the newest)."""
+
+
+class Store(Protocol):
+    """The durable state of one node. The loop alone writes; anybody may read at any time."""
+
+    def load(self) -> Stored:
+        """Everything that a starting node needs."""
+        ...
+
+    def commit(self, batch: Batch) -> None:
+        """Write all of ``batch`` or nothing, durably. Raises StoreFailed; then nothing was written."""
+        ...
+
+    def find_keys(self, tenant: str, keys: Sequence[str]) -> dict[str, JobRecord]:
+        """Jobs that were submitted here under these client keys."""
+        ...
+
+    def job(self, job: str) -> JobRecord | None:
+        """One job, live or ended."""
+        ...
+
+    def jobs(self, query: JobQuery) -> list[JobRecord]:
+        """Jobs that match."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Number of jobs by state."""
+        ...
+
+    def journal(self, after: int = 0, limit: int = 1000, job: str = "") -> list[Entry]:
+        """Journal lines with a number above ``after``, in order."""
+        ...
+
+    def tip(self) -> tuple[int, bytes]:
+        """Number and hash of the last journal line, as recorded beside the journal."""
+        ...
+
+    def ledger(self, tenant: str = "") -> list[LedgerLine]:
+        """Postings, in order."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
         ...

@@ -20,7 +20,8 @@ class JobState(StrEnum):
     """Where a job stands, as the node that shows it knows it.
 
     ``held`` waits for quota or budget, ``queued`` for a place, ``raised`` for the parent's
-    answer; ``assigned`` was given to a child; ``placed`` has a site, a pool and a start here;
+    answer; ``assigned`` was given to a child; ``returned`` was given back to the node it came
+    from; ``placed`` has a site, a pool and a start here;
     then ``staging``, ``running`` and one of the ends.
     """
 
@@ -28,6 +29,7 @@ class JobState(StrEnum):
     QUEUED = "queued"
     RAISED = "raised"
     ASSIGNED = "assigned"
+    RETURNED = "returned"
     PLACED = "placed"
     STAGING = "staging"
     RUNNING = "running"
@@ -41,6 +43,11 @@ class JobState(StrEnum):
     def ended(self) -> bool:
         """Whether nothing more happens to a job in this state."""
         return self in ENDED
+
+    @property
+    def live(self) -> bool:
+        """Whether the node that shows this state still has something to do with the job."""
+        return self not in ENDED and self is not JobState.RETURNED
 
 
 ENDED = frozenset(
@@ -92,6 +99,13 @@ class JobSpec:
     budget_fen: int = 0
     site: str = ""
     """Run only here (a node id); empty: anywhere."""
+    sample_cores: int = 0
+    """Cores that the command really uses, where it is a sample of a job of ``cores``: measured CPU
+    and memory are then multiplied by cores / sample_cores, and every figure says so. 0: no sample."""
+
+    def scale(self) -> float:
+        """By how much measured CPU and memory are multiplied (1 unless the job is a sample)."""
+        return self.cores / self.sample_cores if self.sample_cores else 1.0
 
     def limit_s(self) -> int:
         """The time limit in force, region seconds."""

@@ -1,0 +1,69 @@
+"""Clocks: the machine's own, a faster one for demonstrations, and a virtual one for tests and replay."""
+
+from __future__ import annotations
+
+import time
+
+
+class RealClock:
+    """Region time is this machine's UTC time."""
+
+    rate = 1.0
+
+    def now(self) -> int:
+        """Seconds UTC."""
+        return int(time.time())
+
+    def wall(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def region_at(self, wall_s: float) -> int:
+        """The same instant."""
+        return int(wall_s)
+
+
+class FastClock:
+    """Region time that starts at ``start_s`` and passes ``rate`` times as fast as the wall's."""
+
+    def __init__(self, start_s: int, rate: float) -> None:
+        self.rate = rate
+        self.start_s = start_s
+        self._wall = time.time()
+
+    def now(self) -> int:
+        """Region seconds UTC."""
+        return self.region_at(time.time())
+
+    def wall(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def region_at(self, wall_s: float) -> int:
+        """Region time at a wall instant."""
+        return self.start_s + int((wall_s - self._wall) * self.rate)
+
+
+class VirtualClock:
+    """Time that moves only when told. Wall time is region time."""
+
+    rate = 1.0
+
+    def __init__(self, start_s: int) -> None:
+        self._now = start_s
+
+    def now(self) -> int:
+        """Virtual seconds UTC."""
+        return self._now
+
+    def wall(self) -> float:
+        """The same."""
+        return float(self._now)
+
+    def region_at(self, wall_s: float) -> int:
+        """The same instant."""
+        return int(wall_s)
+
+    def advance(self, to_s: int) -> None:
+        """Move to ``to_s``; never back."""
+        self._now = max(self._now, to_s)

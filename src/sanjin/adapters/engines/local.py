@@ -1,0 +1,372 @@
+"""The ``local`` engine: real processes on this machine, for one site.
+
+Each run has a supervisor of its own (:mod:`sanjin.adapters.engines.local_runner`), which outlives
+the node and leaves its result in a folder; so the engine keeps nothing in memory that a new engine on
+the same folder could not find again. Output streams are kept whole; nothing caps their size but the
+disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from sanjin.adapters.engines import local_runner
+from sanjin.adapters.engines.host_slots import HostSlots, Ticket
+from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
+from sanjin.adapters.engines.sandbox import bwrap_arguments, choose, variables
+from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
+
+_LOG_READ_MAX = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A supervisor at work: its process id and whether it is a child of this process."""
+
+    key: str
+    pid: int
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A run that waits for the host, since the monotonic time ``since_s``."""
+
+    order: RunOrder
+    since_s: float
+
+
+class LocalEngine:
+    """Runs processes on this machine, confined by bubblewrap where that is possible.
+
+    ``folder`` holds everything of this site's runs. ``sandbox`` is ``auto`` (bubblewrap if it works
+    here), ``bwrap`` (required; :class:`ProblemsFound` if it does not work) or ``none``. ``slots``
+    limits how many runs are active on the host; runs above it wait here, in the order of ``start``,
+    and are absent after a crash of the node. ``read_only`` are more paths that a confined run may
+    read, under their own names. ``key`` must match ``[A-Za-z0-9._-]{1,100}``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        sandbox: str = "auto",
+        slots: HostSlots | None = None,
+        read_only: Sequence[str | Path] = (),
+    ) -> None:
+        self._files = RunFolder(folder)
+        self._sandbox = choose(sandbox)
+        self._slots = slots
+        self._read_only = tuple(str(path) for path in read_only)
+        self._guard = threading.RLock()
+        self._waiting: dict[str, _Waiting] = {}
+        self._live: dict[int, _Live] = {}  # by process descriptor (pidfd)
+        self._unwatched: list[_Live] = []  # where the system gives no pidfd
+        self._poll = select.epoll()
+        self._told: dict[str, RunReport] = {}  # ended and not forgotten
+        self._closed = False
+
+    def info(self) -> EngineInfo:
+        """How runs are confined here, and why not if they are not."""
+        remarks = (self._sandbox.remark,) if self._sandbox.remark else ()
+        return EngineInfo(name="local", sandbox=self._sandbox.kind, remarks=remarks)
+
+    def start(self, orders: Sequence[RunOrder]) -> list[RunReport]:
+        """Start the runs, or let them wait for the host. A report for each that could not start."""
+        failed: list[RunReport] = []
+        with self._guard:
+            self._collect()
+            for order in orders:
+                try:
+                    check(order)
+                except Refused as refused:
+                    failed.append(not_started(order.key, str(refused)))
+                    continue
+                if order.key in self._waiting or order.key in self._told:
+                    continue
+                if self._files.begun(order.key):
+                    self._find(order.key)  # if it is active, follow it
+                    continue
+                if self._slots is not None:
+                    self._slots.ask(self._ticket(order.key))
+                self._waiting[order.key] = _Waiting(order, time.monotonic())
+            failed += self._start_waiting()
+        return failed
+
+    def watch(self) -> list[RunReport]:
+        """Runs that ended and are not forgotten, also those whose supervisor was killed."""
+        with self._guard:
+            self._collect()
+            for report in self._start_waiting():
+                # Nobody waits for this answer any more, so it is told like an end.
+                self._told[report.key] = report
+            return list(self._told.values())
+
+    def find(self, keys: Sequence[str]) -> list[RunReport]:
+        """What became of these keys. Runs that are still active are watched from now on."""
+        with self._guard:
+            self._reap()
+            return [self._find(key) for key in keys]
+
+    def cancel(self, keys: Sequence[str]) -> None:
+        """Ask these runs to end: TERM, and KILL two seconds later."""
+        with self._guard:
+            live = {item.key: fd for fd, item in self._live.items()}
+            for key in filter(valid_name, keys):
+                waiting = self._waiting.pop(key, None)
+                if waiting is not None:
+                    self._cancel_waiting(key, waiting)
+                    continue
+                asked = self._files.result(key) is None and self._files.ask_cancel(key)
+                # The request is seen within a tenth of a second; the signal saves that. Before the
+                # supervisor has made its own marker it does not yet withstand signals.
+                if asked and key in live and self._files.marker(key) is not None:
+                    _signal(live[key])
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Stop reporting these ends; results, logs and outputs stay in the folder of the run."""
+        with self._guard:
+            for key in filter(valid_name, keys):
+                self._told.pop(key, None)
+                self._files.put_away(key)
+
+    def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
+        """Bytes of ``stdout`` or ``stderr`` from ``offset``, 16 MiB at most; empty if there are none."""
+        if stream not in ("stdout", "stderr") or not valid_name(key):
+            return b""
+        return self._files.read(key, stream, offset, min(limit, _LOG_READ_MAX))
+
+    def close(self) -> None:
+        """Let go; runs go on, and those that wait for the host are dropped."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            for key in self._waiting:
+                self._leave(key)
+            self._waiting.clear()
+            for fd in self._live:
+                os.close(fd)
+            self._live.clear()
+            self._poll.close()
+
+    # -- starting --------------------------------------------------------------------------
+
+    def _start_waiting(self) -> list[RunReport]:
+        """Start what may start now, in order. Reports of what could not."""
+        failed: list[RunReport] = []
+        while self._waiting:
+            key = next(iter(self._waiting))
+            if self._slots is not None and not self._slots.enter(self._ticket(key)):
+                break
+            waiting = self._waiting.pop(key)
+            try:
+                started = self._spawn(waiting)
+            except Refused as refused:
+                failed.append(not_started(key, str(refused)))
+                started = False
+            except OSError as error:
+                place = f": {error.filename}" if error.filename else ""
+                failed.append(not_started(key, f"{error.strerror or error}{place}"))
+                started = False
+            if not started:
+                self._leave(key)
+                self._find(key)  # another engine may have begun it
+        return failed
+
+    def _spawn(self, waiting: _Waiting) -> bool:
+        """Start the supervisor of a run. False when the run has begun already."""
+        order, kind = waiting.order, self._sandbox.kind
+        run = self._files.runs / order.key
+        bwrap: list[str] = []
+        if kind == "bwrap":
+            arguments = bwrap_arguments(order, run, self._files.root, self._read_only)
+            bwrap = [self._sandbox.program, *arguments]
+        more: dict[str, object] = {
+            "sandbox": kind,
+            "bwrap": bwrap,
+            "variables": variables(order, run, kind),
+        }
+        if self._slots is not None:
+            more["queued_s"] = round(time.monotonic() - waiting.since_s, 3)
+        lock = self._files.prepare(order, more)
+        if lock is None:
+            return False
+        try:
+            pid = _start_supervisor(run, self._files.ended, lock)
+        finally:
+            # The supervisor has the same open file, so the lock stays taken without a gap.
+            os.close(lock)
+        self._follow(_Live(order.key, pid, ours=True))
+        return True
+
+    def _follow(self, live: _Live) -> None:
+        """Get to know of a supervisor's end without asking each one each time."""
+        try:
+            fd = os.pidfd_open(live.pid)
+        except OSError:
+            if live.ours:
+                self._unwatched.append(live)
+            return
+        self._live[fd] = live
+        self._poll.register(fd, select.EPOLLIN)
+
+    # -- endings ---------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Take in what ended since the last look."""
+        self._reap()
+        for key in self._files.ended_keys():
+            if key not in self._told:
+                report = self._files.result(key)
+                if report is not None:
+                    self._told[key] = report
+                    self._leave(key)
+
+    def _reap(self) -> None:
+        gone: list[_Live] = []
+        while self._live and (events := self._poll.poll(0, 1024)):
+            for fd, _ in events:
+                gone.append(self._live.pop(fd))
+                # Closing alone would leave it in the set while a process just being spawned has a copy.
+                self._poll.unregister(fd)
+                os.close(fd)
+        gone += [live for live in self._unwatched if _has_ended(live.pid)]
+        self._unwatched = [live for live in self._unwatched if live not in gone]
+        for live in gone:
+            if live.ours:
+                _has_ended(live.pid)
+            self._leave(live.key)
+            report = self._files.look(live.key)
+            if report.state is RunState.ABSENT:
+                said = self._files.tail(live.key, "supervisor")
+                report = not_started(live.key, f"the supervisor ended before it began: {said}")
+            if report.state is RunState.INTERRUPTED:
+                self._end_orphans(live.key)
+            if self._files.result(live.key) is None:
+                self._told[live.key] = report
+
+    def _find(self, key: str) -> RunReport:
+        if not valid_name(key):
+            return RunReport(key=key, state=RunState.ABSENT)
+        if key in self._waiting:
+            return RunReport(key=key, state=RunState.RUNNING, detail="waits for the host")
+        if key in self._told:
+            return self._told[key]
+        report = self._files.look(key)
+        if report.state is RunState.INTERRUPTED:
+            self._end_orphans(key)
+        if report.state is RunState.RUNNING and all(live.key != key for live in self._live.values()):
+            if self._slots is not None:
+                self._slots.adopt(self._ticket(key))
+            marker = self._files.marker(key)
+            if marker is not None and marker[0]:
+                self._follow(_Live(key, marker[0], ours=False))
+        return report
+
+    def _end_orphans(self, key: str) -> None:
+        """Kill what a killed supervisor left behind without a sandbox: those that carry its folder's name.
+
+        Under bwrap there is nothing: the sandbox dies with its supervisor.
+        """
+        mark = f"SANJIN_OUTPUTS={self._files.runs / key}/outputs".encode()
+        for name in os.listdir("/proc"):
+            if not name.isdigit():
+                continue
+            try:
+                with open(f"/proc/{name}/environ", "rb") as file:
+                    if mark in file.read().split(b"\0"):
+                        os.kill(int(name), signal.SIGKILL)
+            except OSError:
+                continue
+
+    def _cancel_waiting(self, key: str, waiting: _Waiting) -> None:
+        self._leave(key)
+        now = time.time()
+        queued_s = round(time.monotonic() - waiting.since_s, 3)
+        report = RunReport(
+            key=key,
+            state=RunState.ENDED,
+            reason=EndReason.CANCELLED,
+            started_at=now,
+            ended_at=now,
+            sandbox=self._sandbox.kind,
+            detail=f"queued_s={queued_s}; cancelled before it began",
+        )
+        self._told[key] = report
+        try:
+            self._files.put_result(report)
+        except OSError:
+            pass  # a full disk: this engine still tells it, and a later one finds the run absent
+
+    def _ticket(self, key: str) -> Ticket:
+        return (str(self._files.root), key)
+
+    def _leave(self, key: str) -> None:
+        if self._slots is not None:
+            self._slots.leave(self._ticket(key))
+
+
+@cache
+def _supervisor_program() -> str:
+    """The compiled supervisor if there is one that is up to date: Python does not cache a script."""
+    source = os.path.abspath(local_runner.__file__)
+    compiled = importlib.util.cache_from_source(source)
+    try:
+        with open(compiled, "rb") as file:
+            header = file.read(16)
+    except OSError:
+        return source
+    stamp = int(os.stat(source).st_mtime) & 0xFFFFFFFF
+    fresh = header[:4] == importlib.util.MAGIC_NUMBER and header[8:12] == stamp.to_bytes(4, "little")
+    return compiled if fresh and header[4:8] == bytes(4) else source
+
+
+def _start_supervisor(run: Path, ended: Path, lock: int) -> int:
+    """Spawn the supervisor of a run in a session of its own, with the lock as descriptor 3."""
+    # A number well away from 3: giving a descriptor its own number would leave it closed by exec.
+    moved = fcntl.fcntl(lock, fcntl.F_DUPFD_CLOEXEC, 10)
+    log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-E", _supervisor_program(), str(run), str(ended)],
+            {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, str(run / "supervisor"), log, 0o600),
+                (os.POSIX_SPAWN_DUP2, moved, local_runner.LOCK_FD),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+        )
+    finally:
+        os.close(moved)
+
+
+def _has_ended(pid: int) -> bool:
+    """Collect a child that has ended. True also when somebody else has collected it."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def _signal(process: int) -> None:
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+    except OSError:
+        pass  # it has just ended

@@ -1,0 +1,295 @@
+"""The files of the runs of one site: who is known, who lives, what became of them.
+
+Every name under the engine's folder is made here. ``runs/<key>/`` belongs to one run, ``ended/``
+holds one result a run until it is forgotten, when the result moves to the run's own folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sanjin.adapters.engines import local_runner
+from sanjin.ports import EndReason, RunOrder, RunReport, RunState, Usage
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_RESULT_SPACE = 4096
+_PATIENCE_S = 2.0
+
+
+class Refused(Exception):
+    """A run that cannot be started; the text says why."""
+
+
+def valid_name(name: str) -> bool:
+    """Whether this may name a run or an input: 1 to 100 of ``A-Za-z0-9._-``, and no ``.`` or ``..``."""
+    return _NAME.fullmatch(name) is not None and name not in (".", "..")
+
+
+def check(order: RunOrder) -> None:
+    """Refuse an order that names things badly, before anything is made for it."""
+    if not valid_name(order.key):
+        raise Refused(f"key {order.key!r} is not 1 to 100 of A-Z a-z 0-9 . _ -")
+    if not order.command or not order.command[0]:
+        raise Refused("the command is empty")
+    try:
+        text = b"".join(map(os.fsencode, [*order.command, *order.environment, *order.environment.values()]))
+    except UnicodeEncodeError:
+        raise Refused("the command or environment holds a character that cannot be passed on") from None
+    if b"\0" in text:
+        raise Refused("the command or environment holds a zero byte")
+    for name in order.environment:
+        if not name or "=" in name:
+            raise Refused(f"environment variable {name!r} cannot be set")
+    for name, path in order.inputs.items():
+        if not valid_name(name):
+            raise Refused(f"input name {name!r} is not 1 to 100 of A-Z a-z 0-9 . _ -")
+        if not os.path.exists(path):
+            raise Refused(f"input {name} is not at this site: {path}")
+
+
+def not_started(key: str, why: str) -> RunReport:
+    """The report of a run that could not be started."""
+    now = time.time()
+    return RunReport(
+        key=key,
+        state=RunState.ENDED,
+        reason=EndReason.NOT_STARTED,
+        exit_status=126,
+        started_at=now,
+        ended_at=now,
+        detail=why,
+    )
+
+
+def result_of(report: RunReport) -> dict[str, object]:
+    """A report as it is written, in the form that the supervisor writes too."""
+    return {
+        "key": report.key,
+        "reason": report.reason,
+        "exit_status": report.exit_status,
+        "signal": report.signal,
+        "started_at": report.started_at,
+        "ended_at": report.ended_at,
+        "wall_s": report.usage.wall_s,
+        "cpu_s": report.usage.cpu_s,
+        "memory_peak_bytes": report.usage.memory_peak_bytes,
+        "sandbox": report.sandbox,
+        "detail": report.detail,
+    }
+
+
+def _report_of(key: str, text: bytes) -> RunReport:
+    try:
+        read: Any = json.loads(text)
+        return RunReport(
+            key=key,
+            state=RunState.ENDED,
+            reason=EndReason(read["reason"]),
+            exit_status=int(read["exit_status"]),
+            signal=int(read["signal"]),
+            started_at=float(read["started_at"]),
+            ended_at=float(read["ended_at"]),
+            usage=Usage(
+                wall_s=float(read["wall_s"]),
+                cpu_s=float(read["cpu_s"]),
+                memory_peak_bytes=int(read["memory_peak_bytes"]),
+            ),
+            sandbox=str(read["sandbox"]),
+            detail=str(read["detail"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        return RunReport(key=key, state=RunState.INTERRUPTED, detail=f"its result cannot be read: {error}")
+
+
+class RunFolder:
+    """The folder of one engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = Path(os.path.realpath(folder))
+        self.runs = self.root / "runs"
+        self.ended = self.root / "ended"
+        for path in (self.runs, self.ended):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def prepare(self, order: RunOrder, more: Mapping[str, object]) -> int | None:
+        """Make the folder of a run and take its lock. The lock's descriptor, or None if it has begun.
+
+        Space for the result is taken now, so a disk that is full refuses the run instead of losing
+        what became of it. Raises ``OSError``.
+        """
+        run = self.runs / order.key
+        run.mkdir(exist_ok=True, mode=0o700)
+        lock = self._lock(run)
+        if lock is None:
+            return None
+        try:
+            for name in ("work", "outputs", "inputs", "tmp"):
+                (run / name).mkdir(exist_ok=True, mode=0o700)
+            if more["sandbox"] != "bwrap":
+                for name, path in order.inputs.items():
+                    (run / "inputs" / name).unlink(missing_ok=True)
+                    (run / "inputs" / name).symlink_to(os.path.realpath(path))
+            written = {
+                "key": order.key,
+                "command": order.command,
+                "inputs": order.inputs,
+                "cores": order.cores,
+                "memory_bytes": order.memory_bytes,
+                "time_limit_s": order.time_limit_s,
+                **more,
+            }
+            _write(run / "order.json", json.dumps(written).encode())
+            for name in ("stdout", "stderr"):
+                _write(run / name, b"")
+            _write(run / "result.tmp", b" " * _RESULT_SPACE)
+        except BaseException:
+            os.close(lock)
+            raise
+        return lock
+
+    def _lock(self, run: Path) -> int | None:
+        until = time.monotonic() + _PATIENCE_S
+        fd = os.open(run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            while not ((run / "started").exists() or self.result(run.name)):
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    # Either another engine just looks whether it is held, or a supervisor has it
+                    # and is about to say that it has begun.
+                    if time.monotonic() > until:
+                        return None  # to start it again would be wrong, to wait longer useless
+                    time.sleep(0.002)
+                    continue
+                if (run / "started").exists() or self.result(run.name):
+                    break
+                kept, fd = fd, -1
+                return kept
+            return None
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def begun(self, key: str) -> bool:
+        """Whether this key has a ``started`` marker or a result."""
+        return (self.runs / key / "started").exists() or self.result(key) is not None
+
+    def held(self, key: str) -> bool:
+        """Whether a supervisor, or a start under way, holds the run's lock."""
+        try:
+            fd = os.open(self.runs / key / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look do not hinder each other
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def marker(self, key: str) -> tuple[int, float] | None:
+        """Process id of the supervisor and the wall time of its start; (0, 0) if not written whole."""
+        try:
+            parts = (self.runs / key / "started").read_text().split()
+        except OSError:
+            return None
+        return (int(parts[0]), float(parts[1])) if len(parts) == 2 else (0, 0.0)
+
+    def look(self, key: str) -> RunReport:
+        """What the files say of a run."""
+        result = self.result(key)
+        if result is not None:
+            return result
+        marker = self.marker(key)
+        if self.held(key):
+            marker = marker or self.marker(key) or (0, 0.0)
+            return RunReport(key=key, state=RunState.RUNNING, started_at=marker[1])
+        # It may have ended between the first look and the test of its lock.
+        result = self.result(key)
+        if result is not None:
+            return result
+        marker = marker or self.marker(key)
+        if marker is None:
+            return RunReport(key=key, state=RunState.ABSENT)
+        detail = "its supervisor ended without a result"
+        said = self.tail(key, "supervisor")
+        return RunReport(
+            key=key,
+            state=RunState.INTERRUPTED,
+            started_at=marker[1],
+            detail=f"{detail}: {said}" if said else detail,
+        )
+
+    def result(self, key: str) -> RunReport | None:
+        """The result of a run, forgotten or not."""
+        for path in (self.ended / f"{key}.json", self.runs / key / "result.json"):
+            try:
+                return _report_of(key, path.read_bytes())
+            except OSError:
+                continue
+        return None
+
+    def ended_keys(self) -> list[str]:
+        """Keys with a result that is not forgotten. One listing of one folder."""
+        return sorted(name[:-5] for name in os.listdir(self.ended) if name.endswith(".json"))
+
+    def put_result(self, report: RunReport) -> None:
+        """Write the result of a run that had no supervisor. ``OSError`` when it cannot be written."""
+        run = self.runs / report.key
+        run.mkdir(exist_ok=True, mode=0o700)
+        final = self.ended / f"{report.key}.json"
+        local_runner.write_result(result_of(report), str(run / "result.tmp"), str(final))
+
+    def ask_cancel(self, key: str) -> bool:
+        """Leave the request to end with a run that has begun or is beginning. Whether there is one."""
+        if not (self.held(key) or self.marker(key)):
+            return False
+        _write(self.runs / key / "cancel", b"")
+        return True
+
+    def put_away(self, key: str) -> None:
+        """Move the result out of the folder of those not yet forgotten."""
+        run = self.runs / key
+        try:
+            os.rename(self.ended / f"{key}.json", run / "result.json")
+        except FileNotFoundError:
+            return
+        shutil.rmtree(run / "tmp", ignore_errors=True)
+
+    def tail(self, key: str, name: str) -> str:
+        """The last line of a small log."""
+        try:
+            text = (self.runs / key / name).read_text(errors="replace")
+        except OSError:
+            return ""
+        return text.strip().rpartition("\n")[2][:300]
+
+    def read(self, key: str, name: str, offset: int, limit: int) -> bytes:
+        """A range of a file of a run; empty when there is none."""
+        try:
+            fd = os.open(self.runs / key / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return b""
+        try:
+            return os.pread(fd, max(limit, 0), max(offset, 0))
+        finally:
+            os.close(fd)
+
+
+def _write(path: Path, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.write(fd, content) != len(content):
+            raise OSError(28, "no space left for it", str(path))
+        os.ftruncate(fd, len(content))
+    finally:
+        os.close(fd)

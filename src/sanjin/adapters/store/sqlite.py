@@ -1,0 +1,266 @@
+"""The SQLite store: one file a node, write-ahead log with full synchronisation.
+
+One commit is one transaction and one sync to disk; the loop gathers many commands into one commit.
+Readers have connections of their own and never block the writer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from sanjin.adapters.store import schema
+from sanjin.model.errors import StoreFailed
+from sanjin.model.record import JobRecord
+from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Stored
+
+HEAD = "0001"
+"""The schema revision that this code works with."""
+
+_record = msgspec.json.Decoder(JobRecord)
+_encode = msgspec.json.Encoder().encode
+_KEYS_A_QUERY = 500
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    """Bring the schema to HEAD; Alembic is imported only where there is something to do."""
+    if sa.inspect(connection).has_table("alembic_version"):
+        found = connection.scalar(sa.text("select version_num from alembic_version"))
+        if found == HEAD:
+            return
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
+
+
+def _pragmas(connection: Any, _: Any) -> None:
+    # the driver must not begin transactions by itself: SQLAlchemy's begin event does
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        connection.execute(f"pragma {pragma}")
+
+
+class SqliteStore:
+    """A node's state in the file ``path``, created and upgraded as needed.
+
+    Raises StoreFailed where the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._engine = sa.create_engine(
+                f"sqlite:///{path}", poolclass=sa.QueuePool, pool_size=4, connect_args={"check_same_thread": False}
+            )
+            sa.event.listen(self._engine, "connect", _pragmas)
+            sa.event.listen(self._engine, "begin", lambda c: c.exec_driver_sql("begin"))
+            with self._engine.begin() as connection:
+                _upgrade(connection)
+        except (DBAPIError, OSError, sqlite3.Error) as fault:
+            raise StoreFailed(f"{path}: cannot open the store: {fault}") from fault
+        self._upsert_job = _upsert_job()
+
+    @contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            yield connection
+
+    def load(self) -> Stored:
+        """Everything that a starting node needs."""
+        with self._read() as c:
+            live = c.execute(
+                sa.select(schema.job.c.body).where(schema.job.c.live == 1).order_by(schema.job.c.number)
+            ).scalars()
+            records = [_record.decode(body) for body in live]
+            mail = [Mail(peer=m.peer, seq=m.seq, kind=m.kind, body=m.body) for m in c.execute(
+                sa.select(schema.outbox).order_by(schema.outbox.c.peer, schema.outbox.c.seq)
+            )]
+            marks = {
+                m.peer: PeerMark(peer=m.peer, sent=m.sent, received=m.received)
+                for m in c.execute(sa.select(schema.peer))
+            }
+            number = c.scalar(sa.select(sa.func.max(schema.job.c.number))) or 0
+            spent = c.execute(
+                sa.select(schema.job.c.tenant, sa.func.sum(schema.job.c.fen))
+                .where(schema.job.c.live == 0, schema.job.c.owned_key.is_not(None))
+                .group_by(schema.job.c.tenant)
+            )
+            seq, tip_hash = self._tip(c)
+            return Stored(
+                live=records,
+                outbox=mail,
+                marks=marks,
+                tip_seq=seq,
+                tip_hash=tip_hash,
+                next_number=number + 1,
+                spent_fen={tenant: int(fen) for tenant, fen in spent},
+            )
+
+    def commit(self, batch: Batch) -> None:
+        """Write ``batch`` in one transaction. Raises StoreFailed; then nothing was written."""
+        try:
+            with self._engine.begin() as c:
+                self._write(c, batch)
+        except (DBAPIError, OSError, sqlite3.Error) as fault:
+            detail = getattr(fault, "orig", None) or fault
+            raise StoreFailed(f"{self.path}: cannot write: {detail}. Free space or repair, then retry") from fault
+
+    def _write(self, c: sa.Connection, batch: Batch) -> None:
+        if batch.jobs:
+            c.execute(self._upsert_job, [_job_row(r) for r in batch.jobs.values()])
+        if batch.journal:
+            c.execute(
+                sa.insert(schema.journal),
+                [
+                    {"seq": e.seq, "at_s": e.at_s, "kind": e.kind, "job": e.job, "body": e.body, "hash": e.hash}
+                    for e in batch.journal
+                ],
+            )
+            last = batch.journal[-1]
+            c.execute(
+                sa.text("insert or replace into tip (id, seq, hash) values (1, :seq, :hash)"),
+                {"seq": last.seq, "hash": last.hash},
+            )
+        if batch.outbox:
+            c.execute(
+                sa.insert(schema.outbox),
+                [{"peer": m.peer, "seq": m.seq, "kind": m.kind, "body": m.body} for m in batch.outbox],
+            )
+        for name, upto in batch.acked.items():
+            c.execute(sa.delete(schema.outbox).where(schema.outbox.c.peer == name, schema.outbox.c.seq <= upto))
+        if batch.marks:
+            c.execute(
+                sa.text("insert or replace into peer (peer, sent, received) values (:peer, :sent, :received)"),
+                [{"peer": m.peer, "sent": m.sent, "received": m.received} for m in batch.marks.values()],
+            )
+        if batch.ledger:
+            c.execute(sa.insert(schema.ledger), list(_ledger_rows(batch.ledger)))
+
+    def find_keys(self, tenant: str, keys: Sequence[str]) -> dict[str, JobRecord]:
+        """Jobs that were submitted here under these client keys."""
+        found: dict[str, JobRecord] = {}
+        with self._read() as c:
+            for at in range(0, len(keys), _KEYS_A_QUERY):
+                part = keys[at : at + _KEYS_A_QUERY]
+                rows = c.execute(
+                    sa.select(schema.job.c.owned_key, schema.job.c.body).where(
+                        schema.job.c.tenant == tenant, schema.job.c.owned_key.in_(part)
+                    )
+                )
+                found.update({key: _record.decode(body) for key, body in rows})
+        return found
+
+    def job(self, job: str) -> JobRecord | None:
+        """One job, live or ended."""
+        with self._read() as c:
+            body = c.scalar(sa.select(schema.job.c.body).where(schema.job.c.id == job))
+            return None if body is None else _record.decode(body)
+
+    def jobs(self, query: JobQuery) -> list[JobRecord]:
+        """Jobs that match, newest first."""
+        rows = sa.select(schema.job.c.body).order_by(schema.job.c.number.desc()).limit(query.limit)
+        if query.state:
+            rows = rows.where(schema.job.c.state == query.state)
+        if query.tenant:
+            rows = rows.where(schema.job.c.tenant == query.tenant)
+        if query.owned:
+            rows = rows.where(schema.job.c.owned_key.is_not(None))
+        if query.before:
+            rows = rows.where(schema.job.c.number < query.before)
+        with self._read() as c:
+            return [_record.decode(body) for body in c.execute(rows).scalars()]
+
+    def counts(self) -> dict[str, int]:
+        """Number of jobs owned here, by state."""
+        with self._read() as c:
+            rows = c.execute(
+                sa.select(schema.job.c.state, sa.func.count())
+                .where(schema.job.c.owned_key.is_not(None))
+                .group_by(schema.job.c.state)
+            )
+            return {state: int(count) for state, count in rows}
+
+    def journal(self, after: int = 0, limit: int = 1000, job: str = "") -> list[Entry]:
+        """Journal lines with a number above ``after``, in order."""
+        rows = sa.select(schema.journal).where(schema.journal.c.seq > after).order_by(schema.journal.c.seq)
+        if job:
+            rows = rows.where(schema.journal.c.job == job)
+        with self._read() as c:
+            return [
+                Entry(seq=e.seq, at_s=e.at_s, kind=e.kind, job=e.job, body=e.body, hash=e.hash)
+                for e in c.execute(rows.limit(limit))
+            ]
+
+    def tip(self) -> tuple[int, bytes]:
+        """Number and hash of the last journal line, as recorded beside the journal."""
+        with self._read() as c:
+            return self._tip(c)
+
+    @staticmethod
+    def _tip(c: sa.Connection) -> tuple[int, bytes]:
+        row = c.execute(sa.select(schema.tip.c.seq, schema.tip.c.hash)).first()
+        return (0, b"") if row is None else (int(row[0]), bytes(row[1]))
+
+    def ledger(self, tenant: str = "") -> list[LedgerLine]:
+        """Postings, in order."""
+        rows = sa.select(schema.ledger).order_by(schema.ledger.c.entry, schema.ledger.c.line)
+        if tenant:
+            rows = rows.where(schema.ledger.c.tenant == tenant)
+        with self._read() as c:
+            return [
+                LedgerLine(entry=r.entry, job=r.job, tenant=r.tenant, at_s=r.at_s, account=r.account, fen=r.fen)
+                for r in c.execute(rows)
+            ]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+
+def _job_row(record: JobRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "tenant": record.spec.tenant,
+        "owned_key": record.key if not record.came_from else None,
+        "state": record.state.value,
+        "live": int(record.state.live),
+        "fen": record.fen,
+        "body": _encode(record),
+    }
+
+
+def _upsert_job() -> sa.TextClause:
+    return sa.text(
+        "insert into job (id, tenant, owned_key, state, live, fen, body) "
+        "values (:id, :tenant, :owned_key, :state, :live, :fen, :body) "
+        "on conflict (id) do update set state = excluded.state, live = excluded.live, "
+        "fen = excluded.fen, body = excluded.body"
+    )
+
+
+def _ledger_rows(lines: Sequence[LedgerLine]) -> Iterator[dict[str, Any]]:
+    entry, number = -1, 0
+    for line in lines:
+        number = number + 1 if line.entry == entry else 0
+        entry = line.entry
+        yield {
+            "entry": line.entry,
+            "line": number,
+            "job": line.job,
+            "tenant": line.tenant,
+            "at_s": line.at_s,
+            "account": line.account,
+            "fen": line.fen,
+        }

@@ -1,0 +1,63 @@
+"""Admit: does the tenant's envelope at this node allow the job now?
+
+An envelope bounds the cores of admitted jobs that have not ended, and the yuan spent plus what live
+jobs may cost at most. A job beyond it is held, and admitted in order of arrival as others end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sanjin.flow.view import View
+from sanjin.model import event as ev
+from sanjin.model.job import JobSpec
+from sanjin.model.money import MICRO_PER_YUAN, PICO_PER_MICRO, fen_from_micro
+from sanjin.model.reason import Reason
+from sanjin.model.units import MIB
+
+
+def ceiling_fen(view: View, spec: JobSpec) -> int:
+    """What the job can cost at most, in fen (at least 1): so an envelope is never overspent.
+
+    The dearest slot of the horizon at the dearest pool up to the job's time limit, and every input
+    over the dearest path. A job's own budget bounds it where that is less.
+    """
+    ceiling = view.supply.ceiling
+    seconds = spec.limit_s()
+    mib = -(-spec.memory_bytes // MIB)
+    power = spec.cores * ceiling.mw_core + spec.accelerators * ceiling.mw_card + mib * ceiling.mw_gib // 1024
+    pico = ceiling.price_pico * seconds * power // 1000
+    pico += seconds * (spec.cores * ceiling.use_core_pico + spec.accelerators * ceiling.use_card_pico)
+    micro = pico // PICO_PER_MICRO
+    for dataset in spec.inputs:
+        micro += round(view.region.datasets[dataset].size.value * view.network.dearest_yuan_gb * MICRO_PER_YUAN)
+    fen = max(fen_from_micro(micro), 1)
+    return min(fen, spec.budget_fen) if spec.budget_fen else fen
+
+
+def admit(view: View, jobs: Iterable[str]) -> Iterable[ev.Event]:
+    """Decide on held jobs in order; the caller applies each event before asking for the next.
+
+    Yields Admitted, or Held where the reason is new. A tenant's later jobs do not overtake.
+    """
+    stopped: dict[str, Reason] = {}
+    for job in jobs:
+        record = view.jobs[job]
+        spec = record.spec
+        if spec.tenant in stopped:
+            if record.reason is None:
+                yield ev.Held(job=job, reason=stopped[spec.tenant], need=0, free=0)
+            continue
+        envelope = view.region.tenants[spec.tenant].envelope(view.node)
+        use = view.tenant(spec.tenant)
+        need_fen = ceiling_fen(view, spec)
+        free_fen = round(envelope.yuan * 100) - use.spent_fen - use.reserved_fen
+        free_cores = envelope.cores - use.cores
+        if spec.cores <= free_cores and need_fen <= free_fen:
+            yield ev.Admitted(job=job, reserved_fen=need_fen)
+            continue
+        short = spec.cores > free_cores
+        reason = stopped[spec.tenant] = Reason.QUOTA if short else Reason.BUDGET
+        if record.reason is not reason:
+            need, free = (spec.cores, free_cores) if short else (need_fen, free_fen)
+            yield ev.Held(job=job, reason=reason, need=need, free=max(free, 0))

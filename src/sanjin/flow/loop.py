@@ -1,0 +1,391 @@
+"""The loop: one turn takes what came in, lets the rooms decide, writes once, then acts.
+
+Everything that a turn changes is written in one transaction: the jobs' new states, the journal
+entries, the messages that follow from them and the ledger's postings. Only then are clients
+answered, processes started and files moved. A crash before the commit changes nothing; a crash
+after it is made good when the node starts again, because the intent is in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Protocol
+
+from sanjin.flow import admit, meter, place, run, settle, stage, submit
+from sanjin.flow.audit import chain
+from sanjin.flow.view import Pending, View
+from sanjin.model import event as ev
+from sanjin.model.job import JobState, Submission
+from sanjin.model.reason import Reason
+from sanjin.model.record import JobRecord
+from sanjin.model.units import SLOT_S
+from sanjin.ports import (
+    Batch,
+    Clock,
+    Entry,
+    LedgerLine,
+    Mail,
+    Mover,
+    PeerMark,
+    RunOrder,
+    RunReport,
+    RunState,
+    Store,
+    Transfer,
+    TransferReport,
+)
+
+PLACE_A_TURN = 500
+"""Jobs placed in one turn at most, so that clients who submit meanwhile are not kept waiting."""
+
+ADMIT_A_TURN = 2000
+
+
+class Router(Protocol):
+    """Messages between nodes, as the loop needs them; implemented by :mod:`sanjin.tree.mail`."""
+
+    def follows(self, view: View, event: ev.Event, record: JobRecord) -> list[tuple[str, str, bytes]]:
+        """(peer, kind, body) of the messages that follow from an event."""
+        ...
+
+    def report(self, view: View, record: JobRecord) -> tuple[str, str, bytes] | None:
+        """The message that tells the node a job came from how it stands, where that changed."""
+        ...
+
+    def receive(self, view: View, mail: Mail, now_s: int) -> list[ev.Event]:
+        """What a message from a peer means here."""
+        ...
+
+
+@dataclass(slots=True)
+class Ask:
+    """Submissions of one client call; ``answer`` gets their records, or the fault."""
+
+    submissions: Sequence[Submission]
+    answer: Callable[[list[JobRecord] | BaseException], None]
+
+
+@dataclass(slots=True)
+class Work:
+    """What came in since the last turn."""
+
+    asks: list[Ask] = field(default_factory=list)
+    cancels: list[str] = field(default_factory=list)
+    mail: list[Mail] = field(default_factory=list)
+    acked: dict[str, int] = field(default_factory=dict)
+    runs: list[RunReport] = field(default_factory=list)
+    transfers: list[TransferReport] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Done:
+    """What is to be done after the commit."""
+
+    starts: list[RunOrder] = field(default_factory=list)
+    cancels: list[str] = field(default_factory=list)
+    forget: list[str] = field(default_factory=list)
+    fetch: list[Transfer] = field(default_factory=list)
+    answers: list[tuple[Ask, list[JobRecord]]] = field(default_factory=list)
+    events: list[tuple[Entry, ev.Event]] = field(default_factory=list)
+    worked: bool = False
+
+
+class KeyReused(ValueError):
+    """A client key came again with another job."""
+
+
+class Loop:
+    """The turns of one node. Not thread-safe: one thread takes all turns."""
+
+    def __init__(self, view: View, store: Store, clock: Clock, router: Router, mover: Mover) -> None:
+        self.view = view
+        self.store = store
+        self.clock = clock
+        self.router = router
+        self.mover = mover
+        self.outbox: dict[str, list[Mail]] = {}
+        self._parked_at = -1
+        self._batch = Batch()
+        self._done = Done()
+        self._touched: dict[str, None] = {}
+        self._now = 0
+        self._opening: ev.NodeStarted | None = None
+
+    def opening(self, event: ev.NodeStarted) -> None:
+        """The next turn begins with this entry."""
+        self._opening = event
+
+    def turn(self, work: Work) -> Done:
+        """Take one turn. Raises StoreFailed; the view is then no longer true and must be rebuilt."""
+        view = self.view
+        self._batch, self._done, self._touched = Batch(), Done(), {}
+        # a clock that was set back must not turn the journal's order around
+        self._now = max(self.clock.now(), self._now)
+        rolled = view.supply.roll(self._now)
+        if rolled:
+            self._extend_overruns()
+        if self._opening:
+            self.record(self._opening)
+            self._opening = None
+        self._mail(work)
+        self._submit(work.asks)
+        for job in work.cancels:
+            self._record_all(run.cancel(view, job, self._now))
+        self._runs(work.runs)
+        self._transfers(work.transfers)
+        self._admit()
+        self._place()
+        self._start()
+        self._report()
+        if not self._batch.empty():
+            self.store.commit(self._batch)
+            self._done.worked = True
+        for peer, upto in work.acked.items():
+            self.outbox[peer] = [m for m in self.outbox.get(peer, ()) if m.seq > upto]
+        for mail in self._batch.outbox:
+            self.outbox.setdefault(mail.peer, []).append(mail)
+        for job in self._touched:
+            record = view.jobs.get(job)
+            if record is not None and not record.state.live:
+                del view.jobs[job]
+        return self._done
+
+    # -- recording
+
+    def record(self, event: ev.Event) -> JobRecord | None:
+        """Write an event into this turn: journal, state, and the messages that follow from it."""
+        view = self.view
+        body = ev.encode(event)
+        seq = view.tip_seq + 1
+        digest = chain(view.tip_hash, seq, self._now, event.kind, event.job, body)
+        entry = Entry(seq=seq, at_s=self._now, kind=event.kind, job=event.job, body=body, hash=digest)
+        view.tip_seq, view.tip_hash = seq, digest
+        self._batch.journal.append(entry)
+        self._done.events.append((entry, event))
+        record = view.apply(event, self._now)
+        if record is not None:
+            self._batch.jobs[record.id] = record
+            self._touched[record.id] = None
+            for peer, kind, message in self.router.follows(view, event, record):
+                seq = self._post(peer, kind, message)
+                if isinstance(event, ev.Assigned):
+                    self._remember(seq, event, record)
+        return record
+
+    def _record_all(self, events: Iterable[ev.Event]) -> None:
+        for event in events:
+            self.record(event)
+            if isinstance(event, ev.CancelAsked):
+                record = self.view.jobs[event.job]
+                if record.state is JobState.RUNNING and not record.sent_to:
+                    self._done.cancels.append(record.run)
+
+    def _post(self, peer: str, kind: str, body: bytes) -> int:
+        mark = self.view.mark(peer)
+        seq = mark.sent + 1
+        mark = PeerMark(peer=peer, sent=seq, received=mark.received)
+        self.view.marks[peer] = self._batch.marks[peer] = mark
+        self._batch.outbox.append(Mail(peer=peer, seq=seq, kind=kind, body=body))
+        return seq
+
+    def _remember(self, seq: int, event: ev.Assigned, record: JobRecord) -> None:
+        """The child's next offers will not count this assignment until it has read the mail."""
+        p = event.placement
+        pool = self.view.supply.pool_index[f"{p.site}/{p.pool}"]
+        need = self.view.supply.need(record.spec, pool)
+        self.view.pending.setdefault(event.child, []).append(Pending(seq, pool, p.start_s, p.finish_s, need))
+
+    # -- what comes in
+
+    def _mail(self, work: Work) -> None:
+        view = self.view
+        self._batch.acked.update(work.acked)
+        for mail in work.mail:
+            mark = view.mark(mail.peer)
+            if mail.seq <= mark.received:
+                continue  # seen before: a repeat after a lost answer
+            self._record_all(self.router.receive(view, mail, self._now))
+            mark = view.mark(mail.peer)  # receiving may have sent something
+            mark = PeerMark(peer=mail.peer, sent=mark.sent, received=mail.seq)
+            view.marks[mail.peer] = self._batch.marks[mail.peer] = mark
+
+    def _submit(self, asks: Sequence[Ask]) -> None:
+        fresh: dict[tuple[str, str], JobRecord] = {}
+        for ask in asks:
+            try:
+                known = self._known(ask.submissions, fresh)
+            except KeyReused as fault:
+                ask.answer(fault)
+                continue
+            new = [s for s in _once(ask.submissions) if (s.spec.tenant, s.key) not in known]
+            for event in submit.submit(self.view, new):
+                record = self.record(event)
+                if record is not None:
+                    known[(record.spec.tenant, record.key)] = fresh[(record.spec.tenant, record.key)] = record
+            self._done.answers.append((ask, [known[(s.spec.tenant, s.key)] for s in ask.submissions]))
+
+    def _known(
+        self, submissions: Sequence[Submission], fresh: dict[tuple[str, str], JobRecord]
+    ) -> dict[tuple[str, str], JobRecord]:
+        """Jobs that these keys already have. Raises KeyReused where a key has another job."""
+        by_tenant: dict[str, list[str]] = {}
+        for s in submissions:
+            by_tenant.setdefault(s.spec.tenant, []).append(s.key)
+        known: dict[tuple[str, str], JobRecord] = {}
+        for tenant, keys in by_tenant.items():
+            for key, record in self.store.find_keys(tenant, keys).items():
+                known[(tenant, key)] = record
+        specs = {(s.spec.tenant, s.key): s.spec for s in _once(submissions)}
+        for s in submissions:
+            key = (s.spec.tenant, s.key)
+            if key in fresh:
+                known[key] = fresh[key]
+            old = known[key].spec if key in known else specs[key]
+            if old != s.spec:
+                raise KeyReused(s.key)
+        return known
+
+    def _runs(self, reports: Sequence[RunReport]) -> None:
+        for report in reports:
+            job = self.view.running.get(report.key)
+            if report.state in (RunState.ENDED, RunState.INTERRUPTED):
+                self._done.forget.append(report.key)
+                if job is not None:
+                    self._end(self.view.jobs[job], report)
+            elif report.state is RunState.ABSENT and job is not None:
+                # the intent was written and the process never began: begin it now
+                self._done.starts.append(self._order(self.view.jobs[job]))
+
+    def _end(self, record: JobRecord, report: RunReport) -> None:
+        clock = self.clock
+        start_s = clock.region_at(report.started_at) if report.started_at else record.start_s
+        end_s = clock.region_at(report.ended_at) if report.ended_at else self._now
+        event = run.ended(record, report, start_s, end_s)
+        self.record(event)
+        if isinstance(event, ev.Ended) and event.wall_ms:
+            self._settle(record, event)
+
+    def _settle(self, record: JobRecord, event: ev.Ended) -> None:
+        view, spec = self.view, record.spec
+        site = view.region.nodes[view.node].site
+        pool = view.supply.pool_models[view.supply.pool_index[f"{view.node}/{record.pool}"]]
+        metered = meter.meter(view.supply.book, record, event, view.node, pool, record.transport_micro)
+        self.record(metered)
+        self.record(settle.settle(metered, spec.tenant, site.grid, view.region.carbon_price.value))
+        settled = self._done.events[-1]
+        if isinstance(settled[1], ev.Settled):
+            for p in settled[1].postings:
+                line = LedgerLine(
+                    entry=settled[0].seq, job=record.id, tenant=spec.tenant, at_s=self._now, account=p.account, fen=p.fen
+                )
+                self._batch.ledger.append(line)
+
+    def _transfers(self, reports: Sequence[TransferReport]) -> None:
+        view = self.view
+        for report in reports:
+            jobs = stage.waiting_for(view, report.dataset)
+            if not report.fault:
+                view.here[report.dataset] = report.path
+            first = jobs[0].id if jobs else ""
+            self.record(
+                ev.TransferEnded(
+                    job=first,
+                    dataset=report.dataset,
+                    copied_bytes=report.copied_bytes,
+                    sha256=report.sha256,
+                    fault=report.fault,
+                )
+            )
+            for record in jobs:
+                if report.fault:
+                    failed = run.without_run(record, JobState.FAILED, Reason.INPUT_MISSING, self._now, report.fault)
+                    self.record(failed)
+                else:
+                    view.change(record.id, self._now, state=JobState.PLACED)
+                    self._batch.jobs[record.id] = view.jobs[record.id]
+
+    # -- what follows
+
+    def _admit(self) -> None:
+        if not self.view.admit_due:
+            return
+        self.view.admit_due = len(self.view.held) > ADMIT_A_TURN
+        held = list(islice(self.view.held, ADMIT_A_TURN))
+        for event in admit.admit(self.view, held):
+            self.record(event)
+
+    def _place(self) -> None:
+        view = self.view
+        if view.parked and view.supply.freed != self._parked_at:
+            self._parked_at = view.supply.freed
+            for job in list(islice(view.parked, PLACE_A_TURN)):
+                del view.parked[job]
+                view.queue[job] = None
+        jobs = list(islice(view.queue, PLACE_A_TURN))
+        if not jobs:
+            return
+        for event in place.place(view, jobs, self._now):
+            record = view.jobs[event.job]
+            if isinstance(event, ev.Waiting) and record.reason is Reason.NO_PLACE:
+                view.put(record)  # still no place: nothing new to write
+                continue
+            self.record(event)
+            if isinstance(event, ev.Placed):
+                self._stage(view.jobs[event.job])
+        if view.parked:
+            self._parked_at = view.supply.freed
+
+    def _stage(self, record: JobRecord) -> None:
+        for event in stage.stage(self.view, record, self._now):
+            self.record(event)
+            self._done.fetch.append(
+                Transfer(dataset=event.dataset, source=event.source, done_at_s=event.done_at_s)
+            )
+
+    def _start(self) -> None:
+        for event in list(run.due(self.view, self._now)):
+            record = self.record(event)
+            if record is not None:
+                self._done.starts.append(self._order(record))
+
+    def _order(self, record: JobRecord) -> RunOrder:
+        spec = record.spec
+        return RunOrder(
+            key=record.run,
+            command=spec.command,
+            environment=spec.environment,
+            inputs={d: self.view.here[d] for d in spec.inputs if d in self.view.here},
+            cores=spec.sample_cores or spec.cores,
+            memory_bytes=spec.memory_bytes,
+            time_limit_s=spec.limit_s() / self.clock.rate,
+        )
+
+    def _report(self) -> None:
+        for job in self._touched:
+            message = self.router.report(self.view, self.view.jobs[job])
+            if message is not None:
+                self._post(*message)
+
+    def _extend_overruns(self) -> None:
+        """A run that outlasts its window keeps its capacity, a slot at a time."""
+        view = self.view
+        for job in view.running.values():
+            record = view.jobs[job]
+            if record.placement and record.placement.finish_s <= self._now:
+                pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
+                finish = (self._now // SLOT_S + 1) * SLOT_S
+                view.supply.take(pool, self._now, finish, view.supply.need(record.spec, pool), 1)
+                view.jobs[job] = _with_finish(record, finish)
+
+
+def _with_finish(record: JobRecord, finish_s: int) -> JobRecord:
+    if record.placement is None:
+        return record
+    return replace(record, placement=replace(record.placement, finish_s=finish_s))
+
+
+def _once(submissions: Sequence[Submission]) -> list[Submission]:
+    """Without repeats of a key inside one call; the first counts."""
+    return list({(s.spec.tenant, s.key): s for s in reversed(submissions)}.values())[::-1]

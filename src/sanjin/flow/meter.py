@@ -1,0 +1,73 @@
+"""Meter: measured CPU and memory become IT energy, facility energy, yuan and kg CO2e, slot by slot.
+
+CPU seconds and peak memory are measured. Everything after is modelled: power by the pool's stated
+figures, PUE by the weather model, price by the tariff, carbon by the grid's yearly factor.
+
+IT power of a run = cores x idle watts + busy cores x core watts + memory x watts/GiB + cards x card
+watts, with busy cores = measured CPU seconds / measured wall seconds (x scale for a sample).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sanjin.flow.supply import PriceBook
+from sanjin.model import event as ev
+from sanjin.model.record import JobRecord
+from sanjin.model.region import Pool
+from sanjin.model.units import GIB, HOUR_S, SLOT_S, mwh_from_joule, slot_of
+
+
+def meter(
+    book: PriceBook, record: JobRecord, ended: ev.Ended, site: str, pool: Pool, transport_micro: int
+) -> ev.Metered:
+    """The meter record of an ended run at a site's pool; all sums are of integers."""
+    spec = record.spec
+    seconds = ended.end_s - ended.start_s
+    power = watts(pool, record, ended)
+    core_seconds, card_seconds = spec.cores * seconds, spec.accelerators * seconds
+    hourly = core_seconds * pool.price_core.value + card_seconds * pool.price_accelerator.value
+    return ev.Metered(
+        job=record.id,
+        site=site,
+        pool=pool.id,
+        core_seconds=core_seconds,
+        card_seconds=card_seconds,
+        use_micro=round(hourly * 1e6 / HOUR_S),
+        transport_micro=transport_micro,
+        segments=tuple(segments(book, site, ended.start_s, ended.end_s, power)),
+    )
+
+
+def watts(pool: Pool, record: JobRecord, ended: ev.Ended) -> float:
+    """Mean IT power of the run, W."""
+    spec = record.spec
+    scale = spec.scale()
+    busy = min(ended.cpu_ms / ended.wall_ms * scale, spec.cores) if ended.wall_ms else 0.0
+    memory = min(ended.memory_peak_bytes * scale, spec.memory_bytes) / GIB
+    return (
+        spec.cores * pool.watts_idle_core.value
+        + busy * pool.watts_core.value
+        + memory * pool.watts_gib.value
+        + spec.accelerators * pool.watts_accelerator.value
+    )
+
+
+def segments(book: PriceBook, site: str, start_s: int, end_s: int, power_w: float) -> Iterator[ev.Segment]:
+    """One segment a slot that the run touched."""
+    index = tuple(book.region.nodes).index(site)
+    for slot in range(slot_of(start_s), slot_of(max(end_s - 1, start_s)) + 1):
+        begin, finish = max(start_s, slot * SLOT_S), min(end_s, (slot + 1) * SLOT_S)
+        if finish <= begin:
+            continue
+        prices = book.at(slot)
+        k = slot - prices.first_slot
+        joule = power_w * (finish - begin)
+        yield ev.Segment(
+            start_s=begin,
+            seconds=finish - begin,
+            it_mwh=mwh_from_joule(joule),
+            facility_mwh=mwh_from_joule(joule * float(prices.pue[index, k])),
+            price_micro_kwh=int(prices.facility_micro[index, k]),
+            carbon_mg_kwh=int(prices.carbon_mg[index, k]),
+        )

@@ -1,0 +1,102 @@
+"""Run: which placed jobs start now, and what an engine's report means."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+from sanjin.flow.stage import inputs_here
+from sanjin.flow.view import View
+from sanjin.model import event as ev
+from sanjin.model.job import Effects, JobState
+from sanjin.model.reason import Reason
+from sanjin.model.record import JobRecord
+from sanjin.ports import EndReason, RunReport, RunState
+
+_REASONS = {
+    EndReason.SIGNAL: Reason.SIGNAL,
+    EndReason.TIME_LIMIT: Reason.TIME_LIMIT,
+    EndReason.MEMORY_LIMIT: Reason.MEMORY_LIMIT,
+    EndReason.CANCELLED: Reason.CANCELLED,
+    EndReason.NOT_STARTED: Reason.NOT_STARTED,
+}
+
+
+def due(view: View, now_s: int) -> Iterator[ev.Started]:
+    """Starts whose time has come, whose inputs are here and whose lease is live.
+
+    A job whose inputs are still on their way is looked at again when they arrive.
+    """
+    again: list[tuple[int, str]] = []
+    while view.starts and view.starts[0][0] <= now_s:
+        start_s, job = heapq.heappop(view.starts)
+        record = view.jobs.get(job)
+        if record is None or not is_ready(record, start_s):
+            continue
+        if record.came_from == view.parent and record.came_from and now_s > view.lease_until_s:
+            again.append((start_s, job))  # no start without a live lease
+        elif inputs_here(view, record):
+            yield ev.Started(job=job, run=f"{job}.{record.epoch}.{record.runs + 1}")
+    for item in again:
+        heapq.heappush(view.starts, item)
+
+
+def is_ready(record: JobRecord, start_s: int) -> bool:
+    """Whether a queue entry still speaks of this job's present placement."""
+    placed = record.state in (JobState.PLACED, JobState.STAGING) and not record.sent_to
+    return placed and record.placement is not None and record.placement.start_s == start_s
+
+
+def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int) -> ev.Event:
+    """What a report of an ended or interrupted run does to its job. Times are region seconds."""
+    if report.state is RunState.INTERRUPTED:
+        if record.spec.effects is Effects.REPEATABLE and not record.cancel_asked:
+            return ev.Requeued(job=record.id, reason=Reason.INTERRUPTED)
+        return without_run(record, JobState.INTERRUPTED, Reason.INTERRUPTED, end_s, report.detail)
+    ok = report.reason is EndReason.EXIT and report.exit_status == 0
+    reason = Reason.EXIT_ZERO if ok else _REASONS.get(report.reason or EndReason.EXIT, Reason.EXIT_STATUS)
+    cancelled = report.reason is EndReason.CANCELLED
+    state = JobState.SUCCEEDED if ok else JobState.CANCELLED if cancelled else JobState.FAILED
+    return ev.Ended(
+        job=record.id,
+        state=state,
+        reason=reason,
+        exit_status=report.exit_status,
+        signal=report.signal,
+        start_s=start_s,
+        end_s=max(end_s, start_s),
+        wall_ms=round(report.usage.wall_s * 1000),
+        cpu_ms=round(report.usage.cpu_s * 1000),
+        memory_peak_bytes=report.usage.memory_peak_bytes,
+        sandbox=report.sandbox,
+        detail=report.detail,
+    )
+
+
+def without_run(record: JobRecord, state: JobState, reason: Reason, at_s: int, detail: str = "") -> ev.Ended:
+    """The end of a job that used nothing: cancelled before its start, interrupted, input missing."""
+    return ev.Ended(
+        job=record.id,
+        state=state,
+        reason=reason,
+        exit_status=0,
+        signal=0,
+        start_s=record.start_s,
+        end_s=at_s,
+        wall_ms=0,
+        cpu_ms=0,
+        memory_peak_bytes=0,
+        sandbox="",
+        detail=detail,
+    )
+
+
+def cancel(view: View, job: str, now_s: int) -> list[ev.Event]:
+    """Ask for a job's end. Work that has not started ends at once; a run is told to stop."""
+    record = view.jobs.get(job)
+    if record is None or record.cancel_asked or record.state.ended:
+        return []
+    found: list[ev.Event] = [ev.CancelAsked(job=job)]
+    if not record.sent_to and record.state is not JobState.RUNNING:
+        found.append(without_run(record, JobState.CANCELLED, Reason.CANCELLED, now_s))
+    return found

@@ -1,0 +1,52 @@
+"""Stage: bring a placed job's inputs to this site, each dataset once, over the link model.
+
+The copy is real and checksummed. How long it takes and what it costs follows from the dataset's
+declared size and the link's bandwidth and price: the link is modelled.
+"""
+
+from __future__ import annotations
+
+from sanjin.flow.place import dataset_bytes, nearest
+from sanjin.flow.view import View
+from sanjin.model import event as ev
+from sanjin.model.job import JobState
+from sanjin.model.record import JobRecord
+
+
+def stage(view: View, record: JobRecord, now_s: int) -> list[ev.TransferStarted]:
+    """Transfers to start now for a job placed here. The first job to need a dataset pays its way."""
+    orders: list[ev.TransferStarted] = []
+    done_s = now_s
+    for dataset in dict.fromkeys(record.spec.inputs):
+        if dataset in view.here or dataset in view.moving:
+            continue
+        source = nearest(view, dataset, view.node)
+        a, b = view.supply.site_index[source or view.node], view.supply.site_index[view.node]
+        size = dataset_bytes(view.region, dataset)
+        # transfers of one job follow each other, as placement reckoned
+        done_s += view.network.transfer_s(a, b, size)
+        orders.append(
+            ev.TransferStarted(
+                job=record.id,
+                dataset=dataset,
+                source=source or view.node,
+                declared_bytes=size if source != view.node else 0,
+                done_at_s=done_s,
+                micro=view.network.transfer_micro(a, b, size),
+            )
+        )
+    return orders
+
+
+def inputs_here(view: View, record: JobRecord) -> bool:
+    """Whether every input is in this site's store."""
+    return all(d in view.here for d in record.spec.inputs)
+
+
+def waiting_for(view: View, dataset: str) -> list[JobRecord]:
+    """Jobs of this site that need the dataset and have not started."""
+    return [
+        r
+        for r in view.jobs.values()
+        if dataset in r.spec.inputs and not r.sent_to and r.state in (JobState.PLACED, JobState.STAGING)
+    ]

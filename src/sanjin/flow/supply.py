@@ -1,0 +1,273 @@
+"""Supply: the prices and the free capacity of every pool over the horizon, as one node knows them.
+
+Prices follow from the region document. Free capacity is this node's own for its own site, and
+comes in offers for the others (:mod:`sanjin.tree.offer`). All arrays cover slots
+``first_slot .. first_slot + slots - 1`` and roll forward with time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanjin.kernels import place as kernel
+from sanjin.model.energy import site_tables
+from sanjin.model.job import JobSpec
+from sanjin.model.money import pico_per_watt_second
+from sanjin.model.region import Pool, PoolKind, Region
+from sanjin.model.units import DAY_S, HORIZON_SLOTS, HOUR_S, MIB, SLOT_S
+
+KINDS = tuple(PoolKind)
+SLOTS_A_DAY = DAY_S // SLOT_S
+_BLOCK_SLOTS = HORIZON_SLOTS + SLOTS_A_DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Prices of a day's block of slots, int64[S, slots]: pico-yuan per watt-second of IT load.
+
+    ``*_cum`` int64[S, slots + 1] are pico-yuan per watt from the block's begin. ``facility_micro``
+    is micro-yuan per facility kWh, ``carbon_mg`` mg CO2e per facility kWh, ``pue`` float64.
+    """
+
+    first_slot: int
+    energy: NDArray[np.int64]
+    carbon: NDArray[np.int64]
+    energy_cum: NDArray[np.int64]
+    carbon_cum: NDArray[np.int64]
+    facility_micro: NDArray[np.int64]
+    carbon_mg: NDArray[np.int64]
+    pue: NDArray[np.float64]
+
+
+def _cumulated(price: NDArray[np.int64]) -> NDArray[np.int64]:
+    out = np.zeros((price.shape[0], price.shape[1] + 1), np.int64)
+    np.cumsum(price * SLOT_S, axis=1, out=out[:, 1:])
+    return out
+
+
+class PriceBook:
+    """Prices of a region by day, each block computed once."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self.block = lru_cache(maxsize=4)(self._block)
+
+    def _block(self, day: int) -> Prices:
+        first = day * SLOTS_A_DAY
+        region = self.region
+        tables = [site_tables(region, node, first, _BLOCK_SLOTS) for node in region.nodes.values()]
+        pue = np.array([t.pue for t in tables])
+        yuan = np.array([t.energy_yuan_kwh for t in tables])
+        kg = np.array([t.carbon_kg_kwh for t in tables])
+        unit = pico_per_watt_second(1.0)
+        energy = np.rint(yuan * pue * unit).astype(np.int64)
+        carbon = np.rint(kg * pue * (region.carbon_price.value / 1000) * unit).astype(np.int64)
+        return Prices(
+            first_slot=first,
+            energy=energy,
+            carbon=carbon,
+            energy_cum=_cumulated(energy),
+            carbon_cum=_cumulated(carbon),
+            facility_micro=np.rint(yuan * 1e6).astype(np.int64),
+            carbon_mg=np.rint(kg * 1e6).astype(np.int64),
+            pue=pue,
+        )
+
+    def at(self, slot: int) -> Prices:
+        """The block that holds ``slot`` with a whole horizon after it."""
+        return self.block(slot // SLOTS_A_DAY)
+
+
+def _pool_row(site: int, pool: Pool, accelerators: list[str]) -> list[int]:
+    per_hour = 1e12 / HOUR_S
+    return [
+        site,
+        KINDS.index(pool.kind),
+        accelerators.index(pool.accelerator_kind) if pool.accelerator_kind in accelerators else -2,
+        pool.cores,
+        pool.memory_bytes // MIB,
+        pool.accelerators,
+        round(pool.speed.value * 1000),
+        round((pool.watts_core.value + pool.watts_idle_core.value) * 1000),
+        round(pool.watts_accelerator.value * 1000),
+        round(pool.watts_gib.value * 1000),
+        round(pool.price_core.value * per_hour),
+        round(pool.price_accelerator.value * per_hour),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The dearest of everything, for what a job can cost at most (milliwatts, pico-yuan)."""
+
+    price_pico: int
+    mw_core: int
+    mw_card: int
+    mw_gib: int
+    use_core_pico: int
+    use_card_pico: int
+
+
+class Supply:
+    """Prices and free capacity over the horizon; the arrays that placement works on.
+
+    ``sites`` and ``pools`` list ids in the region's order (a pool as ``site/pool``); ``own`` marks
+    the node's own subtree. ``heard`` marks sites whose capacity is known: the node's own, and those
+    of which an offer came. ``version`` counts changes of free capacity, ``own_version`` those in the
+    own subtree, ``freed`` those that can give a waiting job a place.
+    """
+
+    def __init__(self, region: Region, node: str, book: PriceBook, slots: int = HORIZON_SLOTS) -> None:
+        self.region = region
+        self.book = book
+        self.slots = slots
+        self.sites = tuple(region.nodes)
+        self.site_index = {name: i for i, name in enumerate(self.sites)}
+        listed = [(s, p) for s in self.sites for p in region.nodes[s].site.pools]
+        self.pools = tuple(f"{s}/{p.id}" for s, p in listed)
+        self.pool_index = {name: i for i, name in enumerate(self.pools)}
+        self.pool_models = tuple(p for _, p in listed)
+        self.accelerators = sorted({p.accelerator_kind for _, p in listed if p.accelerator_kind})
+        self.pool = np.array(
+            [_pool_row(self.site_index[s], p, self.accelerators) for s, p in listed], np.int64
+        )
+        self.it_cap_mw = np.array(
+            [round(region.nodes[s].site.power.it_cap.value * 1e6) for s in self.sites], np.int64
+        )
+        subtree = set(region.subtree(node))
+        self.own = np.array([s in subtree for s in self.sites], np.int64)
+        self.heard = np.array([s == node for s in self.sites], bool)
+        self.first_slot = 0
+        self.version = 0
+        self.own_version = 0
+        self.freed = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        shape = (len(self.pools), self.slots)
+        self.free_cores = np.empty(shape, np.int64)
+        self.free_mem = np.empty(shape, np.int64)
+        self.free_acc = np.empty(shape, np.int64)
+        self.free_mw = np.empty((len(self.sites), self.slots), np.int64)
+        self._fill(slice(None))
+
+    def _fill(self, slots: slice) -> None:
+        """Full capacity in these slots."""
+        self.free_cores[:, slots] = self.pool[:, 3:4]
+        self.free_mem[:, slots] = self.pool[:, 4:5]
+        self.free_acc[:, slots] = self.pool[:, 5:6]
+        self.free_mw[:, slots] = self.it_cap_mw[:, None]
+
+    def roll(self, now_s: int) -> bool:
+        """Let the horizon begin with the slot of ``now_s``; whether it moved. Never goes back."""
+        first = now_s // SLOT_S
+        by = first - self.first_slot
+        if by <= 0:
+            return False
+        if by >= self.slots:
+            self._clear()
+        else:
+            for free in (self.free_cores, self.free_mem, self.free_acc, self.free_mw):
+                free[:, :-by] = free[:, by:].copy()
+            self._fill(slice(self.slots - by, self.slots))
+        self.first_slot = first
+        self._reprice()
+        self.changed(own=True, freed=True)
+        return True
+
+    def changed(self, *, own: bool, freed: bool) -> None:
+        """Count a change of free capacity."""
+        self.version += 1
+        self.own_version += own
+        self.freed += freed
+
+    def _reprice(self) -> None:
+        block = self.book.at(self.first_slot)
+        at = self.first_slot - block.first_slot
+        end = at + self.slots
+        self.e_price = np.ascontiguousarray(block.energy[:, at:end])
+        self.c_price = np.ascontiguousarray(block.carbon[:, at:end])
+        self.e_cum = np.ascontiguousarray(block.energy_cum[:, at : end + 1])
+        self.c_cum = np.ascontiguousarray(block.carbon_cum[:, at : end + 1])
+        most = [int(v) for v in self.pool[:, 7:12].max(axis=0)]
+        self.ceiling = Ceiling(int((self.e_price + self.c_price).max()), *most)
+
+    @property
+    def horizon_end_s(self) -> int:
+        """End of the last slot, seconds UTC."""
+        return (self.first_slot + self.slots) * SLOT_S
+
+    def need(self, spec: JobSpec, pool: int) -> tuple[int, int, int, int]:
+        """What a job takes from a pool: cores, MiB, cards, mW."""
+        mib = -(-spec.memory_bytes // MIB)
+        row = self.pool[pool]
+        power = spec.cores * int(row[7]) + spec.accelerators * int(row[8]) + mib * int(row[9]) // 1024
+        return spec.cores, mib, spec.accelerators, power
+
+    def take(self, pool: int, start_s: int, finish_s: int, need: tuple[int, int, int, int], sign: int) -> None:
+        """Reserve (``sign`` 1) or release (-1) ``need`` over the part of a window still ahead."""
+        k0 = max(start_s // SLOT_S - self.first_slot, 0)
+        k1 = min((finish_s - 1) // SLOT_S - self.first_slot + 1, self.slots)
+        if k0 >= k1:
+            return
+        self.free_cores[pool, k0:k1] -= sign * need[0]
+        self.free_mem[pool, k0:k1] -= sign * need[1]
+        self.free_acc[pool, k0:k1] -= sign * need[2]
+        site = int(self.pool[pool, 0])
+        self.free_mw[site, k0:k1] -= sign * need[3]
+        self.changed(own=bool(self.own[site]), freed=sign < 0)
+
+    def free_now(self, pool: int) -> int:
+        """Cores of a pool that nobody has reserved in the slot of now."""
+        return int(self.free_cores[pool, 0])
+
+
+def job_rows(supply: Supply, specs: Sequence[tuple[JobSpec, int]], now_s: int) -> NDArray[np.int64]:
+    """The kernel's job table for (spec, submitted_s) pairs; see :func:`kernel.place_batch`."""
+    rows: list[list[int]] = []
+    accelerators = supply.accelerators
+    per_hour = 10**10 // HOUR_S  # pico-yuan per second of one fen per hour
+    for spec, submitted_s in specs:
+        kind = spec.accelerator_kind
+        rows.append(
+            [
+                spec.cores,
+                -(-spec.memory_bytes // MIB),
+                spec.accelerators,
+                (accelerators.index(kind) if kind in accelerators else -3) if kind else -1,
+                KINDS.index(spec.pool_kind) if spec.pool_kind else -1,
+                spec.duration_s,
+                max(submitted_s, spec.earliest_start_s),
+                spec.earliest_start_s,
+                spec.deadline_s if spec.deadline_firm else 0,
+                spec.delay_price_fen_per_hour * per_hour,
+                spec.budget_fen * 10_000,
+            ]
+        )
+    return np.array(rows, np.int64).reshape(len(rows), 11)
+
+
+def run_kernel(
+    supply: Supply,
+    now_s: int,
+    jobs: NDArray[np.int64],
+    barred: NDArray[np.int64],
+    ready: NDArray[np.int64],
+    transport: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Place a batch on ``supply`` (reserving as it goes): (rows int64[J, S, ROW], choice int64[J])."""
+    out = np.zeros((jobs.shape[0], len(supply.sites), kernel.ROW), np.int64)
+    choice = np.full(jobs.shape[0], -1, np.int64)
+    kernel.place_batch(
+        supply.e_cum, supply.e_price, supply.c_cum, supply.c_price, supply.first_slot * SLOT_S, now_s,
+        supply.pool, supply.free_cores, supply.free_mem, supply.free_acc, supply.free_mw,
+        supply.own, jobs, barred, ready, transport, out, choice,
+    )
+    return out, choice
+
+

@@ -1,0 +1,361 @@
+"""The view: what one node knows, in memory, and how each event changes it.
+
+Rooms read the view and return events; :meth:`View.apply` is the only thing that changes it, but for
+the free capacity that the placement kernel reserves as it chooses. After a crash the same view is
+rebuilt from the store.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sanjin.flow.supply import Supply
+from sanjin.model import event as ev
+from sanjin.model.job import JobState
+from sanjin.model.network import Network
+from sanjin.model.reason import Reason
+from sanjin.model.record import JobRecord
+from sanjin.model.region import Region
+from sanjin.ports import PeerMark, Stored
+
+
+@dataclass(slots=True)
+class TenantUse:
+    """What a tenant uses of its envelope at this node."""
+
+    cores: int = 0
+    reserved_fen: int = 0
+    spent_fen: int = 0
+
+
+@dataclass(slots=True)
+class Pending:
+    """Capacity given to a child by mail that its last offer did not yet count."""
+
+    seq: int
+    pool: int
+    start_s: int
+    finish_s: int
+    need: tuple[int, int, int, int]
+
+
+@dataclass(slots=True)
+class View:
+    """A node's knowledge. ``jobs`` holds live jobs only; ended ones are in the store.
+
+    ``held`` and ``queue`` keep the order of arrival; ``parked`` are queued jobs that found no place
+    and wait for a change of supply. ``starts`` is a heap of (start, job) for work of this site.
+    ``here`` are datasets in this site's store, ``elsewhere`` the nodes that hold each dataset, as
+    offered. ``moving`` maps a dataset on its way to the time when it may arrive.
+    """
+
+    node: str
+    parent: str
+    region: Region
+    network: Network
+    supply: Supply
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    use: dict[str, TenantUse] = field(default_factory=dict)
+    held: dict[str, None] = field(default_factory=dict)
+    queue: dict[str, None] = field(default_factory=dict)
+    parked: dict[str, None] = field(default_factory=dict)
+    starts: list[tuple[int, str]] = field(default_factory=list)
+    running: dict[str, str] = field(default_factory=dict)
+    """Run key to job, of runs at this site."""
+    here: dict[str, str] = field(default_factory=dict)
+    holders: dict[str, set[str]] = field(default_factory=dict)
+    moving: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, PeerMark] = field(default_factory=dict)
+    pending: dict[str, list[Pending]] = field(default_factory=dict)
+    admit_due: bool = True
+    """Whether a held job might be admitted since the last look."""
+    parent_reachable: bool = False
+    lease_until_s: int = 0
+    next_number: int = 1
+    tip_seq: int = 0
+    tip_hash: bytes = b""
+
+    def child_of(self, site: str) -> str:
+        """The child in whose subtree ``site`` lies; empty where it is not below this node."""
+        nodes = self.region.nodes
+        name = site
+        while name and name != self.node:
+            parent = nodes[name].parent
+            if parent == self.node:
+                return name
+            name = parent
+        return ""
+
+    def mark(self, peer: str) -> PeerMark:
+        """The stream marks of a peer."""
+        return self.marks.get(peer) or PeerMark(peer=peer)
+
+    def tenant(self, tenant: str) -> TenantUse:
+        """The use of a tenant, created on first sight."""
+        found = self.use.get(tenant)
+        if found is None:
+            found = self.use[tenant] = TenantUse()
+        return found
+
+    def apply(self, event: ev.Event, at_s: int) -> JobRecord | None:
+        """Change the view by one event; the job's new record where there is one."""
+        handler = _APPLY.get(type(event))
+        return handler(self, event, at_s) if handler else None
+
+    def put(self, record: JobRecord) -> JobRecord:
+        """Store a record and keep the indexes in step with its state."""
+        self.jobs[record.id] = record
+        here = not record.sent_to
+        _set(self.held, record.id, here and record.state is JobState.HELD)
+        queued = here and record.state is JobState.QUEUED
+        _set(self.queue, record.id, queued and record.reason is not Reason.NO_PLACE)
+        _set(self.parked, record.id, queued and record.reason is Reason.NO_PLACE)
+        if here and record.state in (JobState.PLACED, JobState.STAGING) and record.placement:
+            heapq.heappush(self.starts, (record.placement.start_s, record.id))
+        return record
+
+    def change(self, job: str, at_s: int, **fields: Any) -> JobRecord:
+        """The job's record with some fields replaced."""
+        return self.put(replace(self.jobs[job], updated_s=at_s, **fields))
+
+    def release(self, record: JobRecord, at_s: int) -> None:
+        """Free what is left of the window that the job reserved at this site."""
+        if record.placement and record.placement.site == self.node and not record.sent_to:
+            pool = self.supply.pool_index[f"{self.node}/{record.placement.pool}"]
+            start = max(record.placement.start_s, at_s)
+            self.supply.take(pool, start, record.placement.finish_s, self.supply.need(record.spec, pool), -1)
+
+    def close_account(self, record: JobRecord, fen: int) -> None:
+        """The job ended: what it held of its tenant's envelope here is free again, ``fen`` is spent."""
+        if record.came_from or not record.reserved_fen:
+            return
+        use = self.tenant(record.spec.tenant)
+        use.cores -= record.spec.cores
+        use.reserved_fen -= record.reserved_fen
+        use.spent_fen += fen
+        self.admit_due = True
+
+
+def _set(index: dict[str, None], job: str, present: bool) -> None:
+    if present:
+        index.setdefault(job)
+    else:
+        index.pop(job, None)
+
+
+def _submitted(view: View, e: ev.Submitted, at_s: int) -> JobRecord:
+    view.next_number += 1
+    view.admit_due = True
+    return view.put(
+        JobRecord(id=e.job, key=e.key, spec=e.spec, state=JobState.HELD, submitted_s=at_s, updated_s=at_s)
+    )
+
+
+def _received(view: View, e: ev.Received, at_s: int) -> JobRecord:
+    old = view.jobs.get(e.job)
+    if old is not None:  # it comes back to us: ours again, or raised anew by the child we gave it to
+        barred = (*old.barred, e.peer) if e.full else old.barred
+        return view.change(
+            e.job, at_s, sent_to="", bound=e.bound, epoch=e.epoch, state=JobState.QUEUED, reason=None, barred=barred
+        )
+    return view.put(
+        JobRecord(
+            id=e.job,
+            key=e.key,
+            spec=e.spec,
+            state=JobState.QUEUED,
+            submitted_s=e.submitted_s,
+            updated_s=at_s,
+            came_from=e.peer,
+            epoch=e.epoch,
+            bound=e.bound,
+            barred=(e.peer,) if e.full else (),
+        )
+    )
+
+
+def _held(view: View, e: ev.Held, at_s: int) -> JobRecord:
+    return view.change(e.job, at_s, state=JobState.HELD, reason=e.reason)
+
+
+def _admitted(view: View, e: ev.Admitted, at_s: int) -> JobRecord:
+    spec = view.jobs[e.job].spec
+    use = view.tenant(spec.tenant)
+    use.cores += spec.cores
+    use.reserved_fen += e.reserved_fen
+    return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, reserved_fen=e.reserved_fen)
+
+
+def _waiting(view: View, e: ev.Waiting, at_s: int) -> JobRecord:
+    return view.change(e.job, at_s, state=JobState.QUEUED, reason=Reason.NO_PLACE, barred=())
+
+
+def _raised(view: View, e: ev.Raised, at_s: int) -> JobRecord:
+    return view.change(e.job, at_s, state=JobState.RAISED, reason=Reason.PARENT_ASKED, sent_to=e.parent, bound=False)
+
+
+def _assigned(view: View, e: ev.Assigned, at_s: int) -> JobRecord:
+    back = view.jobs[e.job].came_from == e.child
+    return view.change(
+        e.job,
+        at_s,
+        state=JobState.RETURNED if back else JobState.ASSIGNED,
+        reason=None,
+        sent_to=e.child,
+        epoch=e.epoch,
+        placement=e.placement,
+        site=e.placement.site,
+        pool=e.placement.pool,
+        total_micro=e.placement.terms.total,
+        barred=(),
+    )
+
+
+def _placed(view: View, e: ev.Placed, at_s: int) -> JobRecord:
+    return view.change(
+        e.job,
+        at_s,
+        state=JobState.PLACED,
+        reason=Reason.CHEAPER_LATER if e.placement.start_s > at_s else None,
+        placement=e.placement,
+        site=e.placement.site,
+        pool=e.placement.pool,
+        total_micro=e.placement.terms.total,
+        barred=(),
+    )
+
+
+def _declined(view: View, e: ev.Declined, at_s: int) -> JobRecord:
+    return view.change(e.job, at_s, state=JobState.RETURNED, reason=e.reason, sent_to=view.jobs[e.job].came_from)
+
+
+def _taken_back(view: View, e: ev.TakenBack, at_s: int) -> JobRecord:
+    barred = (*view.jobs[e.job].barred, e.child)
+    return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", barred=barred)
+
+
+def _transfer_started(view: View, e: ev.TransferStarted, at_s: int) -> JobRecord:
+    view.moving[e.dataset] = e.done_at_s
+    paid = view.jobs[e.job].transport_micro + e.micro
+    return view.change(e.job, at_s, state=JobState.STAGING, reason=Reason.INPUTS_MOVING, transport_micro=paid)
+
+
+def _transfer_ended(view: View, e: ev.TransferEnded, at_s: int) -> None:
+    view.moving.pop(e.dataset, None)
+    if not e.fault:
+        view.holders.setdefault(e.dataset, set()).add(view.node)
+        view.supply.changed(own=True, freed=True)
+
+
+def _started(view: View, e: ev.Started, at_s: int) -> JobRecord:
+    view.running[e.run] = e.job
+    runs = view.jobs[e.job].runs + 1
+    return view.change(e.job, at_s, state=JobState.RUNNING, reason=None, run=e.run, runs=runs, start_s=at_s)
+
+
+def _ended(view: View, e: ev.Ended, at_s: int) -> JobRecord:
+    record = view.jobs[e.job]
+    view.running.pop(record.run, None)
+    view.release(record, at_s)
+    view.close_account(record, 0)
+    return view.change(
+        e.job,
+        at_s,
+        state=e.state,
+        reason=e.reason,
+        start_s=e.start_s,
+        end_s=e.end_s,
+        exit_status=e.exit_status,
+        detail=e.detail,
+        reserved_fen=0,
+    )
+
+
+def _settled(view: View, e: ev.Settled, at_s: int) -> JobRecord:
+    record = view.jobs[e.job]
+    if not record.came_from:
+        view.tenant(e.tenant).spent_fen += e.fen
+    return view.change(e.job, at_s, fen=e.fen, facility_mwh=e.facility_mwh, carbon_mg=e.carbon_mg)
+
+
+def _cancel_asked(view: View, e: ev.CancelAsked, at_s: int) -> JobRecord:
+    return view.change(e.job, at_s, cancel_asked=True)
+
+
+def _requeued(view: View, e: ev.Requeued, at_s: int) -> JobRecord:
+    record = view.jobs[e.job]
+    view.running.pop(record.run, None)
+    view.release(record, at_s)
+    return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, placement=None, run="", start_s=0)
+
+
+def _reported(view: View, e: ev.Reported, at_s: int) -> JobRecord:
+    record = view.jobs[e.job]
+    if e.state.ended:
+        view.close_account(record, e.fen)
+    return view.change(
+        e.job,
+        at_s,
+        state=e.state,
+        reason=e.reason,
+        site=e.site,
+        pool=e.pool,
+        start_s=e.start_s,
+        end_s=e.end_s,
+        total_micro=e.total_micro,
+        fen=e.fen,
+        facility_mwh=e.facility_mwh,
+        carbon_mg=e.carbon_mg,
+        exit_status=e.exit_status,
+        detail=e.detail,
+        reserved_fen=0 if e.state.ended else record.reserved_fen,
+    )
+
+
+_APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
+    ev.Submitted: _submitted,
+    ev.Received: _received,
+    ev.Held: _held,
+    ev.Admitted: _admitted,
+    ev.Waiting: _waiting,
+    ev.Raised: _raised,
+    ev.Assigned: _assigned,
+    ev.Placed: _placed,
+    ev.Declined: _declined,
+    ev.TakenBack: _taken_back,
+    ev.TransferStarted: _transfer_started,
+    ev.TransferEnded: _transfer_ended,
+    ev.Started: _started,
+    ev.Ended: _ended,
+    ev.Settled: _settled,
+    ev.CancelAsked: _cancel_asked,
+    ev.Requeued: _requeued,
+    ev.Reported: _reported,
+}
+
+
+def restore(view: View, stored: Stored, now_s: int) -> None:
+    """Fill an empty view from the store: jobs, accounts, capacity, marks."""
+    view.next_number = stored.next_number
+    view.tip_seq, view.tip_hash = stored.tip_seq, stored.tip_hash
+    view.marks = dict(stored.marks)
+    for tenant, fen in stored.spent_fen.items():
+        view.tenant(tenant).spent_fen = fen
+    for record in stored.live:
+        view.put(record)
+        if not record.came_from and record.reserved_fen:
+            use = view.tenant(record.spec.tenant)
+            use.cores += record.spec.cores
+            use.reserved_fen += record.reserved_fen
+        here = record.placement and not record.sent_to and record.placement.site == view.node
+        if here and record.placement and record.state in (JobState.PLACED, JobState.STAGING, JobState.RUNNING):
+            pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
+            finish = max(record.placement.finish_s, now_s + 1)
+            view.supply.take(pool, record.placement.start_s, finish, view.supply.need(record.spec, pool), 1)
+        if here and record.state is JobState.RUNNING:
+            view.running[record.run] = record.id
+
+

@@ -1,0 +1,26 @@
+"""The one message catalogue: every text that a person sees, in English and Chinese side by side.
+
+``say("reason.quota", "both")`` gives both. Keys are grouped by their first part. A key without a
+text is an error, and a test reads all keys out of the code. Values are filled in by name.
+"""
+
+from __future__ import annotations
+
+from sanjin.model.messages import MESSAGES
+
+LANGUAGES = ("en", "zh", "both")
+
+
+def say(key: str, lang: str = "both", **values: object) -> str:
+    """The text of ``key`` in ``lang`` (en, zh or both). Raises KeyError for an unknown key."""
+    en, zh = MESSAGES[key]
+    if lang == "en":
+        return en.format(**values)
+    if lang == "zh":
+        return zh.format(**values)
+    return f"{en.format(**values)} · {zh.format(**values)}"
+
+
+def knows(key: str) -> bool:
+    """Whether the catalogue has the key."""
+    return key in MESSAGES

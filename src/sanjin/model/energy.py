@@ -1,0 +1,283 @@
+"""Energy over time: tariff periods, weather, PUE, on-site generation, and price tables of a site.
+
+Pure functions of the region and an instant. Weather and generation are *modelled*, not measured:
+each formula says what it is. The same code serves one instant (numbers) and many (arrays), and
+uses only operations that IEEE 754 rounds exactly, so that tables are bit-identical everywhere;
+that is why the sine is a polynomial here.
+
+Local time is UTC plus a fixed offset in whole hours; China has no daylight saving time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanjin.model.region import Climate, Generation, Node, Power, PueModel, Region, Season, Tariff
+from sanjin.model.units import DAY_S, HOUR_S, SLOT_S
+
+FLAT = "flat"
+PERIODS = ("sharp", "peak", "deep_valley", "valley")
+"""Price periods by precedence: where ranges overlap, the earlier one holds. Other hours are flat."""
+
+WARMEST_HOUR = 15.0
+"""Local hour at which the modelled day is warmest."""
+
+CONSTANT_OVERHEAD = 0.5
+"""Share of the fixed overhead that does not fall with load (transformers, UPS idling, lights). Model."""
+
+LEAST_LOAD = 0.05
+"""PUE is evaluated at no less load than this; below it the ratio means nothing. Model."""
+
+PV_YIELD = 0.60
+"""AC output over peak power x sine of solar elevation: performance ratio 0.80 x mean clearness 0.75.
+A stated model; with it a year gives 1,400 to 1,500 kWh per kW at 38 degrees north."""
+
+WIND_YIELD = 0.25
+"""Constant output of wind over its peak power. A stated model: there is no wind series."""
+
+_OBLIQUITY_TURNS = 23.45 / 360.0
+_MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+_MONTH_BEGINS = np.concatenate(([0], np.cumsum(_MONTH_DAYS)[:-1]))
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteTables:
+    """Energy of one site over consecutive slots, each value taken at the middle of its slot.
+
+    Arrays have one float64 a slot. ``pue`` has no unit; ``tariff_yuan_kwh`` is the grid's price;
+    ``onsite_share`` (0 to 1) is on-site generation over the facility's typical load;
+    ``energy_yuan_kwh`` blends both prices and ``carbon_kg_kwh`` (kg CO2e, location-based) counts
+    the grid's part only. Prices and carbon are per kWh at the facility's meter: multiply by ``pue``
+    for a kWh of IT.
+    """
+
+    first_slot: int
+    pue: Floats
+    tariff_yuan_kwh: Floats
+    onsite_share: Floats
+    energy_yuan_kwh: Floats
+    carbon_kg_kwh: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """Instants as local calendar values, int64 arrays except ``hour`` (float64, 0 to 24)."""
+
+    month: Ints
+    """0 to 11."""
+    day_of_month: Ints
+    """From 0."""
+    day_of_year: Ints
+    """From 0."""
+    month_days: Ints
+    hour: Floats
+
+
+def _local(at_s: Ints, utc_offset_h: int) -> _Local:
+    """Gregorian calendar of each instant (Howard Hinnant, "chrono-compatible date algorithms")."""
+    local_s = at_s + utc_offset_h * HOUR_S
+    days = local_s // DAY_S
+    z = days + 719_468  # days since 0000-03-01
+    era = z // 146_097
+    day_of_era = z - era * 146_097
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    since_march = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    march_month = (5 * since_march + 2) // 153
+    day_of_month = since_march - (153 * march_month + 2) // 5
+    month = (march_month + 2) % 12
+    year = year_of_era + era * 400 + (month < 2)
+    leap = ((year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))).astype(np.int64)
+    return _Local(
+        month=month,
+        day_of_month=day_of_month,
+        day_of_year=_MONTH_BEGINS[month] + day_of_month + leap * (month > 1),
+        month_days=_MONTH_DAYS[month] + leap * (month == 1),
+        hour=(local_s - days * DAY_S) / HOUR_S,
+    )
+
+
+def _one(at_s: int) -> Ints:
+    return np.array([at_s], np.int64)
+
+
+def sin_turns(turns: Any) -> Any:
+    """Sine of an angle in turns (1 is a full circle), number or array; error below 1e-8.
+
+    Taylor polynomial of the 13th degree on a quarter circle: only sums and products, so every
+    machine computes the same bits (a library's sine may differ in the last one).
+    """
+    t = turns - np.floor(turns + 0.5)
+    t = np.where(t > 0.25, 0.5 - t, np.where(t < -0.25, -0.5 - t, t))
+    x = t * (2.0 * np.pi)
+    y = x * x
+    total = 1.0 / 6_227_020_800.0
+    for factorial in (39_916_800.0, 362_880.0, 5040.0, 120.0, 6.0, 1.0):
+        total = 1.0 / factorial - y * total
+    return x * total
+
+
+def local_hour(at_s: int, utc_offset_h: int) -> float:
+    """Hour of the local day, 0 to 24 (not included), with its fraction."""
+    return ((at_s + utc_offset_h * HOUR_S) % DAY_S) / HOUR_S
+
+
+# --- tariff ---
+
+
+def _season(tariff: Tariff, month: int) -> Season | None:
+    return next((s for s in tariff.seasons if month in s.months), None)
+
+
+def _period(season: Season | None, hour: int) -> str:
+    if season is None:
+        return FLAT
+    for period in PERIODS:
+        if any(begin <= hour < end for begin, end in season.periods.get(period, ())):
+            return period
+    return FLAT
+
+
+def _price(tariff: Tariff, period: str) -> float:
+    if period == FLAT:
+        return tariff.flat.value
+    return tariff.flat.value * tariff.multipliers[period].value
+
+
+def period_at(tariff: Tariff, at_s: int, utc_offset_h: int) -> str:
+    """Price period in force: one of :data:`PERIODS` or ``flat``.
+
+    The tariff is applied to any instant, also before ``valid_from``. Holidays are not modelled.
+    """
+    at = _local(_one(at_s), utc_offset_h)
+    return _period(_season(tariff, int(at.month[0]) + 1), int(at.hour[0]))
+
+
+def tariff_at(tariff: Tariff, at_s: int, utc_offset_h: int) -> float:
+    """Price in force, yuan per kWh: flat price times the multiplier of the period."""
+    return _price(tariff, period_at(tariff, at_s, utc_offset_h))
+
+
+def _tariff(tariff: Tariff, at: _Local) -> Floats:
+    table = np.empty((12, 24))
+    for month in range(12):
+        season = _season(tariff, month + 1)
+        table[month] = [_price(tariff, _period(season, hour)) for hour in range(24)]
+    return table[at.month, at.hour.astype(np.int64)]
+
+
+# --- weather and PUE ---
+
+
+def _outdoor(climate: Climate, at: _Local) -> Floats:
+    means = np.array([f.value for f in climate.monthly_mean])
+    position = (at.day_of_month + at.hour / 24.0) / at.month_days - 0.5
+    other = np.where(position < 0.0, at.month - 1, at.month + 1) % 12
+    # February's middle as a neighbour is that of a common year: at most half a day off
+    gap = 0.5 * (at.month_days + _MONTH_DAYS[other])
+    weight = np.abs(position) * at.month_days / gap
+    mean = means[at.month] * (1.0 - weight) + means[other] * weight
+    day = sin_turns((at.hour - WARMEST_HOUR) / 24.0 + 0.25)
+    return mean + climate.half_range.value * day
+
+
+def outdoor_c(climate: Climate, at_s: int, utc_offset_h: int) -> float:
+    """Outdoor temperature, degC. Modelled, not measured.
+
+    Monthly means stand in the middle of their months with straight lines between them, plus a daily
+    sine of ``half_range`` that peaks at 15:00 local. The straight lines cut the yearly extremes by
+    some tenths of a degree.
+    """
+    return float(_outdoor(climate, _local(_one(at_s), utc_offset_h))[0])
+
+
+def pue(model: PueModel, outdoor_c: Any, load_share: Any) -> Any:
+    """Power usage effectiveness at an outdoor temperature (degC) and IT load (0 to 1); at least 1.
+
+    A stated model: 1 + fixed x (c + (1 - c) u) / u + cooling_max x m. ``c`` is
+    :data:`CONSTANT_OVERHEAD`, ``u`` the load and ``m`` the part of the year's mechanical cooling in
+    use, rising on a line from 0 at ``free_below`` to 1 at ``mechanical_above``. Takes numbers or
+    arrays.
+    """
+    load = np.clip(load_share, LEAST_LOAD, 1.0)
+    low, high = model.free_below.value, model.mechanical_above.value
+    mechanical = np.clip((outdoor_c - low) / (high - low), 0.0, 1.0)
+    fixed = model.fixed.value * (CONSTANT_OVERHEAD + (1.0 - CONSTANT_OVERHEAD) * load) / load
+    return 1.0 + fixed + model.cooling_max.value * mechanical
+
+
+# --- on-site generation ---
+
+
+def _sun(at: _Local, solar_hour: Floats, lat: float) -> Floats:
+    """Sine of solar elevation, 0 at night; declination after P. I. Cooper (1969)."""
+    declination = _OBLIQUITY_TURNS * sin_turns((at.day_of_year + 285) / 365.0)
+    noon = sin_turns(solar_hour / 24.0 - 0.25)  # cosine of the hour angle
+    high = sin_turns(lat / 360.0) * sin_turns(declination)
+    wide = sin_turns(lat / 360.0 + 0.25) * sin_turns(declination + 0.25)
+    return np.maximum(high + wide * noon, 0.0)
+
+
+def _generated(
+    sources: tuple[Generation, ...], at: _Local, solar_hour: Floats, lat: float
+) -> tuple[Floats, Floats]:
+    """Power of all sources in kW, and its mean price in yuan per kWh (0 where there is none)."""
+    total = np.zeros_like(solar_hour)
+    cost = np.zeros_like(solar_hour)
+    for each in sources:
+        shape = PV_YIELD * _sun(at, solar_hour, lat) if each.kind == "pv" else WIND_YIELD
+        power_kw = each.peak.value * shape
+        total = total + power_kw
+        cost = cost + power_kw * each.price.value
+    return total, cost / np.where(total > 0.0, total, 1.0)
+
+
+def _solar_hour(at: _Local, utc_offset_h: int, lon: float | None) -> Floats:
+    shift = 0.0 if lon is None else lon / 15.0 - utc_offset_h
+    return at.hour + shift
+
+
+def generation_kw(power: Power, at_s: int, utc_offset_h: int, lat: float, lon: float | None = None) -> float:
+    """On-site generation of a site, kW. Modelled, not measured.
+
+    PV: peak x :data:`PV_YIELD` x sine of solar elevation, from day of year and latitude. Solar time
+    is mean solar time at ``lon``, or the clock's where ``lon`` is None; the equation of time
+    (up to 16 min) is left out. Wind: peak x :data:`WIND_YIELD`.
+    """
+    at = _local(_one(at_s), utc_offset_h)
+    total, _ = _generated(power.generation, at, _solar_hour(at, utc_offset_h, lon), lat)
+    return float(total[0])
+
+
+# --- tables ---
+
+
+def site_tables(region: Region, node: Node, first_slot: int, slots: int) -> SiteTables:
+    """Energy tables of ``node`` for ``slots`` slots from ``first_slot`` (counted from the epoch).
+
+    PUE and the share of on-site power are taken at the site's typical load, so that prices are the
+    same to everyone and do not depend on what is placed.
+    """
+    site = node.site
+    middle = (np.arange(first_slot, first_slot + slots, dtype=np.int64) * SLOT_S) + SLOT_S // 2
+    at = _local(middle, region.utc_offset_h)
+    load = site.power.typical_load.value
+    factor = pue(site.power.pue, _outdoor(region.climates[site.climate], at), load)
+    tariff = _tariff(region.tariffs[site.tariff], at)
+    solar = _solar_hour(at, region.utc_offset_h, node.lon)
+    generated, price = _generated(site.power.generation, at, solar, node.lat)
+    share = np.minimum(generated / (site.power.it_cap.value * load * factor), 1.0)
+    return SiteTables(
+        first_slot=first_slot,
+        pue=factor,
+        tariff_yuan_kwh=tariff,
+        onsite_share=share,
+        energy_yuan_kwh=tariff * (1.0 - share) + price * share,
+        carbon_kg_kwh=region.grids[site.grid].factor.value * (1.0 - share),
+    )

@@ -1,0 +1,328 @@
+"""Events: everything that happens to work, written once to a node's journal.
+
+State, messages to other nodes and ledger entries all derive from these. An event never changes
+after it was written. To add one: a class here (its ``kind`` is its name in the journal), a line
+``event.<kind>`` in the catalogue, and an ``apply`` in :mod:`sanjin.flow.view`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import msgspec
+
+from sanjin.model.job import JobSpec, JobState
+from sanjin.model.placement import Placement
+from sanjin.model.reason import Reason
+
+Row = tuple[int, ...]
+"""One site's option as the kernel wrote it; see :mod:`sanjin.flow.explain`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A meter record: the part of a run that fell into one slot.
+
+    Energy in mWh; ``price_micro_kwh`` micro-yuan and ``carbon_mg_kwh`` mg CO2e per kWh at the meter
+    of the facility.
+    """
+
+    start_s: int
+    seconds: int
+    it_mwh: int
+    facility_mwh: int
+    price_micro_kwh: int
+    carbon_mg_kwh: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """One line of a double entry: ``fen`` is positive for a debit, negative for a credit."""
+
+    account: str
+    fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of the events. ``job`` is empty for events of the node itself."""
+
+    kind: ClassVar[str] = ""
+    job: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStarted(Event):
+    """The node came up. ``sites`` and ``pools`` name the indexes that decisions use."""
+
+    kind: ClassVar[str] = "node.started"
+    node: str
+    region: str
+    version: str
+    sites: tuple[str, ...]
+    pools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted(Event):
+    """A client's job was accepted here; this node owns it."""
+
+    kind: ClassVar[str] = "job.submitted"
+    key: str
+    spec: JobSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received(Event):
+    """A job came from another node: raised by a child, or assigned by the parent.
+
+    ``bound``: it has to stay in this subtree, the parent decided so. ``full``: the child that
+    raised it could not place it itself.
+    """
+
+    kind: ClassVar[str] = "job.received"
+    peer: str
+    epoch: int
+    key: str
+    spec: JobSpec
+    submitted_s: int
+    bound: bool
+    full: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held(Event):
+    """The job waits for its tenant's envelope."""
+
+    kind: ClassVar[str] = "job.held"
+    reason: Reason
+    need: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted(Event):
+    """The job may be placed; ``reserved_fen`` of its tenant's budget is set aside."""
+
+    kind: ClassVar[str] = "job.admitted"
+    reserved_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Event):
+    """No site can take the job within the horizon; it is tried again when something changes."""
+
+    kind: ClassVar[str] = "job.waiting"
+    reason: Reason
+    options: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised(Event):
+    """A place outside this subtree is better, or none is here: the parent decides."""
+
+    kind: ClassVar[str] = "job.raised"
+    parent: str
+    full: bool
+    options: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assigned(Event):
+    """Given to a child with a lease of ``epoch``.
+
+    Where the child is the one that raised the job, the job is its own again and this node is done.
+    """
+
+    kind: ClassVar[str] = "job.assigned"
+    child: str
+    epoch: int
+    placement: Placement
+    options: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed(Event):
+    """This site runs it: pool and window are reserved."""
+
+    kind: ClassVar[str] = "job.placed"
+    placement: Placement
+    options: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined(Event):
+    """Capacity went since the offer: the job goes back to the node that sent it."""
+
+    kind: ClassVar[str] = "job.declined"
+    epoch: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenBack(Event):
+    """A child declined; the job is to be placed again. ``child`` is not tried twice in a row."""
+
+    kind: ClassVar[str] = "job.taken_back"
+    child: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferStarted(Event):
+    """A dataset is on its way here. ``declared_bytes`` is what the link model charges for."""
+
+    kind: ClassVar[str] = "transfer.started"
+    dataset: str
+    source: str
+    declared_bytes: int
+    done_at_s: int
+    micro: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferEnded(Event):
+    """A dataset arrived and matched its checksum, or could not be had (``fault``)."""
+
+    kind: ClassVar[str] = "transfer.ended"
+    dataset: str
+    copied_bytes: int
+    sha256: str
+    fault: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """The intent to run, written before the engine is asked: a crash between is safe."""
+
+    kind: ClassVar[str] = "job.started"
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(Event):
+    """The run is over. Usage is measured: wall and CPU in milliseconds of this machine's time.
+
+    ``start_s`` and ``end_s`` are region time; ``scale`` multiplies CPU and memory where the run was
+    a sample of a larger job.
+    """
+
+    kind: ClassVar[str] = "job.ended"
+    state: JobState
+    reason: Reason
+    exit_status: int
+    signal: int
+    start_s: int
+    end_s: int
+    wall_ms: int
+    cpu_ms: int
+    memory_peak_bytes: int
+    sandbox: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metered(Event):
+    """Energy of a run by slot. CPU and memory measured; power, PUE and weather modelled."""
+
+    kind: ClassVar[str] = "job.metered"
+    site: str
+    pool: str
+    core_seconds: int
+    card_seconds: int
+    use_micro: int
+    transport_micro: int
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled(Event):
+    """The double entry of a run; the postings add up to zero."""
+
+    kind: ClassVar[str] = "job.settled"
+    tenant: str
+    fen: int
+    it_mwh: int
+    facility_mwh: int
+    carbon_mg: int
+    postings: tuple[Posting, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAsked(Event):
+    """Somebody asked for the end of the job."""
+
+    kind: ClassVar[str] = "job.cancel_asked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requeued(Event):
+    """An interrupted run of a repeatable job is to be run again."""
+
+    kind: ClassVar[str] = "job.requeued"
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported(Event):
+    """The node that has the job told us how it stands."""
+
+    kind: ClassVar[str] = "job.reported"
+    peer: str
+    epoch: int
+    state: JobState
+    reason: Reason | None
+    site: str
+    pool: str
+    start_s: int
+    end_s: int
+    total_micro: int
+    fen: int
+    facility_mwh: int
+    carbon_mg: int
+    exit_status: int
+    detail: str
+
+
+EVENTS: dict[str, type[Event]] = {
+    cls.kind: cls
+    for cls in (
+        NodeStarted,
+        Submitted,
+        Received,
+        Held,
+        Admitted,
+        Waiting,
+        Raised,
+        Assigned,
+        Placed,
+        Declined,
+        TakenBack,
+        TransferStarted,
+        TransferEnded,
+        Started,
+        Ended,
+        Metered,
+        Settled,
+        CancelAsked,
+        Requeued,
+        Reported,
+    )
+}
+"""Every event by its kind: the closed list."""
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoders: dict[str, msgspec.json.Decoder[Event]] = {
+    kind: msgspec.json.Decoder(cls) for kind, cls in EVENTS.items()
+}
+
+
+def encode(event: Event) -> bytes:
+    """Canonical JSON of an event: the same event gives the same bytes."""
+    return _encoder.encode(event)
+
+
+def decode(kind: str, body: bytes) -> Event:
+    """The event that :func:`encode` wrote. Raises ``KeyError`` for an unknown kind."""
+    return _decoders[kind].decode(body)

@@ -1,0 +1,83 @@
+"""What a placement is made of: terms in yuan, one option a site, and the choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sanjin.model.reason import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The price of one option, micro-yuan a term. The terms are the explanation.
+
+    ``energy`` tariff x PUE x IT power over the run; ``carbon`` grid factor x carbon price over the
+    same; ``transport`` moving inputs over the links; ``use`` the site's charge for its machines;
+    ``waiting`` the job's own price of delay until the start.
+    """
+
+    energy: int
+    carbon: int
+    transport: int
+    use: int
+    waiting: int
+
+    @property
+    def total(self) -> int:
+        """Sum of the terms, micro-yuan: what placement makes least."""
+        return self.energy + self.carbon + self.transport + self.use + self.waiting
+
+    @property
+    def payable(self) -> int:
+        """What the tenant is billed of it, micro-yuan: all but waiting."""
+        return self.total - self.waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The best that one site offers a job, or the first constraint that rules the site out."""
+
+    site: str
+    pool: str
+    reason: Reason | None
+    start_s: int
+    finish_s: int
+    ready_s: int
+    """When the inputs can be there, seconds UTC."""
+    terms: Terms | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A site, a pool and a window for a job. ``finish_s`` is expected."""
+
+    site: str
+    pool: str
+    start_s: int
+    finish_s: int
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a job went where it went: one object for the CLI, the API and a dry run.
+
+    ``options`` has one entry a site, in the region's order; ``chosen`` is the site that won (empty
+    where none could); ``decided_by`` the node that decided at ``at_s``. ``asap`` prices the best
+    start at once in the node of submission, where that was possible, for comparison.
+    """
+
+    job: str
+    decided_by: str
+    at_s: int
+    chosen: str
+    options: tuple[Option, ...]
+
+    def choice(self) -> Option | None:
+        """The option that won."""
+        return next((o for o in self.options if o.site == self.chosen), None)
+
+    def alternative(self) -> Option | None:
+        """The least total among the other sites."""
+        others = [o for o in self.options if o.terms and o.site != self.chosen]
+        return min(others, key=lambda o: (o.terms.total if o.terms else 0, o.start_s, o.site), default=None)

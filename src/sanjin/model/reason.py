@@ -1,0 +1,66 @@
+"""The closed list of reasons: why work waits, goes elsewhere, is refused or ends.
+
+The wording, in English and Chinese, is in :mod:`sanjin.model.catalogue` under ``reason.<name>``.
+To add a reason: a member here, a line there, and, where a kernel gives it, an entry in
+:data:`KERNEL_REASONS`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why. Each member has one meaning everywhere."""
+
+    # why a site cannot take a job (found by the placement kernel, in this order)
+    SITE_PINNED = "site_pinned"
+    RESIDENCY = "residency"
+    LATENCY_CLASS = "latency_class"
+    OUTSIDE_SUBTREE = "outside_subtree"
+    POOL_KIND = "pool_kind"
+    ACCELERATOR_KIND = "accelerator_kind"
+    TOO_LARGE = "too_large"
+    POWER_CAP = "power_cap"
+    CAPACITY = "capacity"
+    DEADLINE = "deadline"
+    JOB_BUDGET = "job_budget"
+    NO_OFFER = "no_offer"
+    DECLINED = "declined"
+    # why a job waits
+    QUOTA = "quota"
+    BUDGET = "budget"
+    NO_PLACE = "no_place"
+    PARENT_ASKED = "parent_asked"
+    CHEAPER_LATER = "cheaper_later"
+    INPUTS_MOVING = "inputs_moving"
+    LEASE_EXPIRED = "lease_expired"
+    # why a job ended
+    EXIT_ZERO = "exit_zero"
+    EXIT_STATUS = "exit_status"
+    SIGNAL = "signal"
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    CANCELLED = "cancelled"
+    NOT_STARTED = "not_started"
+    INPUT_MISSING = "input_missing"
+    INTERRUPTED = "interrupted"
+
+
+KERNEL_REASONS: tuple[Reason | None, ...] = (
+    None,
+    Reason.SITE_PINNED,
+    Reason.RESIDENCY,
+    Reason.LATENCY_CLASS,
+    Reason.OUTSIDE_SUBTREE,
+    Reason.POOL_KIND,
+    Reason.ACCELERATOR_KIND,
+    Reason.TOO_LARGE,
+    Reason.POWER_CAP,
+    Reason.CAPACITY,
+    Reason.DEADLINE,
+    Reason.JOB_BUDGET,
+    Reason.NO_OFFER,
+    Reason.DECLINED,
+)
+"""Reason of each code that :mod:`sanjin.kernels.place` returns; code 0 is feasible."""

@@ -1,0 +1,50 @@
+"""The record of a job at one node: what that node knows of it now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sanjin.model.job import JobSpec, JobState
+from sanjin.model.placement import Placement
+from sanjin.model.reason import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A job as this node sees it.
+
+    ``came_from`` is the peer that sent it (empty: submitted here, this node owns it), ``sent_to``
+    the peer that has it now (empty: it is here). ``epoch`` is the lease's number and only grows.
+    ``reserved_fen`` is set aside of the tenant's budget while the job lives. ``placement`` is where
+    it runs or is to run; ``start_s`` and ``end_s`` are what happened. ``barred`` names children
+    that declined it; ``bound`` says that the parent decided it stays in this subtree. ``fen``, ``facility_mwh`` and ``carbon_mg`` come from settling.
+    """
+
+    id: str
+    key: str
+    spec: JobSpec
+    state: JobState
+    reason: Reason | None = None
+    submitted_s: int = 0
+    updated_s: int = 0
+    came_from: str = ""
+    sent_to: str = ""
+    epoch: int = 0
+    reserved_fen: int = 0
+    placement: Placement | None = None
+    site: str = ""
+    pool: str = ""
+    run: str = ""
+    runs: int = 0
+    start_s: int = 0
+    end_s: int = 0
+    barred: tuple[str, ...] = ()
+    bound: bool = False
+    cancel_asked: bool = False
+    total_micro: int = 0
+    transport_micro: int = 0
+    fen: int = 0
+    facility_mwh: int = 0
+    carbon_mg: int = 0
+    exit_status: int = 0
+    detail: str = ""

@@ -1,0 +1,537 @@
+"""A node: one loop over one store, its site's engine, a line to its parent and lines from children.
+
+Core, hub and edge run this same class. Other threads talk to it through :meth:`Node.submit`,
+:meth:`Node.cancel`, :meth:`Node.dry_run` and :meth:`Node.answer`, which put work into its inbox and
+return futures; one thread takes all turns.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from sanjin.flow import place
+from sanjin.flow.explain import explanation
+from sanjin.flow.loop import Ask, Done, Loop, Work
+from sanjin.flow.submit import check, problem
+from sanjin.flow.supply import PriceBook, Supply
+from sanjin.flow.view import View, restore
+from sanjin.model import event as ev
+from sanjin.model.errors import NotReachable, Problem, ProblemsFound, SanjinError, StoreFailed
+from sanjin.model.job import JobSpec, JobState, Submission
+from sanjin.model.network import Network
+from sanjin.model.placement import Explanation
+from sanjin.model.record import JobRecord
+from sanjin.model.region import Region
+from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
+from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store, Transfer, TransferReport
+from sanjin.tree import offer as offers
+from sanjin.tree.exchange import Answer, Request, Uplink
+from sanjin.tree.mail import TreeRouter
+
+LEASE_S = 6 * HOUR_S
+"""Region seconds after the last word with the parent in which assigned work may still start."""
+
+HOLD_WALL_S = 5.0
+"""How long a parent holds an answer back when it has nothing to say."""
+
+OFFER_WALL_S = 0.1
+"""Least time between two offers to the parent."""
+
+REFRESH_WALL_S = 0.25
+"""Least time between two hand-downs of the rest of the region to one child."""
+
+POLL_WALL_S = 0.05
+"""How often the engine is asked, in one call, for runs that ended, while any is running."""
+
+IDLE_WALL_S = 1.0
+RETRY_WALL_S = 0.5
+MAIL_A_CALL = 2000
+
+log = logging.getLogger("sanjin.node")
+Listener = Callable[[str, Sequence[tuple[Entry, ev.Event]]], None]
+
+
+@dataclass(slots=True)
+class _Held:
+    """A child's request that waits for its answer."""
+
+    future: Future[Answer]
+    since: float
+
+
+@dataclass(slots=True)
+class _Child:
+    """What the parent keeps of a child while it runs."""
+
+    held: _Held | None = None
+    wants: bool = True
+    told_version: int = -1
+    told_at: float = -1e9
+    heard: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """What a node is made of; see :mod:`sanjin.ports`."""
+
+    region: Region
+    network: Network
+    book: PriceBook
+    store: Store
+    clock: Clock
+    engine: Engine
+    mover: Mover
+    slots: int = HORIZON_SLOTS
+
+
+@dataclass(slots=True)
+class _DryRun:
+    specs: Sequence[JobSpec]
+    future: Future[list[Explanation]]
+
+
+@dataclass(slots=True)
+class _Cancel:
+    job: str
+    future: Future[bool]
+
+
+@dataclass(slots=True)
+class _Submit:
+    submissions: Sequence[Submission]
+    future: Future[list[JobRecord]]
+
+
+@dataclass(slots=True)
+class _Answered:
+    number: int
+    answer: Answer | None
+
+
+@dataclass(slots=True)
+class _Moved:
+    reports: list[TransferReport] = field(default_factory=list)
+
+
+class Node:
+    """One node of the tree, live once :meth:`start` was called (or stepped by hand in tests)."""
+
+    def __init__(self, name: str, parts: Parts, uplink: Uplink | None = None, listener: Listener | None = None) -> None:
+        self.name = name
+        self.parts = parts
+        self.region = parts.region
+        self.parent = parts.region.nodes[name].parent if uplink else ""
+        self.subtree = set(parts.region.subtree(name))
+        self.outside = set(parts.region.nodes) - self.subtree
+        self.fault = ""
+        self._uplink = uplink
+        self._listener = listener
+        self._inbox: SimpleQueue[object] = SimpleQueue()
+        self._children = {c: _Child() for c in parts.region.children(name)}
+        self._below = {c: set(parts.region.subtree(c)) for c in self._children}
+        self._movers = ThreadPoolExecutor(1, f"{name}-mover")
+        self._thread: threading.Thread | None = None
+        self._stop = False
+        self._calling = False
+        self._retry_at = 0.0
+        self._call_number = 0
+        self._sent_mail = 0
+        self._sent_version = -1
+        self._offered_at = -1e9
+        self._outside_known = False
+        self._opening: ev.NodeStarted | None = None
+        self._found: list[RunReport] = []
+        self._rebuild()
+
+    # -- the node's life
+
+    def _rebuild(self) -> None:
+        """Make the view anew from the store, as after a crash."""
+        parts = self.parts
+        now = parts.clock.now()
+        supply = Supply(parts.region, self.name, parts.book, parts.slots)
+        supply.roll(now)
+        view = View(self.name, self.parent, parts.region, parts.network, supply)
+        for dataset in parts.region.datasets.values():
+            view.holders[dataset.id] = set(dataset.replicas)
+        for dataset, path in parts.mover.held().items():
+            view.here[dataset] = path
+            view.holders.setdefault(dataset, set()).add(self.name)
+        stored = parts.store.load()
+        restore(view, stored, now)
+        view.lease_until_s = now + LEASE_S if self.parent else 0
+        self.view = view
+        self.loop = Loop(view, parts.store, parts.clock, TreeRouter(), parts.mover)
+        for mail in stored.outbox:
+            self.loop.outbox.setdefault(mail.peer, []).append(mail)
+        self._found = parts.engine.find(list(view.running))
+        self._restage()
+        for child in self._children.values():
+            child.heard, child.wants, child.told_version = False, True, -1
+        self._sent_version, self._offered_at, self._outside_known, self._sent_mail = -1, -1e9, False, 0
+
+    def _restage(self) -> None:
+        """Ask again for inputs that were on their way when the node stopped."""
+        wanted: dict[str, None] = {}
+        for record in self.view.jobs.values():
+            if record.state is JobState.STAGING and not record.sent_to:
+                wanted.update(dict.fromkeys(d for d in record.spec.inputs if d not in self.view.here))
+        now = self.parts.clock.now()
+        transfers = [
+            Transfer(dataset=d, source=place.nearest(self.view, d, self.name) or self.name, done_at_s=now)
+            for d in wanted
+        ]
+        for t in transfers:
+            self.view.moving[t.dataset] = t.done_at_s
+        self._fetch(transfers)
+
+    def open(self, version: str) -> None:
+        """Write the first entry of this start: who runs here, and how decisions number sites and pools."""
+        supply = self.view.supply
+        started = ev.NodeStarted(
+            job="",
+            node=self.name,
+            region=self.region.id,
+            version=version,
+            sites=supply.sites,
+            pools=supply.pools,
+        )
+        self._opening = started
+        self.step(0.0)
+
+    def start(self) -> None:
+        """Take turns in a thread of its own until :meth:`stop`."""
+        self._thread = threading.Thread(target=self._run, name=f"node-{self.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and let go of the store; runs go on and are adopted at the next start."""
+        self._stop = True
+        self._inbox.put(None)
+        if self._thread:
+            self._thread.join()
+        self._movers.shutdown(wait=True)
+        self.parts.engine.close()
+        self.parts.store.close()
+
+    def _run(self) -> None:
+        while not self._stop:
+            try:
+                self.step(self._patience())
+            except StoreFailed as fault:
+                self._failed(fault)
+            except Exception:
+                # a fault of ours must not end the node: rebuild from what is durable and go on
+                log.exception("node %s: turn failed", self.name)
+                self._failed(StoreFailed(f"{self.name}: turn failed, see the log"))
+
+    def _failed(self, fault: SanjinError) -> None:
+        self.fault = str(fault)
+        log.error("node %s: %s", self.name, fault)
+        threading.Event().wait(RETRY_WALL_S)
+        try:
+            self._rebuild()
+        except SanjinError as again:
+            log.error("node %s: cannot rebuild: %s", self.name, again)
+
+    def _patience(self) -> float:
+        """How long the next turn may wait for something to come in, wall seconds."""
+        view, clock = self.view, self.parts.clock
+        if view.queue or self._found:
+            return 0.0
+        wait = POLL_WALL_S if view.running else IDLE_WALL_S
+        now = clock.now()
+        if view.starts:
+            wait = min(wait, max(view.starts[0][0] - now, 0) / clock.rate)
+        wait = min(wait, (SLOT_S - now % SLOT_S) / clock.rate)
+        if self._uplink and not self._calling:
+            wait = min(wait, max(self._retry_at - clock.wall(), 0.0))
+        if self._uplink and self._sent_version != view.supply.own_version:
+            wait = min(wait, OFFER_WALL_S)
+        waiting = any(c.held for c in self._children.values())
+        return min(wait, REFRESH_WALL_S) if waiting else wait
+
+    # -- what others ask (any thread)
+
+    def check(self, submissions: Sequence[Submission], at: str = "") -> list[Problem]:
+        """Everything that is wrong with these submissions, each path prefixed by its place."""
+        found: list[Problem] = []
+        several = len(submissions) > 1 or at
+        for i, s in enumerate(submissions):
+            prefix = f"{at}[{i}]." if several else ""
+            if not 0 < len(s.key) <= 200:
+                found.append(problem("key_length", f"{prefix}key"))
+            found.extend(check(self.view, s.spec, f"{prefix}spec"))
+        return found
+
+    def submit(self, submissions: Sequence[Submission], at: str = "") -> Future[list[JobRecord]]:
+        """Accept jobs, all or none; the future is done once they are durable.
+
+        Raises ProblemsFound at once where any is wrong. The future may get KeyReused or StoreFailed.
+        """
+        problems = self.check(submissions, at)
+        if problems:
+            raise ProblemsFound(problems)
+        future: Future[list[JobRecord]] = Future()
+        self._inbox.put(_Submit(submissions, future))
+        return future
+
+    def cancel(self, job: str) -> Future[bool]:
+        """Ask for a job's end; true where the job was live here."""
+        future: Future[bool] = Future()
+        self._inbox.put(_Cancel(job, future))
+        return future
+
+    def dry_run(self, specs: Sequence[JobSpec]) -> Future[list[Explanation]]:
+        """Where these jobs would go if they were submitted now; nothing changes."""
+        problems = [p for i, s in enumerate(specs) for p in check(self.view, s, f"[{i}].spec")]
+        if problems:
+            raise ProblemsFound(problems)
+        future: Future[list[Explanation]] = Future()
+        self._inbox.put(_DryRun(specs, future))
+        return future
+
+    def answer(self, request: Request) -> Future[Answer]:
+        """A child's call."""
+        future: Future[Answer] = Future()
+        self._inbox.put((request, future))
+        return future
+
+    # -- a turn
+
+    def step(self, patience_s: float) -> Done:
+        """Take in what has come (waiting up to ``patience_s`` wall seconds), take one turn, act."""
+        work = Work()
+        asked: list[_Submit] = []
+        cancels: list[_Cancel] = []
+        dry: list[_DryRun] = []
+        for item in self._drain(patience_s):
+            if isinstance(item, _Submit):
+                asked.append(item)
+                work.asks.append(Ask(item.submissions, _refuse(item.future)))
+            elif isinstance(item, _Cancel):
+                cancels.append(item)
+                work.cancels.append(item.job)
+            elif isinstance(item, _DryRun):
+                dry.append(item)
+            elif isinstance(item, _Answered):
+                self._take_answer(item, work)
+            elif isinstance(item, _Moved):
+                work.transfers.extend(item.reports)
+            elif isinstance(item, tuple):
+                self._take_request(item, work)
+        known = [c.job in self.view.jobs for c in cancels]
+        if self.view.running:
+            work.runs.extend(self.parts.engine.watch())
+        work.runs.extend(self._found)
+        self._found = []
+        try:
+            if self._opening:
+                self.loop.opening(self._opening)
+                self._opening = None
+            done = self.loop.turn(work)
+        except BaseException as fault:
+            for item in (*asked, *cancels, *dry):
+                _fail(item.future, fault)
+            raise
+        self.fault = ""
+        self._act(done)
+        for ask, records in done.answers:
+            ask.answer(records)
+        for item, found in zip(cancels, known, strict=True):
+            item.future.set_result(found)
+        for item in dry:
+            item.future.set_result(self._price(item.specs))
+        if done.events and self._listener:
+            self._listener(self.name, done.events)
+        self._answer_children()
+        self._call_parent()
+        return done
+
+    def _drain(self, patience_s: float) -> list[object]:
+        items: list[object] = []
+        try:
+            items.append(self._inbox.get(timeout=patience_s) if patience_s > 0 else self._inbox.get_nowait())
+            while len(items) < 256:
+                items.append(self._inbox.get_nowait())
+        except Empty:
+            pass
+        return items
+
+    def _act(self, done: Done) -> None:
+        engine = self.parts.engine
+        if done.starts:
+            self._found.extend(engine.start(done.starts))
+        if done.cancels:
+            engine.cancel(done.cancels)
+        if done.forget:
+            engine.forget(done.forget)
+        self._fetch(done.fetch)
+
+    def _fetch(self, transfers: Sequence[Transfer]) -> None:
+        """Copy in a thread; the arrival counts when the link model lets it be here."""
+        clock = self.parts.clock
+        for transfer in transfers:
+            wait = max(transfer.done_at_s - clock.now(), 0) / clock.rate
+
+            def move(transfer: Transfer = transfer) -> None:
+                self._inbox.put(_Moved(self.parts.mover.fetch([transfer])))
+
+            timer = threading.Timer(wait, lambda job=move: self._later(job))
+            timer.daemon = True
+            timer.start()
+
+    def _later(self, job: Callable[[], None]) -> None:
+        if not self._stop:
+            self._movers.submit(job)
+
+    def _price(self, specs: Sequence[JobSpec]) -> list[Explanation]:
+        view, now = self.view, self.parts.clock.now()
+        now = max(now, view.supply.first_slot * SLOT_S)
+        found: list[Explanation] = []
+        for spec in specs:
+            record = JobRecord(
+                id=f"{self.name}-0", key="", spec=spec, state=JobState.QUEUED, submitted_s=now, updated_s=now
+            )
+            rows, choice = place.price(view, [record], now)
+            options = tuple(tuple(r) for r in rows[0].tolist())
+            site = view.supply.sites[int(choice[0])] if choice[0] >= 0 else ""
+            what = explanation("", self.name, now, site, options, view.supply.sites, view.supply.pools)
+            won = what.choice()
+            if won is not None:
+                pool = view.supply.pool_index[f"{won.site}/{won.pool}"]
+                view.supply.take(pool, won.start_s, won.finish_s, view.supply.need(spec, pool), -1)
+            found.append(what)
+        return found
+
+    # -- the line to the parent
+
+    def _take_answer(self, item: _Answered, work: Work) -> None:
+        view = self.view
+        answer = item.answer
+        if item.number == self._call_number:
+            self._calling = False
+        elif answer is None:
+            return  # a later call is on the line
+        if answer is None:
+            view.parent_reachable = False
+            self._retry_at = self.parts.clock.wall() + RETRY_WALL_S
+            return
+        view.parent_reachable = True
+        view.lease_until_s = self.parts.clock.now() + answer.lease_s
+        work.acked[self.parent] = answer.ack
+        work.mail.extend(answer.mail)
+        if answer.want_offer:
+            self._sent_version, self._offered_at = -1, -1e9
+        if answer.outside:
+            offers.accept(view, offers.decode(answer.outside), self.parent, self.outside)
+            self._outside_known = True
+
+    def _call_parent(self) -> None:
+        clock, view = self.parts.clock, self.view
+        if self._uplink is None or clock.wall() < self._retry_at:
+            return
+        mail = self.loop.outbox.get(self.parent, [])[:MAIL_A_CALL]
+        tell = self._offer_due()
+        news = tell or bool(mail and mail[-1].seq > self._sent_mail)
+        if self._calling and not news:
+            return
+        offer = offers.encode(offers.make(view, self.subtree, self.parent)) if tell else b""
+        if tell:
+            self._sent_version, self._offered_at = view.supply.own_version, clock.wall()
+        self._sent_mail = mail[-1].seq if mail else 0
+        self._calling = True
+        self._call_number += 1
+        number = self._call_number
+        request = Request(
+            node=self.name,
+            ack=view.mark(self.parent).received,
+            mail=tuple(mail),
+            offer=offer,
+            want_outside=not self._outside_known,
+        )
+
+        def heard(future: Future[Answer]) -> None:
+            fault = future.exception()
+            self._inbox.put(_Answered(number, None if fault else future.result()))
+
+        self._uplink.call(request).add_done_callback(heard)
+
+    def _offer_due(self) -> bool:
+        """Whether the subtree's capacity changed and the last offer is old enough."""
+        if self._sent_version == self.view.supply.own_version:
+            return False
+        return self.parts.clock.wall() - self._offered_at >= OFFER_WALL_S
+
+    # -- the lines from children
+
+    def _take_request(self, item: tuple[object, ...], work: Work) -> None:
+        request, future = item
+        if not isinstance(request, Request) or not isinstance(future, Future):
+            return
+        child = self._children.get(request.node)
+        if child is None:
+            future.set_exception(NotReachable(f"{request.node} is not a child of {self.name}"))
+            return
+        if child.held:  # it has more to say: the older call is answered with what there is
+            self._reply(request.node, child)
+        work.mail.extend(Mail(peer=request.node, seq=m.seq, kind=m.kind, body=m.body) for m in request.mail)
+        work.acked[request.node] = request.ack
+        if request.offer:
+            offers.accept(self.view, offers.decode(request.offer), request.node, self._below[request.node])
+            child.heard = True
+        child.wants = child.wants or request.want_outside
+        child.held = _Held(future, self.parts.clock.wall())
+
+    def _answer_children(self) -> None:
+        now = self.parts.clock.wall()
+        for name, child in self._children.items():
+            if child.held is None:
+                continue
+            stale = child.told_version != self.view.supply.version and now - child.told_at >= REFRESH_WALL_S
+            if self.loop.outbox.get(name) or child.wants or stale or now - child.held.since >= HOLD_WALL_S:
+                self._reply(name, child)
+
+    def _reply(self, name: str, child: _Child) -> None:
+        held, child.held = child.held, None
+        if held is None:
+            return
+        now, view = self.parts.clock.wall(), self.view
+        tell = child.wants or (
+            child.told_version != view.supply.version and now - child.told_at >= REFRESH_WALL_S
+        )
+        outside = b""
+        if tell:
+            others = set(self.region.nodes) - self._below[name]
+            outside = offers.encode(offers.make(view, others, name))
+            child.told_version, child.told_at, child.wants = view.supply.version, now, False
+        mail = self.loop.outbox.get(name, [])[:MAIL_A_CALL]
+        held.future.set_result(
+            Answer(
+                ack=view.mark(name).received,
+                mail=tuple(Mail(peer=self.name, seq=m.seq, kind=m.kind, body=m.body) for m in mail),
+                outside=outside,
+                lease_s=LEASE_S,
+                want_offer=not child.heard,
+            )
+        )
+
+
+def _refuse(future: Future[list[JobRecord]]) -> Callable[[list[JobRecord] | BaseException], None]:
+    def answer(what: list[JobRecord] | BaseException) -> None:
+        if isinstance(what, BaseException):
+            future.set_exception(what)
+        else:
+            future.set_result(what)
+
+    return answer
+
+
+def _fail(future: Future[list[JobRecord]] | Future[bool] | Future[list[Explanation]], fault: BaseException) -> None:
+    if not future.done():
+        future.set_exception(fault)

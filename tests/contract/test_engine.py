@@ -1,0 +1,387 @@
+"""What every engine must do; run against each adapter that is here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sanjin.adapters.engines.host_slots import HostSlots
+from sanjin.adapters.engines.local import LocalEngine
+from sanjin.ports import EndReason, Engine, RunOrder, RunReport, RunState
+from tests.support import needs_bwrap, until
+
+Make = Callable[..., LocalEngine]
+
+# A process that forks twice, leaves its session and writes its mark until somebody kills it.
+HIDDEN = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while True:
+            open(os.environ["SANJIN_OUTPUTS"] + "/beat", "w").write(str(time.time()))
+            time.sleep(0.02)
+    os._exit(0)
+os.wait()
+while not os.path.exists(os.environ["SANJIN_OUTPUTS"] + "/beat"):
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture(params=["none", "bwrap"])
+def kind(request: pytest.FixtureRequest) -> str:
+    if request.param == "bwrap":
+        needs_bwrap()
+    return str(request.param)
+
+
+@pytest.fixture
+def make(kind: str, tmp_path: Path) -> Iterator[Make]:
+    made: list[LocalEngine] = []
+
+    def build(slots: HostSlots | None = None) -> LocalEngine:
+        engine = LocalEngine(tmp_path / "site", sandbox=kind, slots=slots)
+        made.append(engine)
+        return engine
+
+    yield build
+    runs = tmp_path / "site" / "runs"
+    keys = os.listdir(runs) if runs.exists() else []
+    last = LocalEngine(tmp_path / "site", sandbox=kind)
+    last.cancel(keys)
+    for engine in [*made, last]:
+        engine.close()
+
+
+def order(
+    key: str,
+    *command: str,
+    environment: dict[str, str] | None = None,
+    inputs: dict[str, str] | None = None,
+    cores: int = 1,
+    memory_bytes: int = 0,
+    time_limit_s: float = 60.0,
+) -> RunOrder:
+    return RunOrder(
+        key=key,
+        command=command,
+        environment=environment or {},
+        inputs=inputs or {},
+        cores=cores,
+        memory_bytes=memory_bytes,
+        time_limit_s=time_limit_s,
+    )
+
+
+def python(key: str, code: str, **more: float) -> RunOrder:
+    limits = {
+        "memory_bytes": int(more.get("memory_bytes", 0)),
+        "time_limit_s": more.get("time_limit_s", 60.0),
+    }
+    return RunOrder(
+        key=key,
+        command=("python3", "-S", "-c", code),
+        memory_bytes=int(limits["memory_bytes"]),
+        time_limit_s=limits["time_limit_s"],
+    )
+
+
+def ends(engine: Engine, *keys: str) -> list[RunReport]:
+    """Wait for the end of these runs; their reports in this order."""
+    found: dict[str, RunReport] = {}
+
+    def all_there() -> bool:
+        found.update({report.key: report for report in engine.watch()})
+        return all(key in found for key in keys)
+
+    until(all_there, f"end of {keys}")
+    return [found[key] for key in keys]
+
+
+def state(engine: Engine, key: str) -> RunState:
+    return engine.find([key])[0].state
+
+
+def still(path: Path) -> bool:
+    """Whether a file that a process keeps writing has stopped changing."""
+    before = path.read_text()
+    time.sleep(0.15)
+    return path.read_text() == before
+
+
+def test_ends_are_told_with_status_signal_streams_and_usage(make: Make, kind: str) -> None:
+    engine = make()
+    assert engine.info().sandbox == kind
+    refused = engine.start(
+        [
+            order("good", "sh", "-c", "echo out; echo err >&2"),
+            order("bad", "sh", "-c", "exit 3"),
+            order("signal", "sh", "-c", "kill -9 $$"),
+            order("missing", "no-such-program"),
+            order("denied", "/etc/passwd"),
+        ]
+    )
+    assert refused == []
+    good, bad, killed, missing, denied = ends(engine, "good", "bad", "signal", "missing", "denied")
+    assert (good.state, good.reason, good.exit_status, good.sandbox) == ("ended", EndReason.EXIT, 0, kind)
+    assert engine.logs("good", "stdout", 0, 100) == b"out\n"
+    assert engine.logs("good", "stderr", 0, 100) == b"err\n"
+    assert 0 < good.started_at <= good.ended_at
+    assert good.usage.wall_s > 0
+    assert good.usage.memory_peak_bytes > 0
+    assert (bad.reason, bad.exit_status) == (EndReason.EXIT, 3)
+    assert (killed.reason, killed.signal) == (EndReason.SIGNAL, 9)
+    for report in (missing, denied):
+        assert report.reason is EndReason.NOT_STARTED
+        assert report.exit_status != 0
+    assert "no-such-program" in missing.detail
+    assert "Permission denied" in denied.detail
+
+
+def test_environment_is_the_orders_alone(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_SECRET", "x")
+    engine = make()
+    given = {"COLOUR": "绿 $HOME `id`", "OMP_NUM_THREADS": "7", "SANJIN_KEY": "forged"}
+    engine.start([order("env", "env", "-0", cores=2, environment=given), order("cwd", "pwd")])
+    ends(engine, "env", "cwd")
+    text = engine.logs("env", "stdout", 0, 10000).decode()
+    found = dict(line.split("=", 1) for line in text.split("\0") if line)
+    assert found["COLOUR"] == given["COLOUR"]
+    assert found["SANJIN_KEY"] == "env"
+    assert (found["OMP_NUM_THREADS"], found["NUMBA_NUM_THREADS"]) == ("7", "2")
+    expected = {"PATH", "HOME", "TMPDIR", "LANG", "SANJIN_KEY", "SANJIN_INPUTS", "SANJIN_OUTPUTS", "COLOUR"}
+    threads = {f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+    assert set(found) - {"PWD", "SHLVL", "_"} == expected | threads
+    cwd = engine.logs("cwd", "stdout", 0, 1000).decode().strip()
+    assert found["HOME"] == cwd.replace("/cwd/", "/env/")
+
+
+def test_limits_end_a_run_and_all_its_descendants(make: Make, tmp_path: Path) -> None:
+    engine = make()
+    eat = "kept = []\nwhile True: kept.append(bytearray(8 << 20))\n"
+    engine.start(
+        [
+            python("time", HIDDEN + "time.sleep(100)", time_limit_s=1.5),
+            python("memory", HIDDEN + eat, memory_bytes=150 << 20),
+            python("daemon", HIDDEN),
+        ]
+    )
+    late, big, left = ends(engine, "time", "memory", "daemon")
+    assert late.reason is EndReason.TIME_LIMIT
+    assert late.usage.wall_s >= 1.5
+    assert big.reason is EndReason.MEMORY_LIMIT
+    assert big.usage.memory_peak_bytes > 150 << 20
+    assert (left.reason, left.exit_status) == (EndReason.EXIT, 0)
+    for key in ("time", "memory", "daemon"):
+        assert still(tmp_path / "site" / "runs" / key / "outputs" / "beat"), key
+
+
+def test_cancel_asks_first_and_then_kills(make: Make) -> None:
+    engine = make()
+    polite = "trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.05; done"
+    stubborn = (
+        "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(99)"
+    )
+    engine.start([order("polite", "sh", "-c", polite), python("stubborn", stubborn)])
+    for key in ("polite", "stubborn"):
+        until(lambda key=key: engine.logs(key, "stdout", 0, 10) == b"up\n", "start")
+    engine.cancel(["polite", "stubborn", "unknown", "../bad"])
+    gentle, forced = ends(engine, "polite", "stubborn")
+    assert gentle.reason is forced.reason is EndReason.CANCELLED
+    assert engine.logs("polite", "stdout", 0, 100) == b"up\nbye\n"
+    assert (gentle.exit_status, forced.signal) == (5, 9)
+    engine.cancel(["polite"])
+    assert state(engine, "unknown") is RunState.ABSENT
+
+
+def test_one_key_is_one_process(make: Make, tmp_path: Path) -> None:
+    first, second = make(), make()
+    once = order("once", "sh", "-c", "echo x >> $SANJIN_OUTPUTS/count; sleep 0.3")
+    first.start([once, once])
+    second.start([once])
+    first.start([once])
+    ends(first, "once")
+    first.forget(["once"])
+    assert first.watch() == second.watch() == []
+    first.start([once])
+    second.start([once])
+    time.sleep(0.1)
+    assert (tmp_path / "site/runs/once/outputs/count").read_text() == "x\n"
+    assert first.find(["once"])[0].reason is EndReason.EXIT
+
+
+def test_a_new_engine_adopts_what_runs(make: Make) -> None:
+    first = make()
+    first.start([order("long", "sh", "-c", "echo hi; sleep 1"), order("short", "true")])
+    ends(first, "short")
+    first.close()
+    second = make()
+    reports = second.find(["long", "short", "never"])
+    assert [r.state for r in reports] == [RunState.RUNNING, RunState.ENDED, RunState.ABSENT]
+    long, short = ends(second, "long", "short")
+    assert long.reason is short.reason is EndReason.EXIT
+    assert second.logs("long", "stdout", 0, 10) == b"hi\n"
+    second.forget(["short"])
+    assert {r.key for r in second.watch()} == {"long"}
+
+
+@pytest.mark.parametrize("watcher", ["own", "adopted", "found"])
+def test_a_killed_supervisor_leaves_an_interrupted_run_and_no_orphan(
+    make: Make, tmp_path: Path, watcher: str
+) -> None:
+    engine = make()
+    engine.start([python("cut", HIDDEN + "time.sleep(100)")])
+    beat = tmp_path / "site/runs/cut/outputs/beat"
+    until(beat.exists, "heart beat")
+    if watcher != "own":
+        engine = make()
+    if watcher == "adopted":
+        assert state(engine, "cut") is RunState.RUNNING
+    pid = int((tmp_path / "site/runs/cut/started").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    if watcher == "found":
+        until(lambda: state(engine, "cut") is RunState.INTERRUPTED, "interruption")
+    else:
+        assert ends(engine, "cut")[0].state is RunState.INTERRUPTED
+        engine.forget(["cut"])
+        assert engine.watch() == []
+    until(lambda: still(beat), "end of the orphan")
+    engine.start([order("cut", "touch", "again")])
+    assert state(engine, "cut") is RunState.INTERRUPTED
+
+
+NODE = """
+import sys, time
+from pathlib import Path
+from sanjin.adapters.engines.local import LocalEngine
+from sanjin.ports import RunOrder
+engine = LocalEngine(Path(sys.argv[1]), sandbox=sys.argv[2])
+code = "echo x >> $SANJIN_OUTPUTS/count; sleep 0.6"
+orders = [RunOrder(key=f"r{n}", command=("sh", "-c", code)) for n in range(8)]
+print("go", flush=True)
+for order in orders:
+    engine.start([order])
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.03])
+def test_a_killed_node_loses_and_repeats_nothing(
+    make: Make, kind: str, tmp_path: Path, after_s: float
+) -> None:
+    command = [sys.executable, "-c", NODE, str(tmp_path / "site"), kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as node:
+        assert node.stdout is not None
+        node.stdout.readline()
+        time.sleep(after_s)
+        node.send_signal(signal.SIGKILL)
+    engine = make()
+    keys = [f"r{n}" for n in range(8)]
+    found = engine.find(keys)
+    assert {r.state for r in found} <= {RunState.RUNNING, RunState.ENDED, RunState.ABSENT}
+    again = "echo x >> $SANJIN_OUTPUTS/count"
+    engine.start([order(key, "sh", "-c", again) for key in keys])
+    assert all(r.reason is EndReason.EXIT for r in ends(engine, *keys))
+    for key in keys:
+        assert (tmp_path / f"site/runs/{key}/outputs/count").read_text() == "x\n"
+
+
+def test_inputs_are_found_under_their_names(make: Make, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.txt").write_text("alpha")
+    engine = make()
+    code = "cat $SANJIN_INPUTS/coal/a.txt; echo changed > $SANJIN_INPUTS/coal/a.txt || echo refused"
+    if kind == "none":  # only a sandbox can keep a run from writing
+        code = "cat $SANJIN_INPUTS/coal/a.txt"
+    refused = engine.start(
+        [
+            order("reads", "sh", "-c", code, inputs={"coal": str(tmp_path / "set")}),
+            order("lacks", "true", inputs={"coal": str(tmp_path / "none")}),
+            order("names", "true", inputs={"../coal": str(tmp_path / "set")}),
+        ]
+    )
+    assert [(r.key, r.reason) for r in refused] == [
+        ("lacks", EndReason.NOT_STARTED),
+        ("names", EndReason.NOT_STARTED),
+    ]
+    ends(engine, "reads")
+    text = engine.logs("reads", "stdout", 0, 100).decode()
+    assert text == ("alpha" if kind == "none" else "alpharefused\n")
+    assert (tmp_path / "set/a.txt").read_text() == "alpha"
+
+
+@pytest.mark.parametrize("key", ["", ".", "..", "a/b", "a b", "x" * 101, "ä"])
+def test_a_bad_key_is_refused_everywhere(make: Make, tmp_path: Path, key: str) -> None:
+    engine = make()
+    (report,) = engine.start([order(key, "true")])
+    assert (report.key, report.reason) == (key, EndReason.NOT_STARTED)
+    assert report.detail.startswith("key ")
+    engine.cancel([key])
+    engine.forget([key])
+    assert state(engine, key) is RunState.ABSENT
+    assert engine.logs(key, "stdout", 0, 10) == b""
+    assert os.listdir(tmp_path / "site/runs") == []
+
+
+def test_logs_are_read_in_ranges_while_running_and_after(make: Make) -> None:
+    engine = make()
+    engine.start([order("talks", "sh", "-c", "printf 0123456789; sleep 0.5; printf abc")])
+    until(lambda: engine.logs("talks", "stdout", 0, 100) == b"0123456789", "output")
+    assert engine.logs("talks", "stdout", 4, 3) == b"456"
+    assert state(engine, "talks") is RunState.RUNNING
+    ends(engine, "talks")
+    assert engine.logs("talks", "stdout", 8, 100) == b"89abc"
+    assert engine.logs("talks", "stdout", 99, 10) == b""
+    assert engine.logs("talks", "order.json", 0, 10) == b""
+    assert engine.logs("unknown", "stdout", 0, 10) == b""
+
+
+def test_usage_of_a_busy_loop_and_of_children_that_nobody_waits_for(make: Make) -> None:
+    engine = make()
+    burn = "import time\nwhile time.process_time() < 0.4: pass\n"
+    auto = (
+        f"import os, signal, time\nsignal.signal(17, signal.SIG_IGN)\nif os.fork() == 0:\n exec({burn!r})\n"
+    )
+    auto += " os._exit(0)\ntime.sleep(1.0)\n"
+    hold = "import time\nkept = bytearray(100 << 20)\ntime.sleep(0.3)\n"
+    engine.start([python("burns", burn), python("hides", auto), python("holds", hold)])
+    burns, hides, holds = ends(engine, "burns", "hides", "holds")
+    assert 0.35 < burns.usage.cpu_s < 2
+    assert burns.usage.wall_s >= 0.35
+    assert 0.1 < hides.usage.cpu_s < 2
+    assert 100 << 20 < holds.usage.memory_peak_bytes < 200 << 20
+
+
+def test_many_runs_at_once(make: Make) -> None:
+    engine = make()
+    keys = [f"m{n}" for n in range(30)]
+    assert engine.start([order(key, "sh", "-c", f"echo {key}") for key in keys]) == []
+    assert all(r.reason is EndReason.EXIT and r.exit_status == 0 for r in ends(engine, *keys))
+    assert all(engine.logs(key, "stdout", 0, 10).decode().strip() == key for key in keys)
+    engine.forget(keys)
+    assert engine.watch() == []
+
+
+def test_host_slots_let_runs_in_by_turn(make: Make) -> None:
+    slots = HostSlots(1)
+    engine = make(slots)
+    log = ("sh", "-c", "sleep 0.2")
+    engine.start([order("a", *log), order("b", *log), order("c", *log)])
+    assert slots.active() == 1
+    assert engine.find(["c"])[0].detail == "waits for the host"
+    engine.cancel(["c"])
+    a, b, c = ends(engine, "a", "b", "c")
+    assert (c.state, c.reason) == (RunState.ENDED, EndReason.CANCELLED)
+    assert b.started_at >= a.started_at + a.usage.wall_s
+    assert a.detail.startswith("queued_s=0.")
+    assert float(b.detail.removeprefix("queued_s=")) >= 0.2
+    assert slots.active() == 0
+    engine.start([order("c", "true")])
+    assert engine.find(["c"])[0].reason is EndReason.CANCELLED
