@@ -60,8 +60,8 @@ class RunOrder:
 
     key: str
     command: tuple[str, ...]
-    environment: dict[str, str] = field(default_factory=dict)
-    inputs: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    inputs: dict[str, str] = field(default_factory=dict[str, str])
     cores: int = 1
     memory_bytes: int = 0
     time_limit_s: float = 0.0
@@ -218,13 +218,13 @@ class LedgerLine:
 class Batch:
     """Everything one turn of the loop writes, in one transaction."""
 
-    jobs: dict[str, JobRecord] = field(default_factory=dict)
-    journal: list[Entry] = field(default_factory=list)
-    outbox: list[Mail] = field(default_factory=list)
-    acked: dict[str, int] = field(default_factory=dict)
+    jobs: dict[str, JobRecord] = field(default_factory=dict[str, JobRecord])
+    journal: list[Entry] = field(default_factory=list[Entry])
+    outbox: list[Mail] = field(default_factory=list[Mail])
+    acked: dict[str, int] = field(default_factory=dict[str, int])
     """Mail to this peer up to this number need not be sent again."""
-    marks: dict[str, PeerMark] = field(default_factory=dict)
-    ledger: list[LedgerLine] = field(default_factory=list)
+    marks: dict[str, PeerMark] = field(default_factory=dict[str, PeerMark])
+    ledger: list[LedgerLine] = field(default_factory=list[LedgerLine])
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""

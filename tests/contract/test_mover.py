@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sanjin.adapters.movers.folder import FolderMover
-from sanjin.ports import Transfer
+from sanjin.ports import Transfer, TransferReport
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def sites(tmp_path: Path) -> tuple[FolderMover, FolderMover]:
     return FolderMover(tmp_path, "datong"), FolderMover(tmp_path, "taiyuan")
 
 
-def take(mover: FolderMover, *datasets: str, source: str = "datong"):  # noqa: ANN201
+def take(mover: FolderMover, *datasets: str, source: str = "datong") -> list[TransferReport]:
     return mover.fetch([Transfer(dataset=name, source=source, done_at_s=0) for name in datasets])
 
 

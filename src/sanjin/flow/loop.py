@@ -71,24 +71,24 @@ class Ask:
 class Work:
     """What came in since the last turn."""
 
-    asks: list[Ask] = field(default_factory=list)
-    cancels: list[str] = field(default_factory=list)
-    mail: list[Mail] = field(default_factory=list)
-    acked: dict[str, int] = field(default_factory=dict)
-    runs: list[RunReport] = field(default_factory=list)
-    transfers: list[TransferReport] = field(default_factory=list)
+    asks: list[Ask] = field(default_factory=list[Ask])
+    cancels: list[str] = field(default_factory=list[str])
+    mail: list[Mail] = field(default_factory=list[Mail])
+    acked: dict[str, int] = field(default_factory=dict[str, int])
+    runs: list[RunReport] = field(default_factory=list[RunReport])
+    transfers: list[TransferReport] = field(default_factory=list[TransferReport])
 
 
 @dataclass(slots=True)
 class Done:
     """What is to be done after the commit."""
 
-    starts: list[RunOrder] = field(default_factory=list)
-    cancels: list[str] = field(default_factory=list)
-    forget: list[str] = field(default_factory=list)
-    fetch: list[Transfer] = field(default_factory=list)
-    answers: list[tuple[Ask, list[JobRecord]]] = field(default_factory=list)
-    events: list[tuple[Entry, ev.Event]] = field(default_factory=list)
+    starts: list[RunOrder] = field(default_factory=list[RunOrder])
+    cancels: list[str] = field(default_factory=list[str])
+    forget: list[str] = field(default_factory=list[str])
+    fetch: list[Transfer] = field(default_factory=list[Transfer])
+    answers: list[tuple[Ask, list[JobRecord]]] = field(default_factory=list[tuple[Ask, list[JobRecord]]])
+    events: list[tuple[Entry, ev.Event]] = field(default_factory=list[tuple[Entry, ev.Event]])
     worked: bool = False
 
 
@@ -278,7 +278,12 @@ class Loop:
         if isinstance(settled[1], ev.Settled):
             for p in settled[1].postings:
                 line = LedgerLine(
-                    entry=settled[0].seq, job=record.id, tenant=spec.tenant, at_s=self._now, account=p.account, fen=p.fen
+                    entry=settled[0].seq,
+                    job=record.id,
+                    tenant=spec.tenant,
+                    at_s=self._now,
+                    account=p.account,
+                    fen=p.fen,
                 )
                 self._batch.ledger.append(line)
 

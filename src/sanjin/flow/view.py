@@ -57,19 +57,19 @@ class View:
     region: Region
     network: Network
     supply: Supply
-    jobs: dict[str, JobRecord] = field(default_factory=dict)
-    use: dict[str, TenantUse] = field(default_factory=dict)
-    held: dict[str, None] = field(default_factory=dict)
-    queue: dict[str, None] = field(default_factory=dict)
-    parked: dict[str, None] = field(default_factory=dict)
-    starts: list[tuple[int, str]] = field(default_factory=list)
-    running: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, JobRecord] = field(default_factory=dict[str, JobRecord])
+    use: dict[str, TenantUse] = field(default_factory=dict[str, TenantUse])
+    held: dict[str, None] = field(default_factory=dict[str, None])
+    queue: dict[str, None] = field(default_factory=dict[str, None])
+    parked: dict[str, None] = field(default_factory=dict[str, None])
+    starts: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    running: dict[str, str] = field(default_factory=dict[str, str])
     """Run key to job, of runs at this site."""
-    here: dict[str, str] = field(default_factory=dict)
-    holders: dict[str, set[str]] = field(default_factory=dict)
-    moving: dict[str, int] = field(default_factory=dict)
-    marks: dict[str, PeerMark] = field(default_factory=dict)
-    pending: dict[str, list[Pending]] = field(default_factory=dict)
+    here: dict[str, str] = field(default_factory=dict[str, str])
+    holders: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    moving: dict[str, int] = field(default_factory=dict[str, int])
+    marks: dict[str, PeerMark] = field(default_factory=dict[str, PeerMark])
+    pending: dict[str, list[Pending]] = field(default_factory=dict[str, list[Pending]])
     admit_due: bool = True
     """Whether a held job might be admitted since the last look."""
     parent_reachable: bool = False

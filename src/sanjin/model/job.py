@@ -76,7 +76,7 @@ class JobSpec:
 
     name: str
     command: tuple[str, ...]
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict[str, str])
     tenant: str = "public"
     queue: str = "batch"
     kind: str = ""

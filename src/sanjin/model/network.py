@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,7 @@ def network_of(region: Region) -> Network:
         # a cheapest path of equal price is the faster one: latency only breaks ties
         paths = rx.dijkstra_shortest_paths(graph, a, weight_fn=lambda e: e.price.value + e.latency.value * 1e-9)
         for b, path in paths.items():
-            edges = [graph.get_edge_data(u, v) for u, v in zip(path[:-1], path[1:], strict=True)]
+            edges = [graph.get_edge_data(u, v) for u, v in itertools.pairwise(path)]
             price[a, b] = sum(e.price.value for e in edges)
             gbps[a, b] = min((e.bandwidth.value for e in edges), default=np.inf)
     return Network(ids, latency, price, gbps)

@@ -17,7 +17,9 @@ class JobRecord:
     the peer that has it now (empty: it is here). ``epoch`` is the lease's number and only grows.
     ``reserved_fen`` is set aside of the tenant's budget while the job lives. ``placement`` is where
     it runs or is to run; ``start_s`` and ``end_s`` are what happened. ``barred`` names children
-    that declined it; ``bound`` says that the parent decided it stays in this subtree. ``fen``, ``facility_mwh`` and ``carbon_mg`` come from settling.
+    that declined it; ``bound`` says that the parent decided it stays in this subtree.
+
+    ``fen``, ``facility_mwh`` and ``carbon_mg`` come from settling.
     """
 
     id: str

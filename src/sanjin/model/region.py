@@ -287,9 +287,9 @@ class Region:
     grids: dict[str, Grid]
     tariffs: dict[str, Tariff]
     climates: dict[str, Climate]
-    datasets: dict[str, Dataset] = field(default_factory=dict)
-    tenants: dict[str, Tenant] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict[str, Dataset])
+    tenants: dict[str, Tenant] = field(default_factory=dict[str, Tenant])
+    sources: dict[str, str] = field(default_factory=dict[str, str])
 
     def root(self) -> Node:
         """The node without a parent."""

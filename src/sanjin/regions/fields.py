@@ -28,6 +28,9 @@ _PLACEHOLDER = Figure(value=1.0, unit="", date="", source="", status=Status.ESTI
 _MERGE = "tag:yaml.org,2002:merge"
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 _SOURCE_ID = re.compile(r"\bS\d+[a-z]?\b")
+MANY = 12
+"""More names than this are not listed in a hint."""
+
 _DATES = (re.compile(r"\d{4}"), re.compile(r"\d{4}-\d\d"), re.compile(r"\d{4}-\d\d-\d\d"))
 
 
@@ -38,13 +41,14 @@ def line_of(node: Node) -> int:
 
 
 def hint(found: str, known: Iterable[str]) -> dict[str, str]:
-    """``hint`` and ``hint_zh``: the known name nearest to ``found``, or all of them."""
+    """``hint`` and ``hint_zh``: the known name nearest to ``found``, and the names where they are few."""
     names = list(known)
     near = get_close_matches(found, names, n=1)
-    if near:
-        return {"hint": f"Did you mean {near[0]!r}", "hint_zh": f"是否应为 {near[0]!r}"}
-    listed = ", ".join(names) or "-"
-    return {"hint": f"Known: {listed}", "hint_zh": f"可用：{listed}"}
+    listed = ", ".join(names[:MANY]) + (", ..." if len(names) > MANY else "") or "-"
+    if not near:
+        return {"hint": f"Known: {listed}", "hint_zh": f"可用：{listed}"}
+    more, more_zh = (f" (known: {listed})", f"（可用：{listed}）") if len(names) <= MANY else ("", "")
+    return {"hint": f"Did you mean {near[0]!r}?{more}", "hint_zh": f"是否应为 {near[0]!r}？{more_zh}"}
 
 
 @dataclass(frozen=True, slots=True)

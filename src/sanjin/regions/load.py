@@ -118,7 +118,8 @@ def _region(notes: Notes, root: Table) -> Region:
     )
     root.close()
     nodes = root.table("nodes", ids=True)
-    parents = {k: n.parent for k, n in found.nodes.items() if "parent" in nodes.table(k).keys}
+    faulty = {p.path for p in notes.found}
+    parents = {k: n.parent for k, n in found.nodes.items() if f"{nodes.at(k)}.parent" not in faulty}
     known = {key.removesuffix("s"): value for key, value in sections.items()}
     checks.check_references(notes, {**known, "source": found.sources})
     checks.check_tree(notes, nodes, parents)

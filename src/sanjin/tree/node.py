@@ -115,7 +115,7 @@ class _Answered:
 
 @dataclass(slots=True)
 class _Moved:
-    reports: list[TransferReport] = field(default_factory=list)
+    reports: list[TransferReport] = field(default_factory=list[TransferReport])
 
 
 class Node:

@@ -162,9 +162,13 @@ def test_descendants_are_found_with_and_without_the_kernels_list(monkeypatch: py
     if child == 0:
         time.sleep(30)
         os._exit(0)
+
+    def never(_path: str) -> bool:
+        return False
+
     try:
         assert child in local_runner.descendants(os.getpid())
-        monkeypatch.setattr(local_runner.os.path, "exists", lambda _path: False)
+        monkeypatch.setattr(local_runner.os.path, "exists", never)
         assert child in local_runner.descendants(os.getpid())
     finally:
         os.kill(child, 9)

@@ -1,0 +1,148 @@
+"""A whole region on a virtual clock, stepped by hand: real loops and stores, modelled engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sanjin.adapters.clock import VirtualClock
+from sanjin.adapters.store.sqlite import SqliteStore
+from sanjin.flow.supply import PriceBook
+from sanjin.model.network import network_of
+from sanjin.model.region import Region
+from sanjin.ports import (
+    EndReason,
+    EngineInfo,
+    RunOrder,
+    RunReport,
+    RunState,
+    Transfer,
+    TransferReport,
+    Usage,
+)
+from sanjin.regions.load import bundled, load_region
+from sanjin.tree.exchange import Switchboard
+from sanjin.tree.node import Node, Parts
+
+START_S = 1_784_071_800  # 2026-07-15 07:30 in Shanxi
+
+
+@dataclass
+class ModelEngine:
+    """Runs that last ``run_s`` on the clock; remembers every start."""
+
+    clock: VirtualClock
+    run_s: int = 600
+    started: dict[str, int] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
+    cancelled: set[str] = field(default_factory=set)
+
+    def info(self) -> EngineInfo:
+        return EngineInfo(name="model", sandbox="none")
+
+    def start(self, orders: list[RunOrder]) -> list[RunReport]:
+        for order in orders:
+            self.started.setdefault(order.key, self.clock.now())
+        return []
+
+    def _report(self, key: str) -> RunReport | None:
+        begin = self.started[key]
+        if key not in self.cancelled and self.clock.now() < begin + self.run_s:
+            return None
+        reason = EndReason.CANCELLED if key in self.cancelled else EndReason.EXIT
+        return RunReport(
+            key=key,
+            state=RunState.ENDED,
+            reason=reason,
+            started_at=begin,
+            ended_at=min(begin + self.run_s, self.clock.now()),
+            usage=Usage(wall_s=self.run_s, cpu_s=self.run_s * 0.9, memory_peak_bytes=2**28),
+            sandbox="none",
+        )
+
+    def watch(self) -> list[RunReport]:
+        found = [self._report(k) for k in self.started if k not in self.over]
+        return [r for r in found if r]
+
+    def find(self, keys: list[str]) -> list[RunReport]:
+        return [
+            RunReport(key=k, state=RunState.RUNNING if k in self.started else RunState.ABSENT)
+            for k in keys
+        ]
+
+    def cancel(self, keys: list[str]) -> None:
+        self.cancelled.update(keys)
+
+    def forget(self, keys: list[str]) -> None:
+        self.over.update(keys)
+
+    def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class ModelMover:
+    """Every transfer succeeds."""
+
+    has: set[str]
+
+    def held(self) -> dict[str, str]:
+        return {d: f"/{d}" for d in self.has}
+
+    def fetch(self, transfers: list[Transfer]) -> list[TransferReport]:
+        return [TransferReport(dataset=t.dataset, path=f"/{t.dataset}", sha256="0" * 64) for t in transfers]
+
+
+class World:
+    """Shanxi in one folder; ``turn`` lets every node take a turn."""
+
+    def __init__(self, folder: Path, region: Region | None = None) -> None:
+        self.region = region or load_region(bundled("shanxi"))
+        self.folder = folder
+        self.clock = VirtualClock(START_S)
+        self.board = Switchboard()
+        self.book = PriceBook(self.region)
+        self.network = network_of(self.region)
+        self.engines = {n: ModelEngine(self.clock) for n in self.region.nodes}
+        self.nodes: dict[str, Node] = {}
+        for name in self.region.nodes:
+            self.open(name)
+
+    def open(self, name: str) -> Node:
+        """Start a node (again) from its folder."""
+        region = self.region
+        held = {d.id for d in region.datasets.values() if name in d.replicas}
+        parts = Parts(
+            region=region,
+            network=self.network,
+            book=self.book,
+            store=SqliteStore(self.folder / name / "state.db"),
+            clock=self.clock,
+            engine=self.engines[name],
+            mover=ModelMover(held),
+        )
+        parent = region.nodes[name].parent
+        node = Node(name, parts, self.board.uplink(name, parent) if parent else None)
+        self.board.join(name, node.answer)
+        self.nodes[name] = node
+        node.open("test")
+        return node
+
+    def turn(self, times: int = 1) -> None:
+        """Every node takes ``times`` turns at this instant."""
+        for _ in range(times):
+            for node in self.nodes.values():
+                node.step(0.0)
+
+    def run(self, seconds: int, by: int = 60) -> None:
+        """Let time pass."""
+        for _ in range(seconds // by):
+            self.clock.advance(self.clock.now() + by)
+            self.turn(2)
+
+    def close(self) -> None:
+        for node in self.nodes.values():
+            node.stop()
