@@ -102,7 +102,9 @@ def residency(region: Region, holders: dict[str, set[str]], spec: JobSpec, origi
         return set(region.subtree(node))
     allowed = {origin}
     if spec.inputs:
-        allowed = set.intersection(*(holders.get(d) or set() for d in spec.inputs))
+        allowed = set(region.nodes)
+        for dataset in spec.inputs:
+            allowed &= holders.get(dataset, set[str]())
     return allowed
 
 

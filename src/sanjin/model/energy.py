@@ -113,11 +113,12 @@ def sin_turns(turns: Any) -> Any:
     Taylor polynomial of the 13th degree on a quarter circle: only sums and products, so every
     machine computes the same bits (a library's sine may differ in the last one).
     """
-    t = turns - np.floor(turns + 0.5)
-    t = np.where(t > 0.25, 0.5 - t, np.where(t < -0.25, -0.5 - t, t))
-    x = t * (2.0 * np.pi)
-    y = x * x
-    total = 1.0 / 6_227_020_800.0
+    whole: Any = np.floor(turns + 0.5)
+    t: Any = turns - whole
+    quarter: Any = np.where(t > 0.25, 0.5 - t, np.where(t < -0.25, -0.5 - t, t))
+    x: Any = quarter * (2.0 * np.pi)
+    y: Any = x * x
+    total: Any = 1.0 / 6_227_020_800.0
     for factorial in (39_916_800.0, 362_880.0, 5040.0, 120.0, 6.0, 1.0):
         total = 1.0 / factorial - y * total
     return x * total

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+from yaml import SequenceNode
 
 from sanjin.model.energy import PERIODS
 from sanjin.regions.build import MONTHS, months_of
@@ -126,7 +129,9 @@ def _check_hours(notes: Notes, season: Table, multipliers: Table) -> None:
         if period not in multipliers.keys and multipliers.node is not None:
             periods.note("missing_multiplier", period, key=period)
         for node, _ in periods.items(period):
-            ends = [number_in(end) for end in node.value] if isinstance(node.value, list) else []
+            value: Any = node.value if isinstance(node, SequenceNode) else ()
+            listed: list[Any] = list(value)
+            ends = [number_in(end) for end in listed]
             if len(ends) != 2 or ends[0] is None or ends[1] is None:
                 continue
             for hour in range(max(int(ends[0]), 0), min(int(ends[1]), 24)):

@@ -84,7 +84,7 @@ class Notes:
         self.found[problem(code, self.file, line, path, **details)] = None
 
 
-_KINDS = {
+_KINDS: dict[type[Node], tuple[str, str]] = {
     MappingNode: ("a mapping", "一组键值"),
     SequenceNode: ("a list", "一个列表"),
 }

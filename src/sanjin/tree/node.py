@@ -114,6 +114,12 @@ class _Answered:
 
 
 @dataclass(slots=True)
+class _Asked:
+    request: Request
+    future: Future[Answer]
+
+
+@dataclass(slots=True)
 class _Moved:
     reports: list[TransferReport] = field(default_factory=list[TransferReport])
 
@@ -299,7 +305,7 @@ class Node:
     def answer(self, request: Request) -> Future[Answer]:
         """A child's call."""
         future: Future[Answer] = Future()
-        self._inbox.put((request, future))
+        self._inbox.put(_Asked(request, future))
         return future
 
     # -- a turn
@@ -323,7 +329,7 @@ class Node:
                 self._take_answer(item, work)
             elif isinstance(item, _Moved):
                 work.transfers.extend(item.reports)
-            elif isinstance(item, tuple):
+            elif isinstance(item, _Asked):
                 self._take_request(item, work)
         known = [c.job in self.view.jobs for c in cancels]
         if self.view.running:
@@ -379,16 +385,13 @@ class Node:
         for transfer in transfers:
             wait = max(transfer.done_at_s - clock.now(), 0) / clock.rate
 
-            def move(transfer: Transfer = transfer) -> None:
-                self._inbox.put(_Moved(self.parts.mover.fetch([transfer])))
-
-            timer = threading.Timer(wait, lambda job=move: self._later(job))
+            timer = threading.Timer(wait, self._later, (transfer,))
             timer.daemon = True
             timer.start()
 
-    def _later(self, job: Callable[[], None]) -> None:
+    def _later(self, transfer: Transfer) -> None:
         if not self._stop:
-            self._movers.submit(job)
+            self._movers.submit(lambda: self._inbox.put(_Moved(self.parts.mover.fetch([transfer]))))
 
     def _price(self, specs: Sequence[JobSpec]) -> list[Explanation]:
         view, now = self.view, self.parts.clock.now()
@@ -470,10 +473,8 @@ class Node:
 
     # -- the lines from children
 
-    def _take_request(self, item: tuple[object, ...], work: Work) -> None:
-        request, future = item
-        if not isinstance(request, Request) or not isinstance(future, Future):
-            return
+    def _take_request(self, item: _Asked, work: Work) -> None:
+        request, future = item.request, item.future
         child = self._children.get(request.node)
         if child is None:
             future.set_exception(NotReachable(f"{request.node} is not a child of {self.name}"))

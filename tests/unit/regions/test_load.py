@@ -227,7 +227,12 @@ def test_sound_document() -> None:
     assert region.root().id == "up"
     assert region.nodes["down"].tier is NodeTier.EDGE
     pool = region.nodes["down"].site.pools[0]
-    assert (pool.kind, pool.cores, pool.memory_bytes, pool.accelerators) == (PoolKind.GENERAL, 100, 400 * GIB, 0)
+    assert (pool.kind, pool.cores, pool.memory_bytes, pool.accelerators) == (
+        PoolKind.GENERAL,
+        100,
+        400 * GIB,
+        0,
+    )
     assert pool.capacity.status is Status.ESTIMATED
     assert region.climates["c"].monthly_mean[6].value == 22
     assert region.tenants["who"].envelope("up").yuan == 5.5
@@ -303,7 +308,11 @@ def test_unreadable_file(tmp_path: Path) -> None:
 
 def test_children_may_stand_before_their_parent() -> None:
     text = SOUND.replace("  up:\n", "  X:\n").replace("  down:\n", "  up:\n").replace("  X:\n", "  down:\n")
-    text = text.replace('parent: ""', "parent: 0").replace("parent: up", 'parent: ""').replace("parent: 0", "parent: up")
+    text = (
+        text.replace('parent: ""', "parent: 0")
+        .replace("parent: up", 'parent: ""')
+        .replace("parent: 0", "parent: up")
+    )
     region = read_region(text, "two.yaml")
     assert list(region.nodes) == ["up", "down"]
     assert region.nodes["down"].name_en == "Up"

@@ -57,7 +57,7 @@ def test_a_job_from_anywhere_ends_once_and_its_owner_knows(world: World, origin:
 
 
 def test_a_patient_job_waits_for_the_midday_valley(world: World) -> None:
-    job = submit(world, "taiyuan", delay_price_fen_per_hour=1)
+    job = submit(world, "taiyuan", delay_price_fen_per_hour=1, duration_s=3600)
     world.turn(6)
     placed = record(world, job)
     assert placed.state in (JobState.ASSIGNED, JobState.PLACED, JobState.STAGING)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from sanjin.adapters.store import schema
@@ -44,6 +44,10 @@ def _upgrade(connection: sa.Connection) -> None:
     command.upgrade(config, HEAD)
 
 
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("begin")
+
+
 def _pragmas(connection: Any, _: Any) -> None:
     # the driver must not begin transactions by itself: SQLAlchemy's begin event does
     connection.isolation_level = None
@@ -64,18 +68,16 @@ class SqliteStore:
             self._engine = sa.create_engine(
                 f"sqlite:///{path}", poolclass=sa.QueuePool, pool_size=4, connect_args={"check_same_thread": False}
             )
-            sa.event.listen(self._engine, "connect", _pragmas)
-            sa.event.listen(self._engine, "begin", lambda c: c.exec_driver_sql("begin"))
+            event.listen(self._engine, "connect", _pragmas)
+            event.listen(self._engine, "begin", _begin)
             with self._engine.begin() as connection:
                 _upgrade(connection)
         except (DBAPIError, OSError, sqlite3.Error) as fault:
             raise StoreFailed(f"{path}: cannot open the store: {fault}") from fault
         self._upsert_job = _upsert_job()
 
-    @contextmanager
-    def _read(self) -> Iterator[sa.Connection]:
-        with self._engine.connect() as connection:
-            yield connection
+    def _read(self) -> sa.Connection:
+        return self._engine.connect()
 
     def load(self) -> Stored:
         """Everything that a starting node needs."""
