@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup test lint system lock clean
+.PHONY: setup demo test lint system lock clean
 
 setup: $(STAMP)
 
@@ -12,6 +12,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q $(VENV)/lib src || true  # sandboxed jobs cannot write bytecode
 	touch $@
 
 # System packages that tests want: installed where this runs as root with apt, else skipped there.
@@ -22,6 +23,9 @@ system:
 	  if [ -n "$$missing" ]; then apt-get update -qq && \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi; \
 	fi
+
+demo: setup
+	$(BIN)/sanjin demo
 
 lint: setup
 	$(BIN)/ruff check .

@@ -363,7 +363,7 @@ class Loop:
             environment=spec.environment,
             inputs={d: self.view.here[d] for d in spec.inputs if d in self.view.here},
             cores=spec.sample_cores or spec.cores,
-            memory_bytes=spec.memory_bytes,
+            memory_bytes=round(spec.memory_bytes / spec.scale()),
             time_limit_s=spec.limit_s() / self.clock.rate,
         )
 

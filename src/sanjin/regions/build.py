@@ -158,9 +158,7 @@ def _generation(table: Table) -> Generation:
     if kind and kind not in GENERATION_KINDS:
         more = hint(kind, GENERATION_KINDS)
         table.note("unknown_value", "kind", found=kind, name="kind of generation", name_zh="发电类型", **more)
-    found = Generation(
-        kind=kind, peak=table.figure("peak", "kW", above=True), price=table.figure("price", "yuan/kWh")
-    )
+    found = Generation(kind=kind, peak=table.figure("peak", "kW", above=True), price=table.figure("price", "yuan/kWh"))
     table.close()
     return found
 

@@ -48,7 +48,7 @@ def hint(found: str, known: Iterable[str]) -> dict[str, str]:
     if not near:
         return {"hint": f"Known: {listed}", "hint_zh": f"可用：{listed}"}
     more, more_zh = (f" (known: {listed})", f"（可用：{listed}）") if len(names) <= MANY else ("", "")
-    return {"hint": f"Did you mean {near[0]!r}?{more}", "hint_zh": f"是否应为 {near[0]!r}？{more_zh}"}
+    return {"hint": f"Did you mean {near[0]!r}{more}", "hint_zh": f"是否应为 {near[0]!r}{more_zh}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,7 @@ class Notes:
     file: str
     found: dict[Problem, None] = field(default_factory=dict[Problem, None])
     references: list[Reference] = field(default_factory=list[Reference])
-    merged: dict[int, dict[str, tuple[Node, Node]]] = field(
-        default_factory=dict[int, dict[str, tuple[Node, Node]]]
-    )
+    merged: dict[int, dict[str, tuple[Node, Node]]] = field(default_factory=dict[int, dict[str, tuple[Node, Node]]])
     """Entries of mappings that ``<<`` named, by identity of the node: each is read once, so that
     merges of merges cannot take exponential time."""
 
@@ -113,9 +111,7 @@ class Table:
         if self.node is not None:
             self.keys = self._entries(self.node, "duplicate_id" if ids else "duplicate_key", ())
 
-    def _entries(
-        self, node: MappingNode, duplicate: str, above: tuple[Node, ...]
-    ) -> dict[str, tuple[Node, Node]]:
+    def _entries(self, node: MappingNode, duplicate: str, above: tuple[Node, ...]) -> dict[str, tuple[Node, Node]]:
         """Keys of ``node`` with their nodes; ``<<`` gives defaults, as in YAML 1.1."""
         own: dict[str, tuple[Node, Node]] = {}
         merged: dict[str, tuple[Node, Node]] = {}
@@ -135,9 +131,7 @@ class Table:
                 own[key.value] = (key, value)
         return own | {name: entry for name, entry in merged.items() if name not in own}
 
-    def _merged(
-        self, node: MappingNode, duplicate: str, above: tuple[Node, ...]
-    ) -> dict[str, tuple[Node, Node]]:
+    def _merged(self, node: MappingNode, duplicate: str, above: tuple[Node, ...]) -> dict[str, tuple[Node, Node]]:
         known = self.notes.merged.get(id(node))
         if known is None:
             known = self.notes.merged[id(node)] = self._entries(node, duplicate, above)
@@ -175,9 +169,7 @@ class Table:
             self.notes.add("missing_key", self.line, self.at(key), key=key)
         return None
 
-    def _scalar(
-        self, key: str, expected: str, expected_zh: str, *, optional: bool = False
-    ) -> ScalarNode | None:
+    def _scalar(self, key: str, expected: str, expected_zh: str, *, optional: bool = False) -> ScalarNode | None:
         node = self._value(key, optional=optional)
         if node is None or isinstance(node, ScalarNode):
             return node
@@ -335,9 +327,7 @@ class Table:
             self.refer("source", "source", name)
         return day, source, self.choice("status", Status, "status", "可信状态")
 
-    def figure(
-        self, key: str, unit: str, low: float = 0.0, high: float = math.inf, *, above: bool = False
-    ) -> Figure:
+    def figure(self, key: str, unit: str, low: float = 0.0, high: float = math.inf, *, above: bool = False) -> Figure:
         """A number with its unit, date, source and status."""
         table = self.table(key)
         if table.node is None:

@@ -88,7 +88,8 @@ nodes:
     power: *power
     pools: {general: *pool}
 links:
-  - {a: up, b: down, latency: {<<: *e, value: 1, unit: ms}, bandwidth: {<<: *e, value: 10, unit: Gbit/s}, price: {<<: *e, value: 0.02, unit: yuan/GB}}
+  - {a: up, b: down, latency: {<<: *e, value: 1, unit: ms}, bandwidth: {<<: *e, value: 10, unit: Gbit/s},
+     price: {<<: *e, value: 0.02, unit: yuan/GB}}
 datasets:
   d: {title_en: D, title_zh: 数, owner: who, grade: general, size: {<<: *e, value: 3, unit: GB}, replicas: [up]}
 tenants:
@@ -153,7 +154,8 @@ CASES = [
     ("unknown_value", "tier: edge_node", "tier: edge", "tier: edge", "nodes.down.tier", "'edge_node'"),
     ("unknown_value", "industry_role: none", "industry_role: dot", "dot", "nodes.down.industry_role", "point"),
     ("unknown_value", "        kind: general", "        kind: gpu", "gpu", "nodes.up.pools.general.kind", "hpc"),
-    ("unknown_value", "warm, months: [4, 5, 6, 7, 8, 9], periods: {peak", "warm, months: [4, 5, 6, 7, 8, 9], periods: {peek",
+    ("unknown_value", "warm, months: [4, 5, 6, 7, 8, 9], periods: {peak",
+     "warm, months: [4, 5, 6, 7, 8, 9], periods: {peek",
      "warm", "tariffs.t.seasons[1].periods.peek", "'peak'"),
     ("cyclic_parents", 'parent: ""', "parent: down", "parent: down", "nodes.up.parent", "up -> down -> up"),
     ("cyclic_parents", "parent: up", "parent: down", "parent: down", "nodes.down.parent", "down -> down"),
@@ -166,13 +168,15 @@ CASES = [
      "name_en: H,", "nodes.down.facilities.hall", "line 58"),
     ("duplicate_key", "    lat: 37\n", "    lat: 37\n    lat: 36\n", "lat: 36", "nodes.down.lat", "line 65"),
     ("bad_id", "  d: {title_en", "  D d: {title_en", "D d:", "datasets.D d", "small letters"),
-    ("zero", "value: 100, unit: cores", "value: 0, unit: cores", "unit: cores", "nodes.up.pools.general.capacity.value", ""),
+    ("zero", "value: 100, unit: cores", "value: 0, unit: cores", "unit: cores",
+     "nodes.up.pools.general.capacity.value", ""),
     ("zero", "value: 100, unit: kW", "value: 0, unit: kW", "unit: kW", "nodes.up.power.it_cap.value", ""),
     ("zero", "value: 10, unit: Gbit/s", "value: 0.0, unit: Gbit/s", "a: up", "links[0].bandwidth.value", ""),
     ("negative", "value: 8, unit: W", "value: -8, unit: W", "-8", "nodes.up.pools.general.watts_core.value", "-8"),
     ("negative", "yuan: 5.5", "yuan: -5.5", "-5.5", "tenants.who.envelopes.up.yuan", ""),
     ("negative", "value: 1, unit: ms", "value: -1, unit: ms", "-1, unit: ms", "links[0].latency.value", ""),
-    ("not_whole", "value: 100, unit: cores", "value: 1.5, unit: cores", "1.5", "nodes.up.pools.general.capacity", "1.5"),
+    ("not_whole", "value: 100, unit: cores", "value: 1.5, unit: cores", "1.5",
+     "nodes.up.pools.general.capacity", "1.5"),
     ("not_whole", "cores: 20", "cores: 2.5", "2.5", "tenants.who.envelopes.up.cores", ""),
     ("missing_unit", "value: 400, unit: GiB", "value: 400", "memory", "nodes.up.pools.general.memory.unit", "'GiB'"),
     ("wrong_unit", "unit: kgCO2/kWh", "unit: t/MWh", "t/MWh", "grids.g.factor.unit", "'kgCO2/kWh'"),
@@ -182,7 +186,8 @@ CASES = [
     ("out_of_range", "lat: 38", "lat: 98", "lat: 98", "nodes.up.lat", "-90 to 90"),
     ("out_of_range", "lon: 112\n", "lon: -181\n", "-181", "nodes.up.lon", "-180 to 180"),
     ("out_of_range", "utc_offset_h: 8", "utc_offset_h: 15", "offset", "utc_offset_h", ""),
-    ("out_of_range", "value: 0.5, unit: share", "value: 1.5, unit: share", "unit: share", "nodes.up.power.typical_load.value", ""),
+    ("out_of_range", "value: 0.5, unit: share", "value: 1.5, unit: share", "unit: share",
+     "nodes.up.power.typical_load.value", ""),
     ("out_of_range", "months: [4,", "months: [13, 4,", "warm", "tariffs.t.seasons[1].months[0]", "1 to 12"),
     ("link_to_itself", "\ndatasets:\n", EXTRA_LINK % ("up", "up"), "b: up", "links[1]", "'up'"),
     ("duplicate_link", "\ndatasets:\n", EXTRA_LINK % ("down", "up"), "b: up", "links[1]", "line 74"),
@@ -200,7 +205,8 @@ CASES = [
     ("missing_months", "months: [1, 2, 3, 4, 5, 6], values: [-5, ", "months: [2, 3, 4, 5, 6], values: [",
      "- {<<: *e, unit: degC, months: [2", "climates.c.monthly_mean", "months 1"),
     ("wrong_count", "values: [-5, ", "values: [", "values: [0,", "climates.c.monthly_mean[0].values", "5 values"),
-    ("wrong_order", "value: 25, unit: degC", "value: 10, unit: degC", "mechanical_above", "nodes.up.power.pue.mechanical_above", ""),
+    ("wrong_order", "value: 25, unit: degC", "value: 10, unit: degC", "mechanical_above",
+     "nodes.up.power.pue.mechanical_above", ""),
     ("empty_section", "pools: {general: *pool}", "pools: {}", "pools: {}", "nodes.down.pools", ""),
     ("empty_section", "replicas: [up]", "replicas: []", "owner: who", "datasets.d.replicas", ""),
 ]  # fmt: skip

@@ -1,0 +1,69 @@
+"""A whole region in one process: every node with its own store, engine and data folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sanjin.flow.supply import PriceBook
+from sanjin.model.network import network_of
+from sanjin.model.record import JobRecord
+from sanjin.model.region import Region
+from sanjin.ports import Clock, Engine, Mover, Store
+from sanjin.tree.exchange import Switchboard
+from sanjin.tree.node import Listener, Node, Parts
+
+
+class LiveRegion:
+    """All nodes of a region, joined by a switchboard; they share nothing else.
+
+    ``store``, ``engine`` and ``mover`` make the adapters of a node, given its id and folder.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        folder: Path,
+        clock: Clock,
+        *,
+        store: Callable[[Path], Store],
+        engine: Callable[[str, Path], Engine],
+        mover: Callable[[str, Path], Mover],
+        version: str,
+        listener: Listener | None = None,
+    ) -> None:
+        self.region = region
+        self.board = Switchboard()
+        self.nodes: dict[str, Node] = {}
+        book, network = PriceBook(region), network_of(region)
+        for name, model in region.nodes.items():
+            own = folder / name
+            parts = Parts(
+                region=region,
+                network=network,
+                book=book,
+                store=store(own / "state.db"),
+                clock=clock,
+                engine=engine(name, own / "engine"),
+                mover=mover(name, folder),
+            )
+            uplink = self.board.uplink(name, model.parent) if model.parent else None
+            node = Node(name, parts, uplink, listener)
+            self.board.join(name, node.answer)
+            self.nodes[name] = node
+            node.open(version)
+
+    def start(self) -> None:
+        """Start every node's thread."""
+        for node in self.nodes.values():
+            node.start()
+
+    def stop(self) -> None:
+        """Stop every node, children first."""
+        for node in reversed(self.nodes.values()):
+            node.stop()
+
+    def job(self, job: str) -> JobRecord | None:
+        """A job as its owner knows it."""
+        owner = self.nodes.get(job.rpartition("-")[0])
+        return owner.parts.store.job(job) if owner else None
