@@ -10,7 +10,10 @@ import cyclopts
 from sanjin.model.catalogue import say
 from sanjin.model.errors import ProblemsFound, SanjinError
 
-app = cyclopts.App(name="sanjin", help="Runs a region's data centres as one system. 把一个区域的数据中心作为一个系统运行。")
+app = cyclopts.App(
+    name="sanjin",
+    help="Runs a region's data centres as one system. 把一个区域的数据中心作为一个系统运行。",
+)
 region_app = cyclopts.App(name="region", help="Region documents. 区域文档。")
 app.command(region_app)
 
