@@ -1,0 +1,114 @@
+"""The store's contract: all or nothing, durable, the journal's order, keys that find their job."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+
+from sanjin.adapters.store import schema
+from sanjin.adapters.store.sqlite import HEAD, SqliteStore
+from sanjin.flow.audit import chain
+from sanjin.model.errors import StoreFailed
+from sanjin.model.job import JobSpec, JobState
+from sanjin.model.record import JobRecord
+from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteStore:
+    return SqliteStore(tmp_path / "deep" / "state.db")
+
+
+def record(number: int, **fields: object) -> JobRecord:
+    spec = JobSpec(name="x", command=("true",), tenant="t")
+    base = JobRecord(id=f"n-{number}", key=f"k{number}", spec=spec, state=JobState.QUEUED)
+    return replace(base, **fields)
+
+
+def entry(seq: int, before: bytes = b"") -> Entry:
+    return Entry(seq=seq, at_s=5, kind="k", job="n-1", body=b"{}", hash=chain(before, seq, 5, "k", "n-1", b"{}"))
+
+
+def test_what_is_committed_is_found_again_by_a_new_store(store: SqliteStore) -> None:
+    first = entry(1)
+    store.commit(
+        Batch(
+            jobs={"n-1": record(1), "n-2": record(2, state=JobState.SUCCEEDED, fen=7)},
+            journal=[first, entry(2, first.hash)],
+            outbox=[Mail(peer="p", seq=1, kind="report", body=b"1"), Mail(peer="p", seq=2, kind="report", body=b"2")],
+            marks={"p": PeerMark(peer="p", sent=2, received=4)},
+            ledger=[
+                LedgerLine(entry=2, job="n-2", tenant="t", at_s=5, account=a, fen=f) for a, f in (("a", 7), ("b", -7))
+            ],
+        )
+    )
+    store.commit(Batch(acked={"p": 1}))
+    store.close()
+    found = SqliteStore(store.path)
+    state = found.load()
+    assert [r.id for r in state.live] == ["n-1"]
+    assert [m.seq for m in state.outbox] == [2]
+    assert state.marks["p"].received == 4
+    assert (state.tip_seq, state.next_number, state.spent_fen) == (2, 3, {"t": 7})
+    assert found.job("n-2") == record(2, state=JobState.SUCCEEDED, fen=7)
+    assert set(found.find_keys("t", ["k1", "k9"])) == {"k1"}
+    assert [r.id for r in found.jobs(JobQuery())] == ["n-2", "n-1"]
+    assert [e.seq for e in found.journal(after=1)] == [2]
+    assert [line.fen for line in found.ledger("t")] == [7, -7]
+    found.close()
+
+
+def test_a_commit_that_fails_writes_nothing(store: SqliteStore) -> None:
+    store.commit(Batch(journal=[entry(1)]))
+    with pytest.raises(StoreFailed):  # entry 1 is there already
+        store.commit(Batch(jobs={"n-1": record(1)}, journal=[entry(1)]))
+    assert store.job("n-1") is None
+    assert store.tip()[0] == 1
+
+
+def test_a_full_disk_is_said_and_reads_go_on(store: SqliteStore) -> None:
+    store.commit(Batch(jobs={"n-1": record(1)}))
+    with store._engine.connect() as c:
+        pages = c.exec_driver_sql("pragma page_count").scalar()
+    # as a full disk does, SQLite answers "database or disk is full" beyond its page limit
+    sa.event.listen(store._engine, "checkout", lambda c, *_: c.execute(f"pragma max_page_count={pages}"))
+    big = record(2, detail="x" * 10**6)
+    with pytest.raises(StoreFailed, match="full"):
+        store.commit(Batch(jobs={"n-2": big}))
+    assert store.job("n-1") is not None
+    assert store.job("n-2") is None
+
+
+def test_two_jobs_cannot_have_one_key(store: SqliteStore) -> None:
+    store.commit(Batch(jobs={"n-1": record(1)}))
+    with pytest.raises(StoreFailed):
+        store.commit(Batch(jobs={"n-2": record(2, key="k1")}))
+
+
+def test_commits_are_synchronised_to_disk(store: SqliteStore) -> None:
+    with store._engine.connect() as c:
+        assert c.exec_driver_sql("pragma journal_mode").scalar() == "wal"
+        assert c.exec_driver_sql("pragma synchronous").scalar() == 2
+
+
+def test_migrations_make_the_schema_that_the_code_uses(store: SqliteStore) -> None:
+    store.close()
+    with sqlite3.connect(store.path) as c:
+        assert c.execute("select version_num from alembic_version").fetchone() == (HEAD,)
+    engine = sa.create_engine(f"sqlite:///{store.path}")
+    with engine.connect() as c:
+        from alembic.autogenerate import compare_metadata
+
+        assert compare_metadata(MigrationContext.configure(c), schema.metadata) == []
+    engine.dispose()
+
+
+def test_a_store_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFailed):
+        SqliteStore(tmp_path / "file" / "state.db")
