@@ -1,0 +1,67 @@
+"""Rules of the house: no clock or chance outside adapters, every text in the catalogue, short files."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from sanjin.flow import view
+from sanjin.model import event as ev
+from sanjin.model.job import JobState
+from sanjin.model.messages import MESSAGES
+from sanjin.model.reason import KERNEL_REASONS, Reason
+
+SOURCE = Path(__file__).parents[2] / "src" / "sanjin"
+PURE = ("model", "flow", "kernels", "tree")
+FILES = sorted(p for p in SOURCE.rglob("*.py"))
+
+
+def test_every_reason_state_and_event_has_its_words() -> None:
+    wanted = {f"reason.{r}" for r in Reason} | {f"state.{s}" for s in JobState} | {f"event.{k}" for k in ev.EVENTS}
+    assert wanted - MESSAGES.keys() == set()
+
+
+def test_every_key_that_the_code_says_is_in_the_catalogue() -> None:
+    said = set()
+    for path in FILES:
+        said |= set(re.findall(r'say\(\s*"([a-z_.]+)"', path.read_text()))
+        said |= {f"problem.{c}" for c in re.findall(r' problem\("([a-z_]+)"', path.read_text()) if "flow" in path.parts}
+    assert said - MESSAGES.keys() == set()
+
+
+@pytest.mark.parametrize("key", sorted(MESSAGES))
+def test_both_languages_are_there_and_take_the_same_values(key: str) -> None:
+    en, zh = MESSAGES[key]
+    assert en and zh
+    assert set(re.findall(r"{(\w+)}", en)) == set(re.findall(r"{(\w+)}", zh))
+
+
+def test_every_event_that_changes_a_job_has_a_handler() -> None:
+    without = {ev.NodeStarted, ev.Metered}
+    assert set(ev.EVENTS.values()) - set(view._APPLY) == without
+
+
+def test_kernel_codes_are_the_reasons_in_order() -> None:
+    assert len(set(KERNEL_REASONS)) == len(KERNEL_REASONS)
+
+
+def test_no_clock_and_no_chance_outside_adapters() -> None:
+    found = []
+    for room in PURE:
+        for path in (SOURCE / room).rglob("*.py"):
+            for item in ast.walk(ast.parse(path.read_text())):
+                names = []
+                if isinstance(item, ast.Import):
+                    names = [a.name for a in item.names]
+                elif isinstance(item, ast.ImportFrom):
+                    names = [item.module or ""]
+                found += [f"{path}: {n}" for n in names if n in ("time", "random", "datetime", "secrets", "uuid")]
+    assert found == []
+
+
+def test_files_are_short_enough_to_read() -> None:
+    long = {str(p): n for p in FILES if (n := len(p.read_text().splitlines())) > 600}
+    assert long == {}
