@@ -22,6 +22,7 @@ from sanjin.examples import data
 from sanjin.examples.demo_jobs import KINDS, demo_submissions
 from sanjin.model.catalogue import say
 from sanjin.model.job import JobState
+from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.regions.load import bundled, load_region
@@ -30,8 +31,11 @@ from sanjin.tree.region import LiveRegion
 START_S = 1_784_066_400
 """2026-07-15 06:00 in Shanxi: the morning peak; the midday valley lies ahead (10-15 h)."""
 
-SAMPLE = 64
+SAMPLE = 512
 """Each process is a sample of a job this many times as large; the screen and the records say so."""
+
+SAMPLE_EDGE = 64
+"""The same for jobs bound to a latency class: edge pools are small."""
 
 GIVE_UP_WALL_S = 240.0
 
@@ -44,6 +48,7 @@ class DemoResult:
     sandbox: str
     wall_s: float
     audit_ok: bool
+    explained: list[Explanation]
 
 
 def seed_data(region: Region, folder: Path) -> None:
@@ -70,16 +75,19 @@ def run_demo(jobs: int, rate: float, output: str) -> None:
         print(json.dumps(_as_json(result)))
         return
     console.print(_table(region, result))
-    counts = Counter(r.state for r in result.records)
+    for found in result.explained:
+        print_explanation(console, region, found)
+    counts = Counter(say(f"state.{r.state}") for r in result.records)
     console.print(
-        f"{len(result.records)} jobs 作业: {dict(counts)}; {sum(r.fen for r in result.records) / 100:.2f} yuan 元, "
+        f"{', '.join(f'{n} {k}' for k, n in counts.items())}; {sum(r.fen for r in result.records) / 100:.2f} yuan 元, "
         f"{sum(r.facility_mwh for r in result.records) / 1e6:.3f} kWh; sandbox 沙箱: {result.sandbox}; "
         f"{result.wall_s:.0f} s; {say('cli.audit_ok' if result.audit_ok else 'cli.audit_broken')}"
     )
     console.print(
         f"Measured: CPU seconds and memory of real processes, x{SAMPLE} (each is a sample of a job of {SAMPLE} "
-        f"times its cores), one wall second = {rate:g} region seconds. Modelled: power, PUE, weather, links. "
-        f"实测:真实进程的 CPU 时间与内存,按 {SAMPLE} 倍放大;模型:功率、PUE、天气、链路。"
+        f"times its cores; x{SAMPLE_EDGE} at the edge), one wall second = {rate:g} region seconds. "
+        f"Modelled: power, PUE, weather, links. "
+        f"实测:真实进程的 CPU 时间与内存,按 {SAMPLE} 倍(边缘 {SAMPLE_EDGE} 倍)放大;模型:功率、PUE、天气、链路。"
     )
 
 
@@ -106,11 +114,12 @@ def _run(region: Region, folder: Path, jobs: int, rate: float, console: Console)
             while time.monotonic() - began < GIVE_UP_WALL_S:
                 while arrivals and arrivals[0][1] <= clock.now() - begin:
                     node, _, s = arrivals.pop(0)
+                    scale = SAMPLE_EDGE if s.spec.latency_class_ms else SAMPLE
                     spec = replace(
                         s.spec,
-                        cores=s.spec.cores * SAMPLE,
+                        cores=s.spec.cores * scale,
                         sample_cores=s.spec.cores,
-                        memory_bytes=s.spec.memory_bytes * SAMPLE,
+                        memory_bytes=s.spec.memory_bytes * scale,
                     )
                     ids.append(live.nodes[node].submit([replace(s, spec=spec)]).result(30)[0].id)
                 records = [r for j in ids if (r := live.job(j))]
@@ -121,9 +130,59 @@ def _run(region: Region, folder: Path, jobs: int, rate: float, console: Console)
                     break
                 time.sleep(0.2)
         records = [r for j in ids if (r := live.job(j))]
-        return DemoResult(records, sandbox, time.monotonic() - began, _audit(live))
+        wall_s = time.monotonic() - began
+        return DemoResult(records, sandbox, wall_s, _audit(live), _explained(live, records))
     finally:
         live.stop()
+
+
+def _explained(live: LiveRegion, records: list[JobRecord]) -> list[Explanation]:
+    """The decision with the widest view on each of three jobs that ran elsewhere than submitted."""
+    away = [r for r in records if r.site and r.site != r.id.rpartition("-")[0] and r.state is JobState.SUCCEEDED]
+    some = away[:: max(len(away) // 3, 1)][:3]
+    return [max(live.explain(r.id), key=lambda e: sum(o.terms is not None for o in e.options)) for r in some]
+
+
+def print_explanation(console: Console, region: Region, found: Explanation) -> None:
+    """Why a job went where it went: the terms of every site, or the rule that bars it."""
+    table = Table(title=_sentence(region, found), title_justify="left")
+    for head in ("head.site", "head.start", *(f"term.{t}" for t in TERMS), "term.total", "head.why"):
+        table.add_column(say(head).replace(" · ", "\n"), justify="right")
+    for option in found.options:
+        node = region.nodes[option.site]
+        name = f"{'>' if option.site == found.chosen else ''}{node.name_en} {node.name_zh}"
+        if option.terms is None:
+            why = say(f"reason.{option.reason}") if option.reason else ""
+            table.add_row(name, *[""] * (len(TERMS) + 2), why)
+            continue
+        terms = [getattr(option.terms, t) / 1e6 for t in TERMS]
+        cells = [f"{value:.4f}" for value in (*terms, option.terms.total / 1e6)]
+        table.add_row(name, _clock(region, option.start_s), *cells, "")
+    console.print(table)
+
+
+TERMS = ("energy", "carbon", "transport", "use", "waiting")
+
+
+def _clock(region: Region, at_s: int) -> str:
+    minute = (at_s // 60 + region.utc_offset_h * 60) % 1440
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def _sentence(region: Region, found: Explanation) -> str:
+    choice = found.choice()
+    if choice is None or choice.terms is None:
+        return say("explain.nowhere", job=found.job)
+    node = region.nodes[found.chosen]
+    values = {
+        "job": found.job,
+        "pool": choice.pool,
+        "start": _clock(region, choice.start_s),
+        "finish": _clock(region, choice.finish_s),
+        "total": f"{choice.terms.total / 1e6:.4f}",
+    }
+    en = say("explain.chosen", "en", site=node.name_en, **values)
+    return f"{en}\n{say('explain.chosen', 'zh', site=node.name_zh, **values)}"
 
 
 def _audit(live: LiveRegion) -> bool:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from sanjin.flow.explain import chosen_site, explanation
 from sanjin.flow.supply import PriceBook
+from sanjin.model import event as ev
 from sanjin.model.network import network_of
+from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.ports import Clock, Engine, Mover, Store
@@ -67,3 +70,17 @@ class LiveRegion:
         """A job as its owner knows it."""
         owner = self.nodes.get(job.rpartition("-")[0])
         return owner.parts.store.job(job) if owner else None
+
+    def explain(self, job: str) -> list[Explanation]:
+        """Every decision about a job, in order of time, from the journals of the nodes that took them."""
+        found: list[Explanation] = []
+        for name, node in self.nodes.items():
+            supply = node.view.supply
+            for entry in node.parts.store.journal(job=job):
+                event = ev.decode(entry.kind, entry.body)
+                if isinstance(event, ev.Placed | ev.Assigned | ev.Raised | ev.Waiting):
+                    chosen = chosen_site(event, supply.sites)
+                    found.append(
+                        explanation(job, name, entry.at_s, chosen, event.options, supply.sites, supply.pools)
+                    )
+        return sorted(found, key=lambda e: e.at_s)

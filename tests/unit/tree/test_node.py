@@ -211,6 +211,10 @@ def test_a_dry_run_prices_every_site_and_changes_nothing(world: World) -> None:
     node.step(0.0)
     (found,) = future.result(0)
     assert len(found.options) == len(world.region.nodes)
+    best = found.choice().terms
+    assert best.total == best.energy + best.carbon + best.transport + best.use + best.waiting
+    assert best.payable + best.waiting == best.total
+    assert found.alternative().terms.total >= best.total
     assert found.choice().terms.total == min(o.terms.total for o in found.options if o.terms)
     assert (node.view.supply.free_cores == before).all()
     assert node.parts.store.counts() == {}
