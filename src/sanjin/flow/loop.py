@@ -27,7 +27,6 @@ from sanjin.ports import (
     Entry,
     LedgerLine,
     Mail,
-    Mover,
     PeerMark,
     RunOrder,
     RunReport,
@@ -99,12 +98,11 @@ class KeyReused(ValueError):
 class Loop:
     """The turns of one node. Not thread-safe: one thread takes all turns."""
 
-    def __init__(self, view: View, store: Store, clock: Clock, router: Router, mover: Mover) -> None:
+    def __init__(self, view: View, store: Store, clock: Clock, router: Router) -> None:
         self.view = view
         self.store = store
         self.clock = clock
         self.router = router
-        self.mover = mover
         self.outbox: dict[str, list[Mail]] = {}
         self._parked_at = -1
         self._batch = Batch()

@@ -222,10 +222,6 @@ class Supply:
         self.free_mw[site, k0:k1] -= sign * need[3]
         self.changed(own=bool(self.own[site]), freed=sign < 0)
 
-    def free_now(self, pool: int) -> int:
-        """Cores of a pool that nobody has reserved in the slot of now."""
-        return int(self.free_cores[pool, 0])
-
 
 def job_rows(supply: Supply, specs: Sequence[tuple[JobSpec, int]], now_s: int) -> NDArray[np.int64]:
     """The kernel's job table for (spec, submitted_s) pairs; see :func:`kernel.place_batch`."""

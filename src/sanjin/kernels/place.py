@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 SLOT = 900
 """Seconds a slot; equal to :data:`sanjin.model.units.SLOT_S` (kernels import nothing)."""
 
-OK, BARRED_FIRST = 0, 1
+OK = 0
 CODE_POOL_KIND, CODE_ACCELERATOR, CODE_TOO_LARGE = 5, 6, 7
 CODE_POWER, CODE_CAPACITY, CODE_DEADLINE, CODE_BUDGET = 8, 9, 10, 11
 """Codes index :data:`sanjin.model.reason.KERNEL_REASONS`; 1 to 4 come from the caller's mask."""

@@ -63,8 +63,7 @@ class Explanation:
     """Why a job went where it went: one object for the CLI, the API and a dry run.
 
     ``options`` has one entry a site, in the region's order; ``chosen`` is the site that won (empty
-    where none could); ``decided_by`` the node that decided at ``at_s``. ``asap`` prices the best
-    start at once in the node of submission, where that was possible, for comparison.
+    where none could); ``decided_by`` the node that decided at ``at_s``.
     """
 
     job: str

@@ -172,7 +172,7 @@ class Node:
         restore(view, stored, now)
         view.lease_until_s = now + LEASE_S if self.parent else 0
         self.view = view
-        self.loop = Loop(view, parts.store, parts.clock, TreeRouter(), parts.mover)
+        self.loop = Loop(view, parts.store, parts.clock, TreeRouter())
         for mail in stored.outbox:
             self.loop.outbox.setdefault(mail.peer, []).append(mail)
         self._found = parts.engine.find(list(view.running))
