@@ -253,8 +253,18 @@ class JobQuery:
     tenant: str = ""
     owned: bool = False
     limit: int = 100
-    before: int = 0
-    """Only jobs whose row number is below this (0: from the newest)."""
+    before: str = ""
+    """Only jobs that came before this one (empty: from the newest)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over jobs that were submitted at a node and were settled, for one tenant."""
+
+    jobs: int
+    fen: int
+    facility_mwh: int
+    carbon_mg: int
 
 
 class Store(Protocol):
@@ -281,7 +291,15 @@ class Store(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """Number of jobs by state."""
+        """Number of jobs owned here, by state."""
+        ...
+
+    def totals(self) -> dict[str, Totals]:
+        """What the jobs owned here came to, by tenant."""
+        ...
+
+    def accounts(self) -> dict[tuple[str, str], int]:
+        """Balance of each (tenant, account) of the ledger here, fen: debits positive."""
         ...
 
     def journal(self, after: int = 0, limit: int = 1000, job: str = "") -> list[Entry]:

@@ -17,6 +17,8 @@ job = Table(
     Column("state", String, nullable=False),
     Column("live", Integer, nullable=False),
     Column("fen", BigInteger, nullable=False),
+    Column("facility_mwh", BigInteger, nullable=False),
+    Column("carbon_mg", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("job_key", "tenant", "owned_key", unique=True),
     Index("job_live", "live"),

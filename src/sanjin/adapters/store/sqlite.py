@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sanjin.adapters.store import schema
 from sanjin.model.errors import StoreFailed
 from sanjin.model.record import JobRecord
-from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Stored
+from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Stored, Totals
 
 HEAD = "0001"
 """The schema revision that this code works with."""
@@ -180,7 +180,8 @@ class SqliteStore:
         if query.owned:
             rows = rows.where(schema.job.c.owned_key.is_not(None))
         if query.before:
-            rows = rows.where(schema.job.c.number < query.before)
+            number = sa.select(schema.job.c.number).where(schema.job.c.id == query.before).scalar_subquery()
+            rows = rows.where(schema.job.c.number < number)
         with self._read() as c:
             return [_record.decode(body) for body in c.execute(rows).scalars()]
 
@@ -193,6 +194,30 @@ class SqliteStore:
                 .group_by(schema.job.c.state)
             )
             return {state: int(count) for state, count in rows}
+
+    def totals(self) -> dict[str, Totals]:
+        """What the jobs owned here came to, by tenant."""
+        job = schema.job.c
+        rows = (
+            sa.select(
+                job.tenant, sa.func.count(), sa.func.sum(job.fen), sa.func.sum(job.facility_mwh),
+                sa.func.sum(job.carbon_mg),
+            )
+            .where(job.owned_key.is_not(None), job.facility_mwh > 0)
+            .group_by(job.tenant)
+        )
+        with self._read() as c:
+            return {
+                tenant: Totals(jobs=int(n), fen=int(fen), facility_mwh=int(mwh), carbon_mg=int(mg))
+                for tenant, n, fen, mwh, mg in c.execute(rows)
+            }
+
+    def accounts(self) -> dict[tuple[str, str], int]:
+        """Balance of each (tenant, account) of the ledger here, fen: debits positive."""
+        line = schema.ledger.c
+        rows = sa.select(line.tenant, line.account, sa.func.sum(line.fen)).group_by(line.tenant, line.account)
+        with self._read() as c:
+            return {(tenant, account): int(fen) for tenant, account, fen in c.execute(rows)}
 
     def journal(self, after: int = 0, limit: int = 1000, job: str = "") -> list[Entry]:
         """Journal lines with a number above ``after``, in order."""
@@ -239,16 +264,18 @@ def _job_row(record: JobRecord) -> dict[str, Any]:
         "state": record.state.value,
         "live": int(record.state.live),
         "fen": record.fen,
+        "facility_mwh": record.facility_mwh,
+        "carbon_mg": record.carbon_mg,
         "body": _encode(record),
     }
 
 
 def _upsert_job() -> sa.TextClause:
     return sa.text(
-        "insert into job (id, tenant, owned_key, state, live, fen, body) "
-        "values (:id, :tenant, :owned_key, :state, :live, :fen, :body) "
-        "on conflict (id) do update set state = excluded.state, live = excluded.live, "
-        "fen = excluded.fen, body = excluded.body"
+        "insert into job (id, tenant, owned_key, state, live, fen, facility_mwh, carbon_mg, body) "
+        "values (:id, :tenant, :owned_key, :state, :live, :fen, :facility_mwh, :carbon_mg, :body) "
+        "on conflict (id) do update set state = excluded.state, live = excluded.live, fen = excluded.fen, "
+        "facility_mwh = excluded.facility_mwh, carbon_mg = excluded.carbon_mg, body = excluded.body"
     )
 
 

@@ -18,6 +18,8 @@ def upgrade() -> None:
         sa.Column("state", sa.String, nullable=False),
         sa.Column("live", sa.Integer, nullable=False),
         sa.Column("fen", sa.BigInteger, nullable=False),
+        sa.Column("facility_mwh", sa.BigInteger, nullable=False),
+        sa.Column("carbon_mg", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
     )
     op.create_index("job_key", "job", ["tenant", "owned_key"], unique=True)
