@@ -259,7 +259,7 @@ class JobQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """Sums over jobs that were submitted at a node and were settled, for one tenant."""
+    """Sums over the jobs of one tenant that were submitted at a node and have ended."""
 
     jobs: int
     fen: int

@@ -24,12 +24,13 @@ class RealClock:
 
 
 class FastClock:
-    """Region time that starts at ``start_s`` and passes ``rate`` times as fast as the wall's."""
+    """Region time that was ``start_s`` at wall instant ``wall_s`` (default: now) and passes ``rate``
+    times as fast as the wall's."""
 
-    def __init__(self, start_s: int, rate: float) -> None:
+    def __init__(self, start_s: int, rate: float, wall_s: float | None = None) -> None:
         self.rate = rate
         self.start_s = start_s
-        self._wall = time.time()
+        self.wall_s = time.time() if wall_s is None else wall_s
 
     def now(self) -> int:
         """Region seconds UTC."""
@@ -41,7 +42,7 @@ class FastClock:
 
     def region_at(self, wall_s: float) -> int:
         """Region time at a wall instant."""
-        return self.start_s + int((wall_s - self._wall) * self.rate)
+        return self.start_s + int((wall_s - self.wall_s) * self.rate)
 
 
 class VirtualClock:

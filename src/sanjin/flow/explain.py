@@ -16,6 +16,7 @@ def option(row: ev.Row, site: str, pools: Sequence[str]) -> Option:
     """One site's row as an option; ``pools`` lists pools as ``site/pool`` in the kernel's order."""
     if row[kernel.POOL] < 0:
         return Option(site, "", KERNEL_REASONS[row[kernel.CODE]], 0, 0, row[kernel.READY], None)
+    terms = Terms(*row[kernel.ENERGY : kernel.WAITING + 1])
     return Option(
         site=site,
         pool=pools[row[kernel.POOL]].partition("/")[2],
@@ -23,7 +24,8 @@ def option(row: ev.Row, site: str, pools: Sequence[str]) -> Option:
         start_s=row[kernel.START],
         finish_s=row[kernel.FINISH],
         ready_s=row[kernel.READY],
-        terms=Terms(*row[kernel.ENERGY : kernel.WAITING + 1]),
+        terms=terms,
+        total_micro=terms.total,
     )
 
 

@@ -17,6 +17,7 @@ from sanjin.flow import admit, meter, place, run, settle, stage, submit
 from sanjin.flow.audit import chain
 from sanjin.flow.view import Pending, View
 from sanjin.model import event as ev
+from sanjin.model.errors import KeyReused
 from sanjin.model.job import JobState, Submission
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
@@ -89,10 +90,6 @@ class Done:
     answers: list[tuple[Ask, list[JobRecord]]] = field(default_factory=list[tuple[Ask, list[JobRecord]]])
     events: list[tuple[Entry, ev.Event]] = field(default_factory=list[tuple[Entry, ev.Event]])
     worked: bool = False
-
-
-class KeyReused(ValueError):
-    """A client key came again with another job."""
 
 
 class Loop:
@@ -236,13 +233,16 @@ class Loop:
             for key, record in self.store.find_keys(tenant, keys).items():
                 known[(tenant, key)] = record
         specs = {(s.spec.tenant, s.key): s.spec for s in _once(submissions)}
+        reused: list[str] = []
         for s in submissions:
             key = (s.spec.tenant, s.key)
             if key in fresh:
                 known[key] = fresh[key]
             old = known[key].spec if key in known else specs[key]
             if old != s.spec:
-                raise KeyReused(s.key)
+                reused.append(s.key)
+        if reused:
+            raise KeyReused([submit.problem("key_reused", "key", value=key) for key in reused])
         return known
 
     def _runs(self, reports: Sequence[RunReport]) -> None:

@@ -61,6 +61,29 @@ class ProblemsFound(SanjinError):
         super().__init__("\n".join(p.text() for p in self.problems))
 
 
+class KeyReused(ProblemsFound):
+    """Client keys came again with another job than before."""
+
+    status = 409
+    code = "key_reused"
+
+
+class TooLarge(SanjinError):
+    """A request carries more than one call may."""
+
+    exit_code = 3
+    status = 413
+    code = "too_large"
+
+
+class NoToken(SanjinError):
+    """The request does not carry the token."""
+
+    exit_code = 5
+    status = 401
+    code = "no_token"
+
+
 class NotFound(SanjinError):
     """There is no such thing."""
 

@@ -81,7 +81,11 @@ _PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("key {value} was already used for another job", "键 {value} 已用于另一作业"),
         ("send a new key, or the same job again", "请换用新键,或重发同一作业"),
     ),
-    "not_json": (("this is not the JSON that was expected: {value}", "不是预期的 JSON:{value}"), ("correct it", "请更正")),
+    "not_json": (("this is not JSON: {value}", "不是有效的 JSON:{value}"), ("correct it", "请更正")),
+    "missing_field": (("this field is missing", "缺少该字段"), ("add it", "请补充")),
+    "unknown_field": (("there is no such field", "没有该字段"), ("remove it, or correct its name", "请删除或更正名称")),
+    "wrong_value": (("{value}", "类型或取值不符:{value}"), ("correct it", "请更正")),
+    "empty_batch": (("there is no job in it", "没有作业"), ("send at least one line", "请至少提交一行")),
     "no_node": (("there is no node {value} here", "此处没有节点 {value}"), ("use one of: {known}", "可用:{known}")),
     "no_job": (("there is no job {value}", "没有作业 {value}"), ("see `sanjin jobs`", "请查看 `sanjin jobs`")),
     "no_token": (

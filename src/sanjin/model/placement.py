@@ -45,6 +45,8 @@ class Option:
     ready_s: int
     """When the inputs can be there, seconds UTC."""
     terms: Terms | None
+    total_micro: int = 0
+    """Sum of the terms, micro-yuan (0 where there are none)."""
 
 
 @dataclass(frozen=True, slots=True)

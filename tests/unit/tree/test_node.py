@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sanjin.flow import audit
-from sanjin.flow.loop import KeyReused
+from sanjin.model.errors import KeyReused
 from sanjin.flow.settle import settle
 from sanjin.model import event as ev
 from sanjin.model.errors import ProblemsFound

@@ -203,7 +203,7 @@ class SqliteStore:
                 job.tenant, sa.func.count(), sa.func.sum(job.fen), sa.func.sum(job.facility_mwh),
                 sa.func.sum(job.carbon_mg),
             )
-            .where(job.owned_key.is_not(None), job.facility_mwh > 0)
+            .where(job.owned_key.is_not(None), job.live == 0)
             .group_by(job.tenant)
         )
         with self._read() as c:

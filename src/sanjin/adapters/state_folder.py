@@ -1,0 +1,113 @@
+"""The folder of a region's state on one machine, and the files in it that are not a node's own.
+
+======================= ==========================================================
+file                    what it holds
+======================= ==========================================================
+``token``               the secret that the API asks for; only its owner may read it
+``address``             where the API of the running region listens
+``region.yaml``         the region document that it was last started with
+``clock.json``          where a faster clock began, so that a restart goes on with it
+``lock``                held while a region is up
+``<node>/``             a node's store, runs and data
+======================= ==========================================================
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import IO, Any
+
+from sanjin.adapters.clock import FastClock, RealClock
+from sanjin.model.errors import NotAllowed, NotReachable, SanjinError
+
+
+def default_folder() -> Path:
+    """``$SANJIN_STATE``, or ``sanjin`` in the user's state folder (XDG base directories)."""
+    if given := os.environ.get("SANJIN_STATE"):
+        return Path(given)
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "sanjin"
+
+
+class StateFolder:
+    """A state folder at ``path``; nothing is made before it is needed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    def claim(self) -> None:
+        """Make the folder and hold it for this process. Raises NotAllowed where another has it."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = (self.path / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as fault:
+            raise NotAllowed(f"{self.path}: a region is already up on this state folder") from fault
+
+    def release(self) -> None:
+        """Let go of it; no region is up here any more."""
+        (self.path / "address").unlink(missing_ok=True)
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def token(self) -> str:
+        """The secret of the API, made at first use. Raises NotAllowed where others could read it."""
+        path = self.path / "token"
+        try:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(32))
+        except FileExistsError:
+            pass
+        if path.stat().st_mode & 0o077:
+            raise NotAllowed(f"{path}: others can read the token; run: chmod 600 {path}")
+        return path.read_text().strip()
+
+    def announce(self, url: str) -> None:
+        """Say where the API listens."""
+        self._write("address", url + "\n")
+
+    def found(self) -> tuple[str, str]:
+        """(address, token) of the region that is up. Raises NotReachable where none is."""
+        try:
+            return (self.path / "address").read_text().strip(), self.token()
+        except FileNotFoundError as fault:
+            raise NotReachable(f"no region is up on {self.path}; start one with: sanjin up") from fault
+
+    def keep_region(self, document: str) -> None:
+        """Keep the region document beside the state that it explains."""
+        self._write("region.yaml", document)
+
+    def clock(self, rate: float | None, start_s: int | None) -> RealClock | FastClock:
+        """The clock of this state. A faster one goes on from where it began, also after a restart.
+
+        Raises SanjinError where the state already has another clock.
+        """
+        path = self.path / "clock.json"
+        if path.exists():
+            kept: dict[str, Any] = json.loads(path.read_text())
+            if (rate is not None and rate != kept["rate"]) or (start_s is not None and start_s != kept["start_s"]):
+                raise SanjinError(
+                    f"{path}: this state runs at rate {kept['rate']:g} from {kept['start_s']}; leave out --rate "
+                    "and --start, or use another --state"
+                )
+            return FastClock(int(kept["start_s"]), float(kept["rate"]), float(kept["wall_s"]))
+        if rate is None or rate == 1.0:
+            if start_s is not None:
+                raise SanjinError("--start needs a --rate other than 1")
+            return RealClock()
+        if any(self.path.glob("*/state.db")):
+            raise SanjinError(f"{self.path}: this state runs on the real clock; use another --state for --rate")
+        clock = FastClock(RealClock().now() if start_s is None else start_s, rate)
+        self._write("clock.json", json.dumps({"start_s": clock.start_s, "rate": rate, "wall_s": clock.wall_s}))
+        return clock
+
+    def _write(self, name: str, text: str) -> None:
+        made = self.path / f".{name}.new"
+        made.write_text(text)
+        made.replace(self.path / name)

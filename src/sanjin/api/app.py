@@ -1,0 +1,81 @@
+"""The HTTP API of a region: REST, problem details, one stream of events. Loopback and a token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from sanjin.api import problems
+from sanjin.api.access import Access
+from sanjin.api.bodies import SCHEMAS
+from sanjin.api.routes import routes
+from sanjin.api.stream import EventHub
+from sanjin.model.errors import NotFound, ProblemsFound, SanjinError
+from sanjin.model.status import RegionStatus
+from sanjin.tree.region import LiveRegion
+
+
+class _NoMethod(SanjinError):
+    """The path knows no such method."""
+
+    status = 405
+    code = "no_method"
+
+
+def make_app(live: LiveRegion, hub: EventHub, token: str, version: str) -> ASGIApp:
+    """The ASGI application over a live region."""
+    region, clock = live.region, next(iter(live.nodes.values())).parts.clock
+    about = RegionStatus(
+        region=region.id,
+        name_en=region.name_en,
+        name_zh=region.name_zh,
+        version=version,
+        utc_offset_h=region.utc_offset_h,
+        now_s=clock.now(),
+        rate=clock.rate,
+        nodes=tuple(region.nodes),
+    )
+    # no documentation pages: they would load scripts from outside addresses
+    app = FastAPI(title="Sanjin", version=version, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.include_router(routes(live, hub, about))
+    app.add_exception_handler(SanjinError, problems.handle)
+    app.add_exception_handler(Exception, problems.handle)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    _describe(app)
+    return Access(app, token)
+
+
+async def _invalid(_: Request, fault: Exception) -> Response:
+    if not isinstance(fault, RequestValidationError):
+        raise fault
+    return problems.answer(ProblemsFound(problems.from_validation(list(fault.errors()))))
+
+
+async def _http(request: Request, fault: Exception) -> Response:
+    if isinstance(fault, HTTPException) and fault.status_code == 405:
+        response = problems.answer(_NoMethod(f"{request.url.path} does not take {request.method}"))
+        response.headers.update(fault.headers or {})
+        return response
+    return problems.answer(NotFound(f"there is no {request.url.path}; see /openapi.json"))
+
+
+def _describe(app: FastAPI) -> None:
+    """Add to the generated description what FastAPI cannot see: bodies that we parse, the token."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            found = generate()
+            parts = found.setdefault("components", {})
+            parts.setdefault("schemas", {}).update(SCHEMAS)
+            parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            found["security"] = [{"token": []}]
+            app.openapi_schema = found
+        return app.openapi_schema
+
+    app.openapi = openapi

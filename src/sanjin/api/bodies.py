@@ -1,0 +1,76 @@
+"""Reading submissions from a request: one JSON object, or NDJSON with one submission a line."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from sanjin.api.problems import from_validation
+from sanjin.flow.submit import problem
+from sanjin.model.errors import Problem, ProblemsFound, TooLarge
+from sanjin.model.job import Submission
+
+JOBS_MAX = 1000
+"""Submissions that one call may carry."""
+
+BODY_MAX = 16 << 20
+"""Bytes that one call may carry."""
+
+NDJSON = "application/x-ndjson"
+
+_config = ConfigDict(extra="forbid", strict=True)
+# a configuration reaches a standard dataclass only from inside a collection
+_one = TypeAdapter(tuple[Submission], config=_config)
+_many = TypeAdapter(list[Submission], config=_config)
+SCHEMAS: dict[str, object] = _many.json_schema(ref_template="#/components/schemas/{model}")["$defs"]
+"""JSON schemas of a submission and its parts, by name."""
+
+
+async def read_submissions(request: Request) -> list[Submission]:
+    """The submissions in a request's body. Raises ProblemsFound with all faults, or TooLarge."""
+    body = await _body(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != NDJSON:
+        return [_parse_one(body, 0)]
+    lines = [line for line in body.split(b"\n") if line.strip()]
+    if not lines:
+        raise ProblemsFound([problem("empty_batch", "")])
+    if len(lines) > JOBS_MAX:
+        raise ProblemsFound([problem("batch_size", "", value=len(lines), most=JOBS_MAX)])
+    try:
+        found = _many.validate_json(b"[%s]" % b",".join(lines))
+    except ValidationError:
+        found = []
+    if len(found) != len(lines):  # some line is wrong, or one line holds two: say which
+        raise ProblemsFound(_by_line(lines))
+    return found
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, as long as it is not too large."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > BODY_MAX:
+            raise TooLarge(f"a request may carry at most {BODY_MAX >> 20} MiB; send several batches")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _by_line(lines: list[bytes]) -> list[Problem]:
+    found: list[Problem] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            _parse_one(line, number)
+        except ProblemsFound as fault:
+            found.extend(fault.problems)
+    return found
+
+
+def _parse_one(text: bytes, line: int) -> Submission:
+    try:
+        return _one.validate_json(b"[%s]" % text)[0]
+    except ValidationError as fault:
+        found = from_validation(fault.errors(include_url=False, include_input=False), line)
+        raise ProblemsFound(found) from None

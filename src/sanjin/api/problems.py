@@ -1,0 +1,74 @@
+"""Errors as HTTP answers: problem details (RFC 9457) with every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+from fastapi import Request, Response
+from pydantic_core import ErrorDetails
+
+from sanjin.flow.submit import problem
+from sanjin.model.errors import Problem, ProblemsFound, SanjinError
+
+MEDIA_TYPE = "application/problem+json"
+
+_CODES = {"missing": "missing_field", "missing_argument": "missing_field"}
+_CODES.update(dict.fromkeys(("unexpected_keyword_argument", "extra_forbidden"), "unknown_field"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemDetails:
+    """An error answer. ``code`` is the stable name, ``errors`` everything that is wrong with the input."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: tuple[Problem, ...]
+
+
+def details(fault: SanjinError) -> ProblemDetails:
+    """The problem details of an error."""
+    errors = fault.problems if isinstance(fault, ProblemsFound) else ()
+    title = (type(fault).__doc__ or fault.code).split(".")[0].split(";")[0].strip()
+    return ProblemDetails(
+        type=f"urn:sanjin:problem:{fault.code}",
+        title=title,
+        status=fault.status,
+        detail=str(fault),
+        code=fault.code,
+        errors=errors,
+    )
+
+
+def answer(fault: SanjinError) -> Response:
+    """The HTTP answer of an error."""
+    body = msgspec.json.encode(details(fault))
+    headers = {"WWW-Authenticate": "Bearer"} if fault.status == 401 else {}
+    return Response(body, status_code=fault.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def handle(_: Request, fault: Exception) -> Response:
+    """FastAPI's handler for our errors; anything else is our fault and says so without details."""
+    if isinstance(fault, SanjinError):
+        return answer(fault)
+    return answer(SanjinError("an error of ours; the node's log has it"))
+
+
+def from_validation(errors: Sequence[ErrorDetails], line: int = 0) -> list[Problem]:
+    """Pydantic's findings as problems, without the first part of each path (``query``, or a number).
+
+    ``line`` is the line of an NDJSON body (0: not known).
+    """
+    found: list[Problem] = []
+    for each in errors:
+        path = ""
+        for part in each["loc"][1:]:
+            path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+        code = "not_json" if each["type"] == "json_invalid" else _CODES.get(each["type"], "wrong_value")
+        made = problem(code, path, value=each["msg"])
+        found.append(replace(made, line=line))
+    return found

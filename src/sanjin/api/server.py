@@ -1,0 +1,51 @@
+"""Serving the API on loopback."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from sanjin.model.errors import NotAllowed
+
+HOST = "127.0.0.1"
+GRACE_WALL_S = 2
+"""How long open streams may go on when the server stops."""
+
+
+class Server:
+    """One HTTP server. ``port`` 0 takes a free one; :attr:`url` says where it listens."""
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        try:
+            self._socket = socket.create_server((HOST, port), backlog=512)
+        except OSError as fault:
+            raise NotAllowed(f"cannot listen on {HOST}:{port}: {fault.strerror}; give another --port") from fault
+        self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_WALL_S,
+            server_header=False,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Serve until a signal (SIGINT, SIGTERM) or :meth:`stop`."""
+        self._server.run(sockets=[self._socket])
+
+    def start(self) -> None:
+        """Serve in a thread of its own."""
+        self._thread = threading.Thread(target=self.run, name="api", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End serving."""
+        self._server.should_exit = True
+        if self._thread:
+            self._thread.join()

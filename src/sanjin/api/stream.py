@@ -1,0 +1,109 @@
+"""The one stream of events: every journal entry of every node as it is written (server-sent events).
+
+Events are numbered since the start of this process. A client that was cut off sends the last number
+it saw (``Last-Event-ID``); where that is too far back, or from an earlier start, it gets a ``reset``
+and should ask for the present state again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from threading import Lock
+
+import msgspec
+
+from sanjin.model import event as ev
+from sanjin.ports import Entry
+
+KEEP = 20_000
+QUIET_WALL_S = 15.0
+AT_ONCE = 500
+
+
+@dataclass(eq=False, slots=True)
+class _Reader:
+    loop: asyncio.AbstractEventLoop
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class EventHub:
+    """Takes entries from the nodes' threads and hands them to any number of readers."""
+
+    def __init__(self) -> None:
+        self._start = secrets.token_hex(4)
+        self._last = 0
+        self._kept: deque[tuple[int, str, Entry]] = deque(maxlen=KEEP)
+        self._readers: set[_Reader] = set()
+        self._lock = Lock()
+
+    def listen(self, node: str, events: Sequence[tuple[Entry, ev.Event]]) -> None:
+        """A node wrote these; called in its thread."""
+        with self._lock:
+            for entry, _ in events:
+                self._last += 1
+                self._kept.append((self._last, node, entry))
+            readers = list(self._readers)
+        for reader in readers:
+            reader.loop.call_soon_threadsafe(reader.woken.set)
+
+    async def read(self, last_id: str, job: str = "", node: str = "") -> AsyncIterator[bytes]:
+        """The stream from after ``last_id`` (empty: from now), for one job or node where given."""
+        reader = _Reader(asyncio.get_running_loop())
+        with self._lock:
+            self._readers.add(reader)
+            position, known = self._position(last_id)
+        try:
+            yield b": sanjin\n\n" if known else b"event: reset\ndata: {}\n\n"
+            while True:
+                reader.woken.clear()
+                news = self._after(position)
+                if news:
+                    position = news[-1][0]
+                    text = b"".join(self._text(*n) for n in news if self._wanted(n[1], n[2], node, job))
+                    if text:
+                        yield text
+                    continue
+                try:
+                    await asyncio.wait_for(reader.woken.wait(), QUIET_WALL_S)
+                except TimeoutError:
+                    yield b": still here\n\n"
+        finally:
+            self._readers.discard(reader)
+
+    def _position(self, last_id: str) -> tuple[int, bool]:
+        """(number after which to begin, whether nothing was missed)."""
+        if not last_id:
+            return self._last, True
+        start, _, number = last_id.partition("-")
+        at = int(number) if number.isdecimal() and len(number) < 19 else -1
+        first = self._kept[0][0] if self._kept else self._last + 1
+        if start == self._start and first - 1 <= at <= self._last:
+            return at, True
+        return self._last, False
+
+    def _after(self, position: int) -> list[tuple[int, str, Entry]]:
+        with self._lock:
+            behind = min(self._last - position, len(self._kept))
+            return list(islice(reversed(self._kept), behind))[::-1][:AT_ONCE] if behind else []
+
+    @staticmethod
+    def _wanted(name: str, entry: Entry, node: str, job: str) -> bool:
+        return (not node or node == name) and (not job or job == entry.job)
+
+    def _text(self, number: int, node: str, entry: Entry) -> bytes:
+        body = msgspec.json.encode(
+            {
+                "node": node,
+                "seq": entry.seq,
+                "at_s": entry.at_s,
+                "kind": entry.kind,
+                "job": entry.job,
+                "body": msgspec.Raw(entry.body),
+            }
+        )
+        return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (self._start.encode(), number, entry.kind.encode(), body)

@@ -1,0 +1,46 @@
+"""The parts of a region on one machine, put together: SQLite, processes, folders."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from sanjin.adapters.engines.host_slots import HostSlots
+from sanjin.adapters.engines.local import LocalEngine
+from sanjin.adapters.movers.folder import FolderMover
+from sanjin.adapters.store.sqlite import SqliteStore
+from sanjin.examples import data
+from sanjin.model.region import Region
+from sanjin.ports import Clock
+from sanjin.tree.node import Listener
+from sanjin.tree.region import LiveRegion
+
+
+def assemble(
+    region: Region, folder: Path, clock: Clock, version: str, listener: Listener | None = None
+) -> LiveRegion:
+    """A region whose nodes share this machine: as many runs at once as it has cores, over all sites."""
+    slots = HostSlots(max(os.cpu_count() or 1, 1))
+    return LiveRegion(
+        region,
+        folder,
+        clock,
+        store=SqliteStore,
+        engine=lambda _, own: LocalEngine(own, slots=slots),
+        mover=lambda name, root: FolderMover(root, name),
+        version=version,
+        listener=listener,
+    )
+
+
+def seed_data(region: Region, folder: Path) -> None:
+    """Generate the sample files of every dataset the examples know, at each node that holds it."""
+    for dataset in region.datasets.values():
+        if dataset.id not in data.DATASETS:
+            continue
+        with tempfile.TemporaryDirectory() as made:
+            data.generate(dataset.id, made, seed=2026)
+            files: dict[str, bytes | Path] = {p.name: p for p in Path(made).iterdir()}
+            for node in dataset.replicas:
+                FolderMover(folder, node).put(dataset.id, files)

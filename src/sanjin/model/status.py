@@ -1,0 +1,129 @@
+"""What a region shows of itself: sites as they stand now, what happened to a job, and bills.
+
+These are views. They are computed from the nodes' state and journals and are stored nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sanjin.model.event import Posting, Segment
+from sanjin.model.record import JobRecord
+from sanjin.model.region import NodeTier, PoolKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStatus:
+    """A pool and what is free of it in the present slot."""
+
+    pool: str
+    kind: PoolKind
+    cores: int
+    free_cores: int
+    memory_bytes: int
+    free_memory_bytes: int
+    accelerators: int
+    free_accelerators: int
+    accelerator_kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteStatus:
+    """A node and its site now.
+
+    ``jobs`` counts the jobs that were submitted here by state. Prices are per kWh at the facility's
+    meter and modelled like ``pue``; ``it_reserved_kw`` is what placed work may draw at most of
+    ``it_cap_kw``. ``fault`` is the node's last failure, empty while it works.
+    """
+
+    site: str
+    parent: str
+    tier: NodeTier
+    name_en: str
+    name_zh: str
+    parent_reachable: bool
+    fault: str
+    engine: str
+    sandbox: str
+    running: int
+    queued: int
+    jobs: dict[str, int]
+    pools: tuple[PoolStatus, ...]
+    period: str
+    energy_yuan_kwh: float
+    carbon_kg_kwh: float
+    pue: float
+    it_cap_kw: float
+    it_reserved_kw: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionStatus:
+    """A region that is up. ``now_s`` is region time, of which ``rate`` seconds pass in one wall second."""
+
+    region: str
+    name_en: str
+    name_zh: str
+    version: str
+    utc_offset_h: int
+    now_s: int
+    rate: float
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """One journal entry as people read it. ``body`` holds the event's fields."""
+
+    node: str
+    seq: int
+    at_s: int
+    kind: str
+    job: str
+    body: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Some jobs, newest first. ``next`` continues the list (empty: there are no more)."""
+
+    jobs: tuple[JobRecord, ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobBill:
+    """How one run was billed: what was measured, its energy by slot, and the double entry.
+
+    CPU and memory are measured; energy is modelled from them. Empty tuples: not settled yet.
+    """
+
+    job: str
+    site: str
+    pool: str
+    core_seconds: int
+    card_seconds: int
+    fen: int
+    it_mwh: int
+    facility_mwh: int
+    carbon_mg: int
+    segments: tuple[Segment, ...]
+    postings: tuple[Posting, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What a tenant's ended jobs came to.
+
+    ``fen`` is the sum as the nodes know it where the jobs were submitted; ``accounts`` is where the
+    money went by the ledgers of the sites that ran them (``site:datong``, ``energy:shanxi``), ``posted_fen``
+    its sum. They differ only while a report is on its way.
+    """
+
+    tenant: str
+    jobs: int
+    fen: int
+    posted_fen: int
+    facility_mwh: int
+    carbon_mg: int
+    accounts: dict[str, int]

@@ -1,0 +1,211 @@
+"""What can be asked of a whole region: sites, lists of jobs, a job's history, bills, audits, logs.
+
+Everything here only reads. It may be called from any thread while the nodes work.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import replace
+
+import msgspec
+
+from sanjin.flow import audit
+from sanjin.flow.settle import settle
+from sanjin.model import event as ev
+from sanjin.model.energy import period_at
+from sanjin.model.errors import NotFound
+from sanjin.model.record import JobRecord
+from sanjin.model.region import Region
+from sanjin.model.status import Bill, Happening, JobBill, JobPage, PoolStatus, SiteStatus
+from sanjin.model.units import MIB, SLOT_S
+from sanjin.ports import Entry, JobQuery, Store
+from sanjin.tree.node import Node
+from sanjin.tree.region import LiveRegion
+
+JOURNAL_A_READ = 5000
+
+
+def site_status(node: Node) -> SiteStatus:
+    """A node and its site now."""
+    model, view = node.region.nodes[node.name], node.view
+    supply = view.supply
+    now = node.parts.clock.now()
+    block = supply.book.at(now // SLOT_S)
+    index, slot = supply.site_index[node.name], now // SLOT_S - block.first_slot
+    ahead = min(max(now // SLOT_S - supply.first_slot, 0), supply.slots - 1)
+    info = node.parts.engine.info()
+    tariff = node.region.tariffs[model.site.tariff]
+    return SiteStatus(
+        site=node.name,
+        parent=model.parent,
+        tier=model.tier,
+        name_en=model.name_en,
+        name_zh=model.name_zh,
+        parent_reachable=view.parent_reachable or not model.parent,
+        fault=node.fault,
+        engine=info.name,
+        sandbox=info.sandbox,
+        running=len(view.running),
+        queued=len(view.queue) + len(view.parked) + len(view.held),
+        jobs=node.parts.store.counts(),
+        pools=tuple(_pool_status(node, p.id, ahead) for p in model.site.pools),
+        period=period_at(tariff, now, node.region.utc_offset_h),
+        energy_yuan_kwh=int(block.facility_micro[index, slot]) / 1e6,
+        carbon_kg_kwh=int(block.carbon_mg[index, slot]) / 1e6,
+        pue=float(block.pue[index, slot]),
+        it_cap_kw=model.site.power.it_cap.value,
+        it_reserved_kw=(int(supply.it_cap_mw[index]) - int(supply.free_mw[index, ahead])) / 1e6,
+    )
+
+
+def _pool_status(node: Node, pool: str, ahead: int) -> PoolStatus:
+    supply = node.view.supply
+    row = supply.pool_index[f"{node.name}/{pool}"]
+    model = supply.pool_models[row]
+    return PoolStatus(
+        pool=pool,
+        kind=model.kind,
+        cores=model.cores,
+        free_cores=int(supply.free_cores[row, ahead]),
+        memory_bytes=model.memory_bytes,
+        free_memory_bytes=int(supply.free_mem[row, ahead]) * MIB,
+        accelerators=model.accelerators,
+        free_accelerators=int(supply.free_acc[row, ahead]),
+        accelerator_kind=model.accelerator_kind,
+    )
+
+
+def owner(live: LiveRegion, job: str) -> Node:
+    """The node where a job was submitted. Raises NotFound."""
+    node = live.nodes.get(job.rpartition("-")[0])
+    if node is None:
+        raise NotFound(f"there is no job {job}")
+    return node
+
+
+def job(live: LiveRegion, name: str) -> JobRecord:
+    """A job as its owner knows it. Raises NotFound."""
+    record = owner(live, name).parts.store.job(name)
+    if record is None:
+        raise NotFound(f"there is no job {name}")
+    return record
+
+
+def jobs(live: LiveRegion, query: JobQuery, node: str = "", after: str = "") -> JobPage:
+    """Jobs submitted at ``node`` (empty: anywhere), newest first; ``after`` is a page's ``next``.
+
+    ``next`` names, for each node, the last job that was listed.
+    """
+    last = {name.rpartition("-")[0]: name for name in after.split(",") if name}
+    names = [node] if node else list(live.nodes)
+    lists = [
+        live.nodes[n].parts.store.jobs(replace(query, owned=True, before=last.get(n, ""))) for n in names
+    ]
+    merged = heapq.merge(*lists, key=lambda r: r.submitted_s, reverse=True)
+    found = [record for record, _ in zip(merged, range(query.limit), strict=False)]
+    for record in found:
+        last[record.id.rpartition("-")[0]] = record.id
+    more = sum(map(len, lists)) > len(found) or any(len(each) == query.limit for each in lists)
+    return JobPage(jobs=tuple(found), next=",".join(last.values()) if more and found else "")
+
+
+def happenings(live: LiveRegion, name: str) -> list[Happening]:
+    """Everything that any node wrote about a job, in order of time. Raises NotFound."""
+    job(live, name)
+    found = [
+        happening(n, entry) for n, node in live.nodes.items() for entry in node.parts.store.journal(job=name)
+    ]
+    return sorted(found, key=lambda h: h.at_s)
+
+
+def happening(node: str, entry: Entry) -> Happening:
+    """A journal entry as people read it."""
+    body = msgspec.json.decode(entry.body, type=dict[str, object])
+    return Happening(node=node, seq=entry.seq, at_s=entry.at_s, kind=entry.kind, job=entry.job, body=body)
+
+
+def job_bill(live: LiveRegion, name: str) -> JobBill:
+    """How a job's run was billed. Raises NotFound where there is no job or no settled run."""
+    record = job(live, name)
+    metered: ev.Metered | None = None
+    store = live.nodes[record.site].parts.store if record.site else None
+    for entry in store.journal(job=name) if store else ():
+        event = ev.decode(entry.kind, entry.body)
+        if isinstance(event, ev.Metered):
+            metered = event
+        elif isinstance(event, ev.Settled) and metered:
+            return JobBill(
+                job=name,
+                site=metered.site,
+                pool=metered.pool,
+                core_seconds=metered.core_seconds,
+                card_seconds=metered.card_seconds,
+                fen=event.fen,
+                it_mwh=event.it_mwh,
+                facility_mwh=event.facility_mwh,
+                carbon_mg=event.carbon_mg,
+                segments=metered.segments,
+                postings=event.postings,
+            )
+    raise NotFound(f"job {name} has no settled run")
+
+
+def bills(live: LiveRegion) -> list[Bill]:
+    """What each tenant's settled jobs came to."""
+    sums: dict[str, list[int]] = {}
+    accounts: dict[str, dict[str, int]] = {}
+    for node in live.nodes.values():
+        for tenant, t in node.parts.store.totals().items():
+            row = sums.setdefault(tenant, [0, 0, 0, 0])
+            for i, value in enumerate((t.jobs, t.fen, t.facility_mwh, t.carbon_mg)):
+                row[i] += value
+        for (tenant, account), fen in node.parts.store.accounts().items():
+            mine = accounts.setdefault(tenant, {})
+            mine[account] = mine.get(account, 0) + fen
+    found: list[Bill] = []
+    for tenant in sorted(sums.keys() | accounts.keys()):
+        n, fen, mwh, mg = sums.get(tenant, (0, 0, 0, 0))
+        balances = accounts.get(tenant, {})
+        posted = balances.get(f"tenant:{tenant}", 0)
+        paid = {account: -fen for account, fen in balances.items() if account != f"tenant:{tenant}"}
+        found.append(
+            Bill(tenant=tenant, jobs=n, fen=fen, posted_fen=posted, facility_mwh=mwh, carbon_mg=mg, accounts=paid)
+        )
+    return found
+
+
+def entries(store: Store) -> Iterator[Entry]:
+    """The whole journal, read in parts."""
+    after = 0
+    while part := store.journal(after=after, limit=JOURNAL_A_READ):
+        yield from part
+        after = part[-1].seq
+
+
+def audit_node(region: Region, node: str, store: Store) -> audit.AuditResult:
+    """Verify a node's journal, ledger and bills. Work may go on meanwhile: the tip is read first."""
+    seq, tip = store.tip()
+    listed = (e for e in entries(store) if e.seq <= seq)
+    ledger = [line for line in store.ledger() if line.entry <= seq]
+    grid = region.nodes[node].site.grid
+
+    def resettle(metered: ev.Metered) -> ev.Settled:
+        record = store.job(metered.job)
+        tenant = record.spec.tenant if record else ""
+        return settle(metered, tenant, grid, region.carbon_price.value)
+
+    return audit.verify(node, listed, (seq, tip), ledger, resettle)
+
+
+def run_of(live: LiveRegion, name: str) -> tuple[Node, str]:
+    """The node that ran a job and the key of its last run. Raises NotFound where none began."""
+    record = job(live, name)
+    if record.site:
+        node = live.nodes[record.site]
+        for entry in reversed(node.parts.store.journal(job=name)):
+            event = ev.decode(entry.kind, entry.body)
+            if isinstance(event, ev.Started):
+                return node, event.run
+    raise NotFound(f"job {name} has not started yet")
