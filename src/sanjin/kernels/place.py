@@ -129,7 +129,7 @@ def reserve(cores: Any, mem: Any, acc: Any, mw: Any, k0: int, k1: int, need: Any
         mw[k] -= need[3]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)  # other nodes of the process go on meanwhile
 def place_batch(
     e_cum: Any, e_price: Any, c_cum: Any, c_price: Any, first_s: int, now_s: int,
     pool: Any, free_cores: Any, free_mem: Any, free_acc: Any, free_mw: Any,

