@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 from fastapi import Request, Response
@@ -11,23 +11,12 @@ from pydantic_core import ErrorDetails
 
 from sanjin.flow.submit import problem
 from sanjin.model.errors import Problem, ProblemsFound, SanjinError
+from sanjin.model.status import ProblemDetails
 
 MEDIA_TYPE = "application/problem+json"
 
 _CODES = {"missing": "missing_field", "missing_argument": "missing_field"}
 _CODES.update(dict.fromkeys(("unexpected_keyword_argument", "extra_forbidden"), "unknown_field"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProblemDetails:
-    """An error answer. ``code`` is the stable name, ``errors`` everything that is wrong with the input."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    errors: tuple[Problem, ...]
 
 
 def details(fault: SanjinError) -> ProblemDetails:

@@ -16,15 +16,26 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from sanjin.api.bodies import NDJSON, read_submissions
-from sanjin.api.problems import MEDIA_TYPE, ProblemDetails
+from sanjin.api.problems import MEDIA_TYPE
 from sanjin.api.stream import EventHub
-from sanjin.flow.audit import AuditResult
 from sanjin.flow.submit import problem
 from sanjin.model.errors import NotFound, ProblemsFound
 from sanjin.model.job import JobState
 from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
-from sanjin.model.status import Bill, Happening, JobBill, JobPage, RegionStatus, SiteStatus
+from sanjin.model.status import (
+    Accepted,
+    AuditResult,
+    Bill,
+    Cancelled,
+    Happening,
+    Health,
+    JobBill,
+    JobPage,
+    ProblemDetails,
+    RegionStatus,
+    SiteStatus,
+)
 from sanjin.ports import JobQuery
 from sanjin.tree import overview
 from sanjin.tree.node import Node
@@ -46,7 +57,7 @@ _BODY: dict[str, Any] = {
         },
     }
 }
-_PROBLEM = {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}}
+_PROBLEM: dict[str, Any] = {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}}
 FAULTS: dict[int | str, dict[str, Any]] = {
     401: {"description": "no valid token", **_PROBLEM},
     403: {"description": "not allowed", **_PROBLEM},
@@ -62,28 +73,6 @@ _SUBMIT_FAULTS: dict[int | str, dict[str, Any]] = {
 
 NodeName = Annotated[str, Query(description="id of a node; empty: the root of the tree", max_length=100)]
 JobId = Annotated[str, Path(description="id of a job, as submit gave it", max_length=120)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Accepted:
-    """Ids of the jobs that were accepted, in the order of the request. They are durable."""
-
-    jobs: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cancelled:
-    """``asked``: whether the job was still live, so that its end was asked for."""
-
-    asked: bool
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Health:
-    """``faults`` has a line for each node that failed lately; ``ok`` says that there is none."""
-
-    ok: bool
-    faults: dict[str, str]
 
 
 def answer(value: object, status: int = 200) -> Response:
@@ -272,7 +261,7 @@ def _region(live: LiveRegion, hub: EventHub, about: RegionStatus) -> APIRouter:
     ) -> Response:
         """Every journal entry of every node as it is written (server-sent events).
 
-        `Last-Event-ID` continues a stream; an event `reset` says that some were missed.
+        `Last-Event-ID` continues a stream. The first event is `hello`, or `reset` where some were missed.
         """
         last = request.headers.get("last-event-id", "")
         return StreamingResponse(

@@ -1,8 +1,8 @@
 """The one stream of events: every journal entry of every node as it is written (server-sent events).
 
 Events are numbered since the start of this process. A client that was cut off sends the last number
-it saw (``Last-Event-ID``); where that is too far back, or from an earlier start, it gets a ``reset``
-and should ask for the present state again.
+it saw (``Last-Event-ID``). The first event is ``hello``, or ``reset`` where that number is too far back
+or from an earlier start: then the client should ask for the present state again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class EventHub:
             self._readers.add(reader)
             position, known = self._position(last_id)
         try:
-            yield b": sanjin\n\n" if known else b"event: reset\ndata: {}\n\n"
+            word = b"hello" if known else b"reset"
+            yield b"id: %s-%d\nevent: %s\ndata: {}\n\n" % (self._start.encode(), position, word)
             while True:
                 reader.woken.clear()
                 news = self._after(position)

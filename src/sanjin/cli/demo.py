@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -13,12 +12,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from sanjin import __version__
 from sanjin.adapters.clock import FastClock
-from sanjin.adapters.engines.host_slots import HostSlots
-from sanjin.adapters.engines.local import LocalEngine
-from sanjin.adapters.movers.folder import FolderMover
-from sanjin.adapters.store.sqlite import SqliteStore
-from sanjin.examples import data
+from sanjin.cli.assemble import assemble, seed_data
 from sanjin.examples.demo_jobs import KINDS, demo_submissions
 from sanjin.model.catalogue import say
 from sanjin.model.job import JobState
@@ -51,18 +47,6 @@ class DemoResult:
     explained: list[Explanation]
 
 
-def seed_data(region: Region, folder: Path) -> None:
-    """Generate the sample files of every dataset the examples know, at each node that holds it."""
-    for dataset in region.datasets.values():
-        if dataset.id not in data.DATASETS:
-            continue
-        with tempfile.TemporaryDirectory() as made:
-            data.generate(dataset.id, made, seed=2026)
-            files: dict[str, bytes | Path] = {p.name: p for p in Path(made).iterdir()}
-            for node in dataset.replicas:
-                FolderMover(folder, node).put(dataset.id, files)
-
-
 def run_demo(jobs: int, rate: float, output: str) -> None:
     """Start the region, submit the jobs as they arrive, wait for all ends, print the table."""
     console = Console(stderr=output == "json")
@@ -93,17 +77,8 @@ def run_demo(jobs: int, rate: float, output: str) -> None:
 
 def _run(region: Region, folder: Path, jobs: int, rate: float, console: Console) -> DemoResult:
     began = time.monotonic()
-    slots = HostSlots(max(os.cpu_count() or 1, 1))
     clock = FastClock(START_S, rate)
-    live = LiveRegion(
-        region,
-        folder,
-        clock,
-        store=SqliteStore,
-        engine=lambda _, own: LocalEngine(own, slots=slots),
-        mover=lambda name, root: FolderMover(root, name),
-        version="demo",
-    )
+    live = assemble(region, folder, clock, __version__)
     sandbox = next(iter(live.nodes.values())).parts.engine.info().sandbox
     live.start()
     ids: list[str] = []

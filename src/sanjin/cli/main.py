@@ -1,75 +1,97 @@
-"""The command line: ``sanjin demo`` and ``sanjin region validate``. Heavy imports wait for their command."""
+"""The command line. Each command is imported when it is called; ``sanjin --help`` imports none.
+
+Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 wrong input; 4 no such thing; 5 not allowed;
+6 no region answers; 7 the store cannot write; 8 a journal is broken; 9 a job that was waited for
+did not succeed; 130 interrupted.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 import cyclopts
+from cyclopts import App
 
-from sanjin.model.catalogue import say
 from sanjin.model.errors import ProblemsFound, SanjinError
 
-app = cyclopts.App(
+USAGE = 2
+INTERRUPTED = 130
+
+_EPILOGUE = """\
+Exit codes: 0 done; 1 failure; 2 usage; 3 wrong input; 4 not found;
+5 not allowed; 6 no region; 7 store cannot write; 8 journal broken;
+9 a job waited for failed; 130 interrupted.
+退出码:0 完成;1 失败;2 用法;3 输入错误;4 不存在;5 不允许;
+6 无区域;7 无法写入;8 日志损坏;9 所等作业失败;130 中断。
+
+Environment 环境变量: SANJIN_LANG=en|zh|both, SANJIN_STATE=<folder>
+"""
+
+app = App(
     name="sanjin",
     help="Runs a region's data centres as one system. 把一个区域的数据中心作为一个系统运行。",
+    help_epilogue=_EPILOGUE,
+    help_format="plaintext",
+    version_flags=["--version"],
 )
-region_app = cyclopts.App(name="region", help="Region documents. 区域文档。")
-app.command(region_app)
+_region = App(name="region", help="Region documents. 区域文档。")
+_audit = App(name="audit", help="Journals: verify and list. 审计日志。")
+
+_COMMANDS = {
+    "demo": ("sanjin.cli.demo:demo", "Run a day of Shanxi on this machine: real work, a faster clock. 演示。"),
+    "up": ("sanjin.cli.running:up", "Bring a region up on this machine. 启动区域。"),
+    "submit": ("sanjin.cli.submitting:submit", "Submit jobs: a file, or a command after --. 提交作业。"),
+    "jobs": ("sanjin.cli.watching:jobs", "List jobs. 作业列表。"),
+    "job": ("sanjin.cli.watching:job", "Show a job and all that happened to it. 作业详情。"),
+    "explain": ("sanjin.cli.watching:explain", "Say why a job went where it went. 说明安排原因。"),
+    "logs": ("sanjin.cli.watching:logs", "Print what a job printed. 作业输出。"),
+    "cancel": ("sanjin.cli.watching:cancel", "Ask for the end of jobs. 取消作业。"),
+    "sites": ("sanjin.cli.running:sites", "Show every site now. 站点状态。"),
+    "bill": ("sanjin.cli.watching:bill", "What was used and what it cost. 账单。"),
+    "doctor": ("sanjin.cli.running:doctor", "Look at this machine. 环境检查。"),
+}
+for _name, (_place, _help) in _COMMANDS.items():
+    app.command(_place, name=_name, help=_help)
+_region.command("sanjin.cli.running:validate", name="validate", help="Check a region document. 校验区域文档。")
+_region.command("sanjin.cli.running:show", name="show", help="Show a region document. 区域概览。")
+_audit.command("sanjin.cli.running:verify", name="verify", help="Verify every journal. 校验日志。")
+_audit.command("sanjin.cli.running:journal", name="journal", help="List a node's journal. 日志条目。")
+app.command(_region)
+app.command(_audit)
+app.register_install_completion_command(help="Set up shell completion. 安装命令补全。")  # pyright: ignore
 
 
-@region_app.command(name="validate")
-def validate(file: Path, /, *, output: str = "table") -> None:
-    """Check a region document and say all that is wrong with it. 校验区域文档。
-
-    Parameters
-    ----------
-    file
-        The YAML document, or the name of one that ships (shanxi, national).
-    output
-        table or json.
-    """
-    from sanjin.regions.load import available, bundled, load_region
-
-    path = bundled(str(file)) if str(file) in available() else file
-    region = load_region(path)
-    pools = sum(len(n.site.pools) for n in region.nodes.values())
-    if output == "json":
-        import json
-
-        print(json.dumps({"file": str(path), "valid": True, "nodes": len(region.nodes), "pools": pools}))
-    else:
-        print(say("cli.valid", file=path, nodes=len(region.nodes), pools=pools))
-
-
-@app.command
-def demo(*, jobs: int = 66, rate: float = 360.0, output: str = "table") -> None:
-    """Run a day's work of Shanxi on this machine: real processes, a faster clock. 演示。
-
-    Parameters
-    ----------
-    jobs
-        How many jobs to submit.
-    rate
-        Region seconds a wall second.
-    output
-        table or json.
-    """
-    from sanjin.cli.demo import run_demo
-
-    run_demo(jobs=jobs, rate=rate, output=output)
-
-
-def main() -> None:
-    """Entry of the ``sanjin`` program; the exit code says what went wrong (see errors)."""
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    words, command = list(arguments), ()
+    if "--" in words and words[0] == "submit":  # what follows is the job's own command line
+        at = words.index("--")
+        words, command = words[:at], tuple(words[at + 1 :])
     try:
-        app()
+        function, bound, _ = app.parse_args(words, exit_on_error=False, print_error=True)
+        if command:
+            bound.arguments["command"] = command
+        return int(function(*bound.args, **bound.kwargs) or 0)
+    except cyclopts.CycloptsError:
+        return USAGE
     except ProblemsFound as fault:
         for problem in fault.problems:
             print(problem.text(), file=sys.stderr)
             if problem.what_zh:
                 print(f"  {problem.what_zh}。{problem.todo_zh}。", file=sys.stderr)
-        sys.exit(fault.exit_code)
+        return fault.exit_code
     except SanjinError as fault:
         print(fault, file=sys.stderr)
-        sys.exit(fault.exit_code)
+        return fault.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def main() -> None:
+    """Entry of the ``sanjin`` program."""
+    sys.exit(run(sys.argv[1:]))

@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from sanjin.model import event as ev
 from sanjin.model.errors import Problem
+from sanjin.model.status import AuditResult
 from sanjin.ports import Entry, LedgerLine
 
 _HEAD = struct.Struct(">qqHHI")
@@ -24,16 +24,6 @@ def chain(before: bytes, seq: int, at_s: int, kind: str, job: str, body: bytes) 
     """The hash of an entry, given that of the one before (empty for the first)."""
     k, j = kind.encode(), job.encode()
     return hashlib.sha256(before + _HEAD.pack(seq, at_s, len(k), len(j), len(body)) + k + j + body).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class AuditResult:
-    """What verifying found. ``problems`` is empty where all is well."""
-
-    node: str
-    entries: int
-    tip: str
-    problems: tuple[Problem, ...]
 
 
 def verify(

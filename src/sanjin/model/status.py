@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sanjin.model.errors import Problem
 from sanjin.model.event import Posting, Segment
 from sanjin.model.record import JobRecord
 from sanjin.model.region import NodeTier, PoolKind
@@ -127,3 +128,47 @@ class Bill:
     facility_mwh: int
     carbon_mg: int
     accounts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """What verifying a node's journal found. ``problems`` is empty where all is well."""
+
+    node: str
+    entries: int
+    tip: str
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Ids of the jobs that were accepted, in the order of the request. They are durable."""
+
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """``asked``: whether the job was still live, so that its end was asked for."""
+
+    asked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``faults`` has a line for each node that failed lately; ``ok`` says that there is none."""
+
+    ok: bool
+    faults: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemDetails:
+    """An error answer (RFC 9457). ``code`` is the stable name, ``errors`` all that is wrong with the input."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: tuple[Problem, ...]

@@ -18,7 +18,7 @@ from sanjin.model.energy import period_at
 from sanjin.model.errors import NotFound
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
-from sanjin.model.status import Bill, Happening, JobBill, JobPage, PoolStatus, SiteStatus
+from sanjin.model.status import AuditResult, Bill, Happening, JobBill, JobPage, PoolStatus, SiteStatus
 from sanjin.model.units import MIB, SLOT_S
 from sanjin.ports import Entry, JobQuery, Store
 from sanjin.tree.node import Node
@@ -184,7 +184,7 @@ def entries(store: Store) -> Iterator[Entry]:
         after = part[-1].seq
 
 
-def audit_node(region: Region, node: str, store: Store) -> audit.AuditResult:
+def audit_node(region: Region, node: str, store: Store) -> AuditResult:
     """Verify a node's journal, ledger and bills. Work may go on meanwhile: the tip is read first."""
     seq, tip = store.tip()
     listed = (e for e in entries(store) if e.seq <= seq)

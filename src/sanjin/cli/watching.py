@@ -1,0 +1,209 @@
+"""Commands about jobs that were submitted: jobs, job, explain, logs, cancel, bill."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from sanjin.cli.explaining import print_explanation, widest
+from sanjin.cli.output import Format, at, data, note, span, table, text, yuan
+from sanjin.client import Client
+from sanjin.model.errors import NotFound
+from sanjin.model.job import JobState
+from sanjin.model.money import yuan_text
+from sanjin.model.record import JobRecord
+from sanjin.model.status import Happening, JobBill
+
+Follow = Annotated[bool, Parameter(name=("--follow", "-f"), negative=(), help="Until it has ended. 持续输出。")]
+State = Annotated[Path | None, Parameter(help="State folder of the region. 状态目录。")]
+Job = Annotated[str, Parameter(help="Id of the job. 作业编号。")]
+
+_NOT_WELL = 9
+"""Exit code where a job that was waited for did not succeed."""
+
+
+def exit_of(records: Sequence[JobRecord]) -> int:
+    """0 where all succeeded, else 9."""
+    return 0 if all(r.state is JobState.SUCCEEDED for r in records) else _NOT_WELL
+
+
+def print_records(records: Sequence[JobRecord], offset_h: int) -> None:
+    """Jobs as a table."""
+    rows = [
+        [
+            r.id,
+            r.spec.name,
+            text(f"state.{r.state}"),
+            r.site,
+            at(r.start_s or (r.placement.start_s if r.placement else 0), offset_h),
+            at(r.end_s, offset_h),
+            yuan_text(r.fen) if r.fen else "",
+            text(f"reason.{r.reason}") if r.reason else "",
+        ]
+        for r in records
+    ]
+    heads = ("job", "name", "state", "site", "start", "end", "cost", "why")
+    table([f"head.{h}" for h in heads], rows, left=(0, 1, 2, 3, 7))
+
+
+def jobs(
+    *,
+    node: Annotated[str, Parameter(help="Submitted at this node. 提交节点。")] = "",
+    in_state: Annotated[JobState | None, Parameter(help="In this state. 作业状态。")] = None,
+    tenant: Annotated[str, Parameter(help="Of this tenant. 租户。")] = "",
+    limit: Annotated[int, Parameter(help="How many, newest first. 条数。")] = 50,
+    after: Annotated[str, Parameter(help="Go on from `next` of the list before. 下一页。")] = "",
+    state: State = None,
+    output: Format = "table",
+) -> None:
+    """List jobs, newest first. 作业列表。"""
+    with Client.here(state) as client:
+        page = client.jobs(node=node, state=in_state, tenant=tenant, limit=limit, after=after)
+        if not data(page, output):
+            print_records(page.jobs, client.region().utc_offset_h)
+            if page.next:
+                note(text("cli.more", next=page.next))
+
+
+def job(
+    job: Job,
+    /,
+    *,
+    wait: Annotated[bool, Parameter(negative=(), help="Wait for its end; exit 9 where it fails. 等待结束。")] = False,
+    state: State = None,
+    output: Format = "table",
+) -> int:
+    """Show a job and all that happened to it. 作业详情。"""
+    with Client.here(state) as client:
+        record = client.wait([job])[0] if wait else client.job(job)
+        events = client.happenings(job)
+        if not data({"job": record, "events": events}, output):
+            _print_job(client, record, events)
+    return exit_of([record]) if wait else 0
+
+
+def _print_job(client: Client, record: JobRecord, events: Sequence[Happening]) -> None:
+    offset = client.region().utc_offset_h
+    print_records([record], offset)
+    if record.detail:
+        print(record.detail)
+    print()
+    rows = [[at(e.at_s, offset), e.node, text(f"event.{e.kind}"), _told(e)] for e in events]
+    table(("head.time", "head.node", "head.what", "head.value"), rows, left=(0, 1, 2, 3))
+
+
+def _told(event: Happening) -> str:
+    """The part of an event that one wants to read first."""
+    body = event.body
+    place = body.get("placement")
+    if isinstance(place, dict):
+        return f"{place['site']}/{place['pool']}"  # pyright: ignore[reportUnknownVariableType]
+    found = [str(body[k]) for k in ("parent", "child", "peer", "dataset", "state", "site") if body.get(k)]
+    if body.get("reason"):
+        found.append(text(f"reason.{body['reason']}"))
+    if event.kind == "job.settled":
+        found.append(f"{yuan_text(int(str(body['fen'])))} yuan")
+    return " ".join(found)
+
+
+def explain(
+    job: Job,
+    /,
+    *,
+    every: Annotated[bool, Parameter(negative=(), help="Every decision, not only the widest. 全部决策。")] = False,
+    state: State = None,
+    output: Format = "table",
+) -> None:
+    """Say why a job went where it went: the price of every site, term by term. 说明安排原因。"""
+    with Client.here(state) as client:
+        found = client.explain(job)
+        if data(found, output):
+            return
+        if not found:
+            record = client.job(job)
+            print(text("explain.waits", reason=text(f"reason.{record.reason}") if record.reason else record.state))
+            return
+        offset = client.region().utc_offset_h
+        for each in found if every else [widest(found)]:
+            print_explanation(each, offset)
+
+
+def logs(
+    job: Job,
+    /,
+    *,
+    follow: Follow = False,
+    stream: Annotated[Literal["stdout", "stderr"], Parameter(help="Which stream. 输出流。")] = "stdout",
+    state: State = None,
+    output: Format = "table",
+) -> None:
+    """Print what a job printed. 作业输出。"""
+    with Client.here(state) as client:
+        parts = client.logs(job, stream, follow=follow)
+        if output != "table":
+            text_ = b"".join(parts).decode(errors="replace")
+            data({"job": job, "stream": stream, "text": text_}, output)
+            return
+        for part in parts:
+            sys.stdout.buffer.write(part)
+            sys.stdout.buffer.flush()
+
+
+def cancel(
+    *jobs: Annotated[str, Parameter(help="Ids of the jobs. 作业编号。")],
+    dry_run: Annotated[bool, Parameter(negative=(), help="Only say which are live. 试算。")] = False,
+    state: State = None,
+    output: Format = "table",
+) -> None:
+    """Ask for the end of jobs, wherever they are. 取消作业。"""
+    with Client.here(state) as client:
+        asked = {j: not client.job(j).state.ended if dry_run else client.cancel(j) for j in jobs}
+        if not data({"asked": asked, "dry_run": dry_run}, output):
+            for name, live in asked.items():
+                print(text("cli.cancel_asked" if live else "cli.already_ended", job=name))
+            if dry_run:
+                note(text("cli.dry_run"))
+
+
+def bill(
+    *,
+    tenant: Annotated[str, Parameter(help="Of this tenant. 租户。")] = "",
+    job: Annotated[str, Parameter(help="One job: its energy by quarter hour, its postings. 单个作业。")] = "",
+    state: State = None,
+    output: Format = "table",
+) -> None:
+    """What was used and what it cost. 账单。"""
+    with Client.here(state) as client:
+        if job:
+            one = client.job_bill(job)
+            if not data(one, output):
+                _print_bill(one, client.region().utc_offset_h)
+            return
+        bills = client.bills(tenant)
+        if tenant and not bills:
+            raise NotFound(f"tenant {tenant} has no jobs yet")
+        if not data(bills, output):
+            rows = [
+                [b.tenant, b.jobs, yuan_text(b.fen), f"{b.facility_mwh / 1e6:.3f}", f"{b.carbon_mg / 1e6:.3f}",
+                 ", ".join(f"{a} {yuan_text(f)}" for a, f in sorted(b.accounts.items()))]
+                for b in bills
+            ]
+            heads = ("head.tenant", "head.jobs", "head.cost", "head.kwh", "head.kg", "head.paid_to")
+            table(heads, rows, left=(0, 5))
+
+
+def _print_bill(one: JobBill, offset_h: int) -> None:
+    print(f"{one.job}: {one.site}/{one.pool}, {one.core_seconds / 3600:.2f} core-h {text('label.measured')}")
+    rows = [
+        [at(s.start_s, offset_h), span(s.seconds), f"{s.it_mwh / 1e6:.4f}", f"{s.facility_mwh / 1e6:.4f}",
+         yuan(s.price_micro_kwh), f"{s.carbon_mg_kwh / 1e6:.4f}"]
+        for s in one.segments
+    ]
+    table(("head.start", "head.time", "head.it_kwh", "head.kwh", "head.tariff_then", "head.kg_kwh"), rows)
+    print()
+    table(("head.account", "head.yuan"), [[p.account, yuan_text(p.fen)] for p in one.postings])
+    note(text("cli.energy_modelled"))

@@ -1,0 +1,267 @@
+"""A client of the HTTP API. Errors come back as the exceptions that the node raised."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from sanjin.adapters.state_folder import StateFolder, default_folder
+from sanjin.client.events import Notice, notices
+from sanjin.model import errors
+from sanjin.model.errors import NotReachable, Problem, ProblemsFound, SanjinError
+from sanjin.model.event import Ended, Reported
+from sanjin.model.job import JobSpec, JobState, Submission
+from sanjin.model.placement import Explanation
+from sanjin.model.record import JobRecord
+from sanjin.model.status import (
+    Accepted,
+    AuditResult,
+    Bill,
+    Cancelled,
+    Happening,
+    JobBill,
+    JobPage,
+    ProblemDetails,
+    RegionStatus,
+    SiteStatus,
+)
+
+BATCH = 1000
+"""Jobs sent in one call at most."""
+
+RECONNECT_WALL_S = 0.5
+
+_ENDS = (Ended.kind, Reported.kind)
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_NDJSON = {"Content-Type": "application/x-ndjson"}
+_T = TypeVar("_T")
+_FAULTS: dict[str, type[SanjinError]] = {
+    each.code: each
+    for each in vars(errors).values()
+    if isinstance(each, type) and issubclass(each, SanjinError)
+}
+
+
+class Client:
+    """Talks to the region at ``url`` with ``token``. Use as a context manager, or call :meth:`close`.
+
+    Every method raises NotReachable where no region answers, and otherwise the error that the node
+    gave: ProblemsFound with all problems, NotFound, StoreFailed and so on.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT)
+
+    @classmethod
+    def here(cls, state: Path | None = None) -> Client:
+        """The region that is up on this machine with this state folder (default: the usual one)."""
+        return cls(*StateFolder(state or default_folder()).found())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        """The client itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        """Close the connections."""
+        self.close()
+
+    # -- jobs
+
+    def submit(self, jobs: Sequence[Submission | JobSpec], node: str = "") -> list[str]:
+        """Submit jobs and return their ids once they are durable; each thousand goes in one call.
+
+        A plain JobSpec gets a key of its own. Sending a Submission again is harmless: the same key
+        and job give the same id.
+        """
+        listed = [s if isinstance(s, Submission) else Submission(key=str(uuid.uuid4()), spec=s) for s in jobs]
+        return self.submit_lines([msgspec.json.encode(s) for s in listed], node)
+
+    def submit_lines(self, lines: Sequence[bytes], node: str = "") -> list[str]:
+        """Submit jobs that are JSON already, one Submission each; the node says all that is wrong with them."""
+        found: list[str] = []
+        for at in range(0, len(lines), BATCH):
+            body = b"\n".join(lines[at : at + BATCH])
+            found.extend(self._ask(Accepted, "POST", "/jobs", {"node": node}, body).jobs)
+        return found
+
+    def dry_run(self, specs: Sequence[JobSpec], node: str = "") -> list[Explanation]:
+        """Where up to 100 jobs would go if they were submitted now. Nothing changes."""
+        return self.dry_run_lines([msgspec.json.encode(Submission(key="-", spec=s)) for s in specs], node)
+
+    def dry_run_lines(self, lines: Sequence[bytes], node: str = "") -> list[Explanation]:
+        """The same for jobs that are JSON already, one Submission each."""
+        return self._ask(list[Explanation], "POST", "/dry-run", {"node": node}, b"\n".join(lines))
+
+    def cancel(self, job: str) -> bool:
+        """Ask for a job's end; whether it was still live."""
+        return self._ask(Cancelled, "POST", f"/jobs/{job}/cancel").asked
+
+    def jobs(
+        self, *, node: str = "", state: JobState | None = None, tenant: str = "", limit: int = 100, after: str = ""
+    ) -> JobPage:
+        """Jobs, newest first; ``after`` is the page before's ``next``."""
+        query: dict[str, Any] = {"node": node, "tenant": tenant, "limit": limit, "after": after}
+        if state:
+            query["state"] = state.value
+        return self._ask(JobPage, "GET", "/jobs", query)
+
+    def job(self, job: str) -> JobRecord:
+        """One job."""
+        return self._ask(JobRecord, "GET", f"/jobs/{job}")
+
+    def explain(self, job: str) -> list[Explanation]:
+        """Every decision about a job, in order of time."""
+        return self._ask(list[Explanation], "GET", f"/jobs/{job}/explain")
+
+    def happenings(self, job: str) -> list[Happening]:
+        """Everything that any node wrote about a job, in order of time."""
+        return self._ask(list[Happening], "GET", f"/jobs/{job}/events")
+
+    def job_bill(self, job: str) -> JobBill:
+        """How a job's run was billed."""
+        return self._ask(JobBill, "GET", f"/jobs/{job}/bill")
+
+    def logs(self, job: str, stream: str = "stdout", offset: int = 0, follow: bool = False) -> Iterator[bytes]:
+        """What a job printed, in pieces; with ``follow`` until it has ended."""
+        query: dict[str, Any] = {"stream": stream, "offset": offset, "follow": follow}
+        with self._stream(f"/jobs/{job}/logs", query) as answer:
+            yield from answer.iter_bytes()
+
+    def wait(self, jobs: Sequence[str], timeout_s: float | None = None) -> list[JobRecord]:
+        """Wait until all these jobs have ended, following the stream of events.
+
+        Raises TimeoutError after ``timeout_s`` wall seconds.
+        """
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        wanted = dict.fromkeys(jobs)
+        ended: dict[str, JobRecord] = {}
+        last = ""
+        while len(ended) < len(wanted):
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError(f"{len(wanted) - len(ended)} of {len(wanted)} jobs have not ended")
+            try:
+                for notice in self.events(last_id=last, timeout_s=left):
+                    last = notice.id
+                    for job in _to_ask(notice, wanted, ended):
+                        record = self.job(job)
+                        if record.state.ended:
+                            ended[job] = record
+                    if len(ended) == len(wanted) or (until is not None and time.monotonic() >= until):
+                        break
+            except httpx.TimeoutException:
+                continue
+            except httpx.TransportError:
+                time.sleep(RECONNECT_WALL_S)
+        return [ended[j] for j in jobs]
+
+    # -- the region
+
+    def region(self) -> RegionStatus:
+        """Which region this is, its nodes and its time."""
+        return self._ask(RegionStatus, "GET", "/region")
+
+    def sites(self) -> list[SiteStatus]:
+        """Every site now."""
+        return self._ask(list[SiteStatus], "GET", "/sites")
+
+    def bills(self, tenant: str = "") -> list[Bill]:
+        """What each tenant's jobs came to."""
+        return self._ask(list[Bill], "GET", "/bills", {"tenant": tenant})
+
+    def audit(self, node: str = "") -> list[AuditResult]:
+        """Have every node's journal verified."""
+        return self._ask(list[AuditResult], "GET", "/audit", {"node": node})
+
+    def journal(self, node: str, after: int = 0, limit: int = 1000) -> list[Happening]:
+        """A node's journal after entry ``after``."""
+        return self._ask(list[Happening], "GET", "/journal", {"node": node, "after": after, "limit": limit})
+
+    def events(
+        self, job: str = "", node: str = "", last_id: str = "", timeout_s: float | None = None
+    ) -> Iterator[Notice]:
+        """The stream of events from now on (or after ``last_id``).
+
+        The first notice comes at once and has no happening: what is asked after it cannot be missed.
+        """
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        with self._stream("/events", {"job": job, "node": node}, headers, timeout_s) as answer:
+            yield from notices(answer.iter_lines())
+
+    # -- carrying
+
+    def _stream(
+        self, path: str, query: dict[str, Any], headers: dict[str, str] | None = None, timeout_s: float | None = None
+    ) -> _Stream:
+        return _Stream(self._http, path, query, headers or {}, timeout_s)
+
+    def _ask(
+        self, kind: type[_T], method: str, path: str, query: dict[str, Any] | None = None, body: bytes | None = None
+    ) -> _T:
+        params = {k: v for k, v in (query or {}).items() if v != ""}
+        try:
+            answer = self._http.request(
+                method, f"/v1{path}", params=params, content=body, headers=_NDJSON if body is not None else None
+            )
+        except httpx.TransportError as fault:
+            raise NotReachable(f"no region answers at {self.url}: {fault}; start one with: sanjin up") from fault
+        if not answer.is_success:
+            raise fault_of(answer.content, answer.status_code)
+        return msgspec.json.decode(answer.content, type=kind)
+
+
+def _to_ask(notice: Notice, jobs: dict[str, None], ended: dict[str, JobRecord]) -> list[str]:
+    """Jobs that may have ended by this notice: all at the first word, then those whose owner says so."""
+    happening = notice.happening
+    if happening is None:
+        return [j for j in jobs if j not in ended]
+    mine = happening.job in jobs and happening.node == happening.job.rpartition("-")[0]
+    return [happening.job] if mine and happening.kind in _ENDS and happening.job not in ended else []
+
+
+class _Stream:
+    """An answer that is read piece by piece."""
+
+    def __init__(
+        self, http: httpx.Client, path: str, query: dict[str, Any], headers: dict[str, str], timeout_s: float | None
+    ) -> None:
+        self._http = http
+        params = {k: v for k, v in query.items() if v != ""}
+        timeout = httpx.Timeout(5.0, read=timeout_s)
+        self._request = http.build_request("GET", f"/v1{path}", params=params, headers=headers, timeout=timeout)
+
+    def __enter__(self) -> httpx.Response:
+        try:
+            self._answer = self._http.send(self._request, stream=True)
+        except httpx.ConnectError as fault:
+            raise NotReachable(f"no region answers at {self._http.base_url}; start one with: sanjin up") from fault
+        if not self._answer.is_success:
+            raise fault_of(self._answer.read(), self._answer.status_code)
+        return self._answer
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self._answer.close()
+
+
+def fault_of(body: bytes, status: int) -> SanjinError:
+    """The error that an answer carries."""
+    try:
+        details = msgspec.json.decode(body, type=ProblemDetails)
+    except msgspec.DecodeError:
+        return SanjinError(f"HTTP {status}: {body[:200].decode(errors='replace')}")
+    kind = _FAULTS.get(details.code, SanjinError)
+    if issubclass(kind, ProblemsFound):
+        return kind(details.errors or [Problem(details.code, "", details.detail, "")])
+    return kind(details.detail)
