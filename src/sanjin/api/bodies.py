@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 from fastapi import Request
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -16,6 +19,8 @@ JOBS_MAX = 1000
 BODY_MAX = 16 << 20
 """Bytes that one call may carry."""
 
+Check = Callable[[Sequence[Submission]], list[Problem]]
+
 NDJSON = "application/x-ndjson"
 
 _config = ConfigDict(extra="forbid", strict=True)
@@ -26,8 +31,11 @@ SCHEMAS: dict[str, object] = _many.json_schema(ref_template="#/components/schema
 """JSON schemas of a submission and its parts, by name."""
 
 
-async def read_submissions(request: Request) -> list[Submission]:
-    """The submissions in a request's body. Raises ProblemsFound with all faults, or TooLarge."""
+async def read_submissions(request: Request, check: Check) -> list[Submission]:
+    """The submissions in a request's body. Raises ProblemsFound with all faults, or TooLarge.
+
+    Where a line cannot be read, the other lines are checked too, so that all faults are said at once.
+    """
     body = await _body(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != NDJSON:
@@ -42,7 +50,7 @@ async def read_submissions(request: Request) -> list[Submission]:
     except ValidationError:
         found = []
     if len(found) != len(lines):  # some line is wrong, or one line holds two: say which
-        raise ProblemsFound(_by_line(lines))
+        raise ProblemsFound(_by_line(lines, check))
     return found
 
 
@@ -58,11 +66,11 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _by_line(lines: list[bytes]) -> list[Problem]:
+def _by_line(lines: list[bytes], check: Check) -> list[Problem]:
     found: list[Problem] = []
     for number, line in enumerate(lines, 1):
         try:
-            _parse_one(line, number)
+            found.extend(replace(p, line=number) for p in check([_parse_one(line, number)]))
         except ProblemsFound as fault:
             found.extend(fault.problems)
     return found

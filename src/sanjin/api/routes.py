@@ -107,7 +107,7 @@ def _submitting(live: LiveRegion) -> APIRouter:
         The answer comes once they are durable. Sending the same key and job again gives the same id.
         """
         target = _node(live, node)
-        submissions = await read_submissions(request)
+        submissions = await read_submissions(request, target.check)
         at = "" if len(submissions) == 1 else "jobs"
         records = await asyncio.wrap_future(target.submit(submissions, at))
         return answer(Accepted(tuple(r.id for r in records)), 201)
@@ -119,7 +119,7 @@ def _submitting(live: LiveRegion) -> APIRouter:
         Each is priced alone, not after the ones before it.
         """
         target = _node(live, node)
-        submissions = await read_submissions(request)
+        submissions = await read_submissions(request, target.check)
         if len(submissions) > DRY_RUN_MAX:
             raise ProblemsFound([problem("batch_size", "", value=len(submissions), most=DRY_RUN_MAX)])
         return answer(await asyncio.wrap_future(target.dry_run([s.spec for s in submissions])))

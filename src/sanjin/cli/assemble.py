@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,6 +18,10 @@ from sanjin.model.region import Region
 from sanjin.ports import Clock
 from sanjin.tree.node import Listener
 from sanjin.tree.region import LiveRegion
+
+
+SEED = 2026
+"""Of the example data."""
 
 
 def assemble(
@@ -37,12 +43,13 @@ def assemble(
 
 def seed_data(region: Region, folder: Path) -> None:
     """Generate the sample files of every dataset the examples know, at each node that holds it."""
-    for dataset in region.datasets.values():
-        if dataset.id not in data.DATASETS:
-            continue
-        with tempfile.TemporaryDirectory() as made:
-            data.generate(dataset.id, made, seed=2026)
-            files: dict[str, bytes | Path] = {p.name: p for p in Path(made).iterdir()}
+    wanted = [d for d in region.datasets.values() if d.id in data.DATASETS]
+    with tempfile.TemporaryDirectory() as made:
+        # in a process of its own: what makes the data (DuckDB, Pillow) stays out of the nodes'
+        command = [sys.executable, "-m", "sanjin.examples.data", made, str(SEED), *(d.id for d in wanted)]
+        subprocess.run(command, check=True)
+        for dataset in wanted:
+            files: dict[str, bytes | Path] = {p.name: p for p in (Path(made) / dataset.id).iterdir()}
             for node in dataset.replicas:
                 FolderMover(folder, node).put(dataset.id, files)
 

@@ -1,27 +1,40 @@
-"""The demo: Shanxi on one machine. Real processes; region time runs faster than wall time."""
+"""The demo: a day of Shanxi on one machine. Real processes; region time runs faster than wall time."""
 
 from __future__ import annotations
 
-import json
-import tempfile
+import shutil
+import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
-from rich.table import Table
+from cyclopts import Parameter
 
 from sanjin import __version__
 from sanjin.adapters.clock import FastClock
-from sanjin.cli.assemble import assemble, seed_data
+from sanjin.adapters.state_folder import StateFolder
+from sanjin.api.app import make_app
+from sanjin.api.server import Server
+from sanjin.api.stream import EventHub
+from sanjin.cli.assemble import assemble, seed_data, settle_memory
+from sanjin.cli.explaining import print_explanation, widest
+from sanjin.cli.output import Format, data, table, text
+from sanjin.cli.progress import Progress
+from sanjin.client import Client
 from sanjin.examples.demo_jobs import KINDS, demo_submissions
-from sanjin.model.catalogue import say
-from sanjin.model.job import JobState
+from sanjin.model import event as ev
+from sanjin.model.errors import SanjinError
+from sanjin.model.job import JobSpec, JobState, Submission
+from sanjin.model.network import network_of
 from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
+from sanjin.model.status import AuditResult
 from sanjin.regions.load import bundled, load_region
+from sanjin.report.comparison import Comparison, Run, compare
 from sanjin.tree.region import LiveRegion
 
 START_S = 1_784_066_400
@@ -34,185 +47,237 @@ SAMPLE_EDGE = 64
 """The same for jobs bound to a latency class: edge pools are small."""
 
 GIVE_UP_WALL_S = 240.0
+LOOK_WALL_S = 0.25
+EXPLAINED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class DemoResult:
+class _Day:
     """What came of it. Wall time in seconds."""
 
     records: list[JobRecord]
+    found: Comparison
+    explained: list[Explanation]
+    audits: list[AuditResult]
     sandbox: str
     wall_s: float
-    audit_ok: bool
-    explained: list[Explanation]
 
 
-def run_demo(jobs: int, rate: float, output: str) -> None:
-    """Start the region, submit the jobs as they arrive, wait for all ends, print the table."""
-    console = Console(stderr=output == "json")
+def demo(
+    *,
+    jobs: Annotated[int, Parameter(help="How many jobs. 作业数。")] = 66,
+    rate: Annotated[float, Parameter(help="Region seconds a wall second. 时间倍率。")] = 360.0,
+    folder: Annotated[Path, Parameter(help="Where state and report go. 输出目录。")] = Path("demo-out"),
+    output: Format = "table",
+) -> int:
+    """Run a day's work of Shanxi on this machine: real processes, a faster clock. 演示。"""
     region = load_region(bundled("shanxi"))
-    with tempfile.TemporaryDirectory(prefix="sanjin-demo-") as made:
-        folder = Path(made)
-        seed_data(region, folder)
-        result = _run(region, folder, jobs, rate, console)
-    if output == "json":
-        print(json.dumps(_as_json(result)))
-        return
-    console.print(_table(region, result))
-    for found in result.explained:
-        print_explanation(console, region, found)
-    counts = Counter(say(f"state.{r.state}") for r in result.records)
-    console.print(
-        f"{', '.join(f'{n} {k}' for k, n in counts.items())}; {sum(r.fen for r in result.records) / 100:.2f} yuan 元, "
-        f"{sum(r.facility_mwh for r in result.records) / 1e6:.3f} kWh; sandbox 沙箱: {result.sandbox}; "
-        f"{result.wall_s:.0f} s; {say('cli.audit_ok' if result.audit_ok else 'cli.audit_broken')}"
-    )
-    console.print(
-        f"Measured: CPU seconds and memory of real processes, x{SAMPLE} (each is a sample of a job of {SAMPLE} "
-        f"times its cores; x{SAMPLE_EDGE} at the edge), one wall second = {rate:g} region seconds. "
-        f"Modelled: power, PUE, weather, links. "
-        f"实测:真实进程的 CPU 时间与内存,按 {SAMPLE} 倍(边缘 {SAMPLE_EDGE} 倍)放大;模型:功率、PUE、天气、链路。"
-    )
-
-
-def _run(region: Region, folder: Path, jobs: int, rate: float, console: Console) -> DemoResult:
-    began = time.monotonic()
-    clock = FastClock(START_S, rate)
-    live = assemble(region, folder, clock, __version__)
-    sandbox = next(iter(live.nodes.values())).parts.engine.info().sandbox
-    live.start()
-    ids: list[str] = []
-    arrivals = demo_submissions(clock.now(), jobs, rate=rate)
-    begin = clock.now()
+    state = StateFolder(_fresh(folder) / "state")
+    state.claim()
     try:
-        with console.status("...") as status:
-            while time.monotonic() - began < GIVE_UP_WALL_S:
-                while arrivals and arrivals[0][1] <= clock.now() - begin:
-                    node, _, s = arrivals.pop(0)
-                    scale = SAMPLE_EDGE if s.spec.latency_class_ms else SAMPLE
-                    spec = replace(
-                        s.spec,
-                        cores=s.spec.cores * scale,
-                        sample_cores=s.spec.cores,
-                        memory_bytes=s.spec.memory_bytes * scale,
-                    )
-                    ids.append(live.nodes[node].submit([replace(s, spec=spec)]).result(30)[0].id)
-                records = [r for j in ids if (r := live.job(j))]
-                states = Counter(say(f"state.{r.state}") for r in records)
-                hour = (clock.now() // 60 + region.utc_offset_h * 60) % 1440
-                status.update(f"{hour // 60:02d}:{hour % 60:02d} " + ", ".join(f"{k} {v}" for k, v in states.items()))
-                if not arrivals and records and all(r.state.ended for r in records):
-                    break
-                time.sleep(0.2)
-        records = [r for j in ids if (r := live.job(j))]
-        wall_s = time.monotonic() - began
-        return DemoResult(records, sandbox, wall_s, _audit(live), _explained(live, records))
+        state.keep_region(bundled("shanxi").read_text(encoding="utf-8"))
+        seed_data(region, state.path)
+        began = time.monotonic()
+        clock = state.clock(rate, START_S)
+        if not isinstance(clock, FastClock):
+            raise SanjinError("--rate must not be 1: the day would take a day")
+        hub = EventHub()
+        live = assemble(region, state.path, clock, __version__, hub.listen)
+        server = Server(make_app(live, hub, state.token(), __version__), 0)
+        live.start()
+        settle_memory()
+        server.start()
+        state.announce(server.url)
+        try:
+            with Client.here(state.path) as client:
+                day = _day(region, live, client, jobs, rate, began, quiet=output != "table")
+        finally:
+            server.stop()
+            live.stop()
     finally:
-        live.stop()
+        state.release()
+    report = folder / "report.html"
+    _write_report(region, day, rate, report)
+    summary = _summary(day, report)
+    if not data(summary, output):
+        _print_day(region, day, report, state.path, rate)
+    well = all(r.state is JobState.SUCCEEDED for r in day.records) and not any(a.problems for a in day.audits)
+    return 0 if well else 9
 
 
-def _explained(live: LiveRegion, records: list[JobRecord]) -> list[Explanation]:
-    """The decision with the widest view on each of three jobs that ran elsewhere than submitted."""
-    away = [r for r in records if r.site and r.site != r.id.rpartition("-")[0] and r.state is JobState.SUCCEEDED]
-    some = away[:: max(len(away) // 3, 1)][:3]
-    return [max(live.explain(r.id), key=lambda e: sum(o.terms is not None for o in e.options)) for r in some]
+def _fresh(folder: Path) -> Path:
+    """An empty output folder; an older one of ours is removed, anything else is not touched."""
+    mark = folder / ".sanjin-demo"
+    if folder.exists() and any(folder.iterdir()) and not mark.exists():
+        raise SanjinError(f"{folder} holds something else; give another --folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    mark.touch()
+    return folder
 
 
-def print_explanation(console: Console, region: Region, found: Explanation) -> None:
-    """Why a job went where it went: the terms of every site, or the rule that bars it."""
-    table = Table(title=_sentence(region, found), title_justify="left")
-    for head in ("head.site", "head.start", *(f"term.{t}" for t in TERMS), "term.total", "head.why"):
-        table.add_column(say(head).replace(" · ", "\n"), justify="right")
-    for option in found.options:
-        node = region.nodes[option.site]
-        name = f"{'>' if option.site == found.chosen else ''}{node.name_en} {node.name_zh}"
-        if option.terms is None:
-            why = say(f"reason.{option.reason}") if option.reason else ""
-            table.add_row(name, *[""] * (len(TERMS) + 2), why)
-            continue
-        terms = [getattr(option.terms, t) / 1e6 for t in TERMS]
-        cells = [f"{value:.4f}" for value in (*terms, option.terms.total / 1e6)]
-        table.add_row(name, _clock(region, option.start_s), *cells, "")
-    console.print(table)
-
-
-TERMS = ("energy", "carbon", "transport", "use", "waiting")
-
-
-def _clock(region: Region, at_s: int) -> str:
-    minute = (at_s // 60 + region.utc_offset_h * 60) % 1440
-    return f"{minute // 60:02d}:{minute % 60:02d}"
-
-
-def _sentence(region: Region, found: Explanation) -> str:
-    choice = found.choice()
-    if choice is None or choice.terms is None:
-        return say("explain.nowhere", job=found.job)
-    node = region.nodes[found.chosen]
-    values = {
-        "job": found.job,
-        "pool": choice.pool,
-        "start": _clock(region, choice.start_s),
-        "finish": _clock(region, choice.finish_s),
-        "total": f"{choice.terms.total / 1e6:.4f}",
-    }
-    en = say("explain.chosen", "en", site=node.name_en, **values)
-    return f"{en}\n{say('explain.chosen', 'zh', site=node.name_zh, **values)}"
-
-
-def _audit(live: LiveRegion) -> bool:
-    from sanjin.flow.audit import verify
-
-    results = [
-        verify(n.name, n.parts.store.journal(limit=10**7), n.parts.store.tip(), n.parts.store.ledger())
-        for n in live.nodes.values()
+def _day(
+    region: Region, live: LiveRegion, client: Client, jobs: int, rate: float, began: float, quiet: bool
+) -> _Day:
+    begin_s = client.region().now_s
+    arrivals = [
+        (node, offset, replace(s, spec=_scaled(s))) for node, offset, s in demo_submissions(begin_s, jobs, rate=rate)
     ]
-    return not any(r.problems for r in results)
+    ids: list[str] = []
+    clock = next(iter(live.nodes.values())).parts.clock
+    with Progress(region, jobs, quiet) as progress:
+        while time.monotonic() - began < GIVE_UP_WALL_S:
+            while arrivals and arrivals[0][1] <= clock.now() - begin_s:
+                node, _, submission = arrivals.pop(0)
+                ids += client.submit([submission], node)
+            records = client.jobs(limit=1000).jobs
+            progress.show(clock.now(), records)
+            if not arrivals and all(r.state.ended for r in records):
+                break
+            time.sleep(LOOK_WALL_S)
+    records = [client.job(j) for j in ids]
+    wall_s = time.monotonic() - began
+    found = compare(region, network_of(region), _runs(client, records))
+    return _Day(
+        records, found, _explained(client, records), client.audit(), client.sites()[0].sandbox, wall_s
+    )
 
 
-def _table(region: Region, result: DemoResult) -> Table:
-    table = Table(title=f"{region.name_en} {region.name_zh}")
-    heads = ("head.kind", "head.jobs", "head.ran", "head.cost", "head.kwh", "head.kg", "head.wait")
-    for head in heads:
-        table.add_column(say(head).replace(" · ", "\n"), justify="left" if head == "head.ran" else "right")
-    groups: dict[str, list[JobRecord]] = defaultdict(list)
-    for record in result.records:
-        groups[record.spec.kind or record.spec.name].append(record)
-    for kind, records in sorted(groups.items()):
-        model = KINDS.get(kind)
-        sites = Counter(r.site for r in records if r.site)
-        done = [r for r in records if r.state is JobState.SUCCEEDED]
-        wait = sum(r.start_s - r.submitted_s for r in done) / max(len(done), 1) / 3600
-        table.add_row(
-            f"{model.title_en}\n{model.title_zh}" if model else kind,
-            f"{len(done)}/{len(records)}",
-            ", ".join(f"{region.nodes[s].name_zh} {n}" for s, n in sites.most_common(4)),
-            f"{sum(r.fen for r in records) / 100:.2f}",
-            f"{sum(r.facility_mwh for r in records) / 1e6:.3f}",
-            f"{sum(r.carbon_mg for r in records) / 1e6:.3f}",
-            f"{wait:.1f} h",
-        )
-    return table
+def _scaled(submission: Submission) -> JobSpec:
+    """The job of which the process is a sample."""
+    spec = submission.spec
+    scale = SAMPLE_EDGE if spec.latency_class_ms else SAMPLE
+    return replace(
+        spec, cores=spec.cores * scale, sample_cores=spec.cores, memory_bytes=spec.memory_bytes * scale
+    )
 
 
-def _as_json(result: DemoResult) -> dict[str, object]:
+def _runs(client: Client, records: Sequence[JobRecord]) -> list[Run]:
+    """What was measured of each job that ran, from the journal of its site."""
+    found: list[Run] = []
+    for record in records:
+        events = {h.kind: h for h in client.happenings(record.id) if h.node == record.site}
+        if ev.Ended.kind in events and ev.Settled.kind in events:
+            ended, settled = (ev.from_fields(events[k].kind, events[k].body) for k in (ev.Ended.kind, ev.Settled.kind))
+            if isinstance(ended, ev.Ended) and isinstance(settled, ev.Settled):
+                found.append(Run(record=record, ended=ended, settled=settled))
+    return found
+
+
+def _explained(client: Client, records: Sequence[JobRecord]) -> list[Explanation]:
+    """The widest decision on each of some jobs that ran elsewhere than submitted, and waited longest."""
+    away = [r for r in records if r.site and r.site != r.id.rpartition("-")[0] and r.state is JobState.SUCCEEDED]
+    by_wait = sorted(away, key=lambda r: r.submitted_s - r.start_s)
+    some = {r.site: r for r in reversed(by_wait)}.values()
+    return [widest(client.explain(r.id)) for r in list(some)[:EXPLAINED]]
+
+
+def _remarks(day: _Day, rate: float) -> list[str]:
+    return [
+        f"Measured: wall time, CPU seconds and peak memory of {len(day.records)} real processes "
+        f"(sandbox: {day.sandbox}), on one machine. Each is a sample of a job of {SAMPLE} times its cores "
+        f"({SAMPLE_EDGE} times at the edge), and CPU and memory were multiplied by that; one wall second was "
+        f"{rate:g} region seconds.",
+        "Modelled: power from cores, memory and the pools' stated figures; PUE, weather and on-site "
+        "generation; links and the time that data takes. Pool capacities and several prices are estimates: "
+        "see `sanjin region show shanxi` and the region document for every figure's source and status.",
+        f"实测:{len(day.records)} 个真实进程的用时、CPU 与内存峰值(沙箱:{day.sandbox})。每个进程是 {SAMPLE} 倍"
+        f"(边缘 {SAMPLE_EDGE} 倍)核数作业的样本,CPU 与内存按此放大;一秒墙钟时间为 {rate:g} 秒区域时间。",
+        "模型:功率、PUE、天气、自发电、链路与传输时间。资源池容量及部分价格为估计值,出处与状态见区域文档。",
+    ]
+
+
+def _write_report(region: Region, day: _Day, rate: float, report: Path) -> None:
+    from sanjin.report.demo_page import page
+
+    titles = {name: (kind.title_en, kind.title_zh) for name, kind in KINDS.items()}
+    report.write_text(
+        page(region, day.found, day.explained, titles, START_S, _remarks(day, rate)), encoding="utf-8"
+    )
+
+
+def _summary(day: _Day, report: Path) -> dict[str, object]:
+    from sanjin.report.demo_page import totals
+
+    ours, home = totals(day.found)
     return {
-        "sandbox": result.sandbox,
-        "wall_s": round(result.wall_s, 1),
-        "audit_ok": result.audit_ok,
-        "jobs": [
-            {
-                "job": r.id,
-                "kind": r.spec.kind,
-                "state": r.state.value,
-                "reason": r.reason.value if r.reason else "",
-                "site": r.site,
-                "start_s": r.start_s,
-                "end_s": r.end_s,
-                "fen": r.fen,
-                "facility_mwh": r.facility_mwh,
-                "carbon_mg": r.carbon_mg,
-            }
-            for r in result.records
-        ],
+        "sandbox": day.sandbox,
+        "wall_s": round(day.wall_s, 1),
+        "audit_ok": not any(a.problems for a in day.audits),
+        "report": str(report),
+        "compared_jobs": len(day.found.pairs()),
+        "placed": ours,
+        "at_home": home,
+        "jobs": day.records,
     }
+
+
+def _print_day(region: Region, day: _Day, report: Path, state: Path, rate: float) -> None:
+    from sanjin.report.demo_page import totals
+
+    rows: list[list[object]] = []
+    by_kind: dict[str, list[tuple[Run, int | None]]] = {}
+    for run, home in zip(day.found.runs, day.found.home, strict=True):
+        by_kind.setdefault(run.record.spec.kind, []).append((run, home.fen if home else None))
+    for kind, listed in sorted(by_kind.items()):
+        sites = Counter(r.record.site for r, _ in listed)
+        paid, home = (sum(r.settled.fen for r, h in listed if h is not None), sum(h or 0 for _, h in listed))
+        why = Counter(_why(r.record) for r, _ in listed).most_common(1)[0][0]
+        rows.append(
+            [
+                f"{KINDS[kind].title_en} {KINDS[kind].title_zh}",
+                len(listed),
+                ", ".join(f"{region.nodes[s].name_zh} {n}" for s, n in sites.most_common(4)),
+                text(why),
+                f"{sum(r.settled.fen for r, _ in listed) / 100:.2f}",
+                f"{sum(r.settled.facility_mwh for r, _ in listed) / 1e6:.2f}",
+                f"{sum(r.settled.carbon_mg for r, _ in listed) / 1e6:.2f}",
+                f"{sum(r.ended.start_s - r.record.submitted_s for r, _ in listed) / len(listed) / 3600:.1f} h",
+                f"{(paid / home - 1) * 100:+.0f} %" if home else "",
+            ]
+        )
+    heads = ("kind", "jobs", "ran", "why", "cost", "kwh", "kg", "wait", "vs_home")
+    table([f"head.{h}" for h in heads], rows, left=(0, 2, 3))
+    for each in day.explained:
+        print()
+        print_explanation(each, region.utc_offset_h)
+    ours, home_sum = totals(day.found)
+    states = Counter(text(f"state.{r.state}") for r in day.records)
+    print()
+    print(", ".join(f"{n} {s}" for s, n in states.items()) + f"; {day.wall_s:.0f} s; sandbox 沙箱: {day.sandbox}")
+    print(
+        text(
+            "demo.against_home",
+            count=len(day.found.pairs()),
+            yuan=f"{ours['yuan']:.2f}",
+            kwh=f"{ours['kwh']:.2f}",
+            kg=f"{ours['kg']:.2f}",
+            home_yuan=f"{home_sum['yuan']:.2f}",
+            home_kwh=f"{home_sum['kwh']:.2f}",
+            home_kg=f"{home_sum['kg']:.2f}",
+            wait=f"{ours['wait_h']:.1f}",
+        )
+    )
+    print(text("cli.audit_ok" if not any(a.problems for a in day.audits) else "cli.audit_broken"))
+    print()
+    print("\n".join(_remarks(day, rate)))
+    print()
+    print(text("demo.report", report=report.absolute()))
+    away = next((e.job for e in day.explained), "taiyuan-1")
+    print(text("demo.ask", state=state, job=away))
+    sys.stdout.flush()
+
+
+def _why(record: JobRecord) -> str:
+    """The main reason for a job's place, for the table."""
+    spec = record.spec
+    if spec.latency_class_ms:
+        return "why.latency"
+    if spec.grade.value == "core":
+        return "why.residency"
+    home = record.id.rpartition("-")[0]
+    if record.placement and record.placement.start_s - record.submitted_s > 1800:
+        return "why.later_home" if record.site == home else "why.later_away"
+    return "why.home" if record.site == home else "why.away"
+
+

@@ -34,7 +34,7 @@ def checks(state: Path | None) -> list[Check]:
     """Everything that is looked at, in a fixed order."""
     folder = (state or default_folder()).absolute()
     return [
-        Check("python", sys.version_info >= (3, 11), platform.python_version(), "3.11 or newer"),
+        Check("python", sys.version_info >= (3, 11), platform.python_version()),
         Check("cores", True, str(os.cpu_count())),
         _state_folder(folder),
         _disk(folder),

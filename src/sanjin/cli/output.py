@@ -12,6 +12,8 @@ from cyclopts import Parameter
 from sanjin.model.catalogue import LANGUAGES, say
 from sanjin.model.units import HOUR_S
 
+WIDE = 250
+
 Format = Annotated[Literal["table", "json", "yaml"], Parameter(help="How to print. 输出格式。")]
 
 
@@ -58,9 +60,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], title: str = "
         made.add_column(text(head).replace(" · ", "\n"), justify="left" if i in left else "right")
     for row in rows:
         made.add_row(*map(str, row))
-    console = Console()
     # into a pipe nothing is cut off: the other end decides
-    console.print(made, width=None if sys.stdout.isatty() else max(console.width, 220))
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    console.print(made)
 
 
 def note(line: str) -> None:

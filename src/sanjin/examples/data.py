@@ -7,6 +7,7 @@ Libraries are imported inside the functions, so that asking for ``DATASETS`` cos
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -235,3 +236,14 @@ _WRITERS: dict[str, Callable[[Path, int], None]] = {
 
 DATASETS: tuple[str, ...] = tuple(_WRITERS)
 """Ids of all sample datasets."""
+
+
+def main() -> None:
+    """``python -m sanjin.examples.data FOLDER SEED DATASET...``: each dataset into a folder of its name."""
+    root, seed, *names = sys.argv[1:]
+    for name in names:
+        generate(name, Path(root) / name, int(seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -226,7 +226,7 @@ def _vary(pattern: _Pattern, number: int, draw: random.Random) -> _Pattern:
 def _spec(pattern: _Pattern, node: str, number: int, draw: random.Random, rate: float) -> JobSpec:
     kind = KINDS[pattern.kind]
     seed = ("--seed", str(draw.randrange(1, 10_000)))
-    patient = draw.choice((1, 2, 5, 8, 10, 15, 20))
+    patient = draw.choice((1, 1, 1, 2, 2, 3, 5, 8))
     hasty = draw.randrange(2000, 4001, 100)
     return JobSpec(
         name=f"{pattern.kind}-{node}-{number:02d}",

@@ -326,3 +326,8 @@ def encode(event: Event) -> bytes:
 def decode(kind: str, body: bytes) -> Event:
     """The event that :func:`encode` wrote. Raises ``KeyError`` for an unknown kind."""
     return _decoders[kind].decode(body)
+
+
+def from_fields(kind: str, fields: dict[str, object]) -> Event:
+    """The event of its fields, as an API shows them. Raises ``KeyError`` or ``ValueError``."""
+    return msgspec.convert(fields, EVENTS[kind])

@@ -248,6 +248,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "head.gb": ("GB", "GB"),
     "head.held_at": ("held at", "存放于"),
     "head.envelopes": ("cores/yuan by node", "各节点额度(核/元)"),
+    "head.ended": ("ended", "已结束"),
+    "head.vs_home": ("vs home", "较就地"),
     "head.saved": ("saved", "节省"),
     "head.yuan": ("yuan", "元"),
     "head.fen": ("yuan", "元"),
@@ -287,6 +289,22 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.ok": ("ok", "正常"),
     "cli.missing": ("missing", "缺失"),
     "cli.balanced": ("debits and credits balance", "借贷平衡"),
+    # the demo
+    "demo.against_home": (
+        "{count} jobs that could also run at home: {yuan} yuan, {kwh} kWh, {kg} kg CO2e, {wait} h mean wait; at once in their own city: {home_yuan} yuan, {home_kwh} kWh, {home_kg} kg",
+        "可就地运行的 {count} 个作业:{yuan} 元、{kwh} 千瓦时、{kg} 千克 CO2e、平均等待 {wait} 小时;若就地立即运行:{home_yuan} 元、{home_kwh} 千瓦时、{home_kg} 千克",
+    ),
+    "demo.report": ("report with plots: {report}", "图文报告:{report}"),
+    "demo.ask": (
+        "ask it yourself: sanjin up --state {state} & sanjin explain --state {state} {job}",
+        "可自行查询:sanjin up --state {state} & sanjin explain --state {state} {job}",
+    ),
+    "why.latency": ("bound to its city by latency", "受时延圈约束"),
+    "why.residency": ("its data may not leave", "数据不得出域"),
+    "why.later_home": ("waits for a cheaper hour", "等待低价时段"),
+    "why.later_away": ("cheaper elsewhere, later", "异地低价时段更省"),
+    "why.home": ("cheapest at home, at once", "就地立即最省"),
+    "why.away": ("cheaper elsewhere, at once", "异地立即更省"),
     # events, for the stream and the job page
     "event.node.started": ("node started", "节点启动"),
     "event.job.submitted": ("submitted", "提交"),

@@ -112,12 +112,13 @@ def jobs(live: LiveRegion, query: JobQuery, node: str = "", after: str = "") -> 
 
 
 def happenings(live: LiveRegion, name: str) -> list[Happening]:
-    """Everything that any node wrote about a job, in order of time. Raises NotFound."""
+    """Everything that any node wrote about a job, in order of time. Raises NotFound.
+
+    Of the same second, a report comes after what it reports.
+    """
     job(live, name)
-    found = [
-        happening(n, entry) for n, node in live.nodes.items() for entry in node.parts.store.journal(job=name)
-    ]
-    return sorted(found, key=lambda h: h.at_s)
+    lists = [[happening(n, entry) for entry in node.parts.store.journal(job=name)] for n, node in live.nodes.items()]
+    return list(heapq.merge(*lists, key=lambda h: (h.at_s, h.kind == ev.Reported.kind)))
 
 
 def happening(node: str, entry: Entry) -> Happening:
