@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test lint system lock clean
+.PHONY: setup demo test lint system bench lock clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,10 @@ lint: setup
 
 test: setup system lint
 	$(BIN)/python -m pytest
+
+# Each prints a table and ends with one line of JSON.
+bench: setup
+	@for b in $$(ls benchmarks/*.py | grep -v common.py); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 # After a change of dependencies in pyproject.toml.
 lock:
