@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -28,7 +28,7 @@ class _NoMethod(SanjinError):
 
 def make_app(live: LiveRegion, hub: EventHub, token: str, version: str) -> ASGIApp:
     """The ASGI application over a live region."""
-    region, clock = live.region, next(iter(live.nodes.values())).parts.clock
+    region, clock = live.region, live.clock
     about = RegionStatus(
         region=region.id,
         name_en=region.name_en,
@@ -39,15 +39,26 @@ def make_app(live: LiveRegion, hub: EventHub, token: str, version: str) -> ASGIA
         rate=clock.rate,
         nodes=tuple(region.nodes),
     )
-    # no documentation pages: they would load scripts from outside addresses
-    app = FastAPI(title="Sanjin", version=version, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.include_router(routes(live, hub, about))
+    app = _app(version, routes(live, hub, about))
     app.add_exception_handler(SanjinError, problems.handle)
     app.add_exception_handler(Exception, problems.handle)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    _describe(app)
     return Access(app, token)
+
+
+def describe(version: str) -> dict[str, Any]:
+    """The OpenAPI description, without a region."""
+    nothing = cast(Any, None)
+    return _app(version, routes(nothing, nothing, nothing)).openapi()
+
+
+def _app(version: str, router: APIRouter) -> FastAPI:
+    # no documentation pages: they would load scripts from outside addresses
+    app = FastAPI(title="Sanjin", version=version, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.include_router(router)
+    _complete(app)
+    return app
 
 
 async def _invalid(_: Request, fault: Exception) -> Response:
@@ -64,7 +75,7 @@ async def _http(request: Request, fault: Exception) -> Response:
     return problems.answer(NotFound(f"there is no {request.url.path}; see /openapi.json"))
 
 
-def _describe(app: FastAPI) -> None:
+def _complete(app: FastAPI) -> None:
     """Add to the generated description what FastAPI cannot see: bodies that we parse, the token."""
     generate = app.openapi
 

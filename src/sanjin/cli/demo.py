@@ -124,7 +124,7 @@ def _day(
         (node, offset, replace(s, spec=_scaled(s))) for node, offset, s in demo_submissions(begin_s, jobs, rate=rate)
     ]
     ids: list[str] = []
-    clock = next(iter(live.nodes.values())).parts.clock
+    clock = live.clock
     with Progress(region, jobs, quiet) as progress:
         while time.monotonic() - began < GIVE_UP_WALL_S:
             while arrivals and arrivals[0][1] <= clock.now() - begin_s:

@@ -37,6 +37,8 @@ BATCH = 1000
 """Jobs sent in one call at most."""
 
 RECONNECT_WALL_S = 0.5
+QUIET_WALL_S = 5.0
+"""How long a stream that says nothing is read before one looks at the clock."""
 
 _ENDS = (Ended.kind, Reported.kind)
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -153,7 +155,7 @@ class Client:
             if left is not None and left <= 0:
                 raise TimeoutError(f"{len(wanted) - len(ended)} of {len(wanted)} jobs have not ended")
             try:
-                for notice in self.events(last_id=last, timeout_s=left):
+                for notice in self.events(last_id=last, timeout_s=min(left or QUIET_WALL_S, QUIET_WALL_S)):
                     last = notice.id
                     for job in _to_ask(notice, wanted, ended):
                         record = self.job(job)

@@ -114,10 +114,12 @@ def jobs(live: LiveRegion, query: JobQuery, node: str = "", after: str = "") -> 
 def happenings(live: LiveRegion, name: str) -> list[Happening]:
     """Everything that any node wrote about a job, in order of time. Raises NotFound.
 
-    Of the same second, a report comes after what it reports.
+    Of the same second, the owner's entries come first, and a report after what it reports.
     """
     job(live, name)
-    lists = [[happening(n, entry) for entry in node.parts.store.journal(job=name)] for n, node in live.nodes.items()]
+    first = owner(live, name)
+    nodes = [first, *(n for n in live.nodes.values() if n is not first)]
+    lists = [[happening(n.name, entry) for entry in n.parts.store.journal(job=name)] for n in nodes]
     return list(heapq.merge(*lists, key=lambda h: (h.at_s, h.kind == ev.Reported.kind)))
 
 

@@ -36,6 +36,7 @@ class LiveRegion:
         listener: Listener | None = None,
     ) -> None:
         self.region = region
+        self.clock = clock
         self.board = Switchboard()
         self.nodes: dict[str, Node] = {}
         book, network = PriceBook(region), network_of(region)
