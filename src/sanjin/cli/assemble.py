@@ -19,7 +19,6 @@ from sanjin.ports import Clock
 from sanjin.tree.node import Listener
 from sanjin.tree.region import LiveRegion
 
-
 SEED = 2026
 """Of the example data."""
 

@@ -14,7 +14,7 @@ from sanjin.report import plots
 from sanjin.report.comparison import Comparison, Run
 
 _STYLE = """
-:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;
+:root{color-scheme:light}body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;
 background:#fff;color:#1a1a1a}h1{font-size:1.7rem;margin-bottom:0}h2{margin-top:2.2rem;font-size:1.2rem}
 table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{padding:.3rem .5rem;text-align:right;
 border-bottom:1px solid #ddd;vertical-align:top}th:first-child,td:first-child,td.l,th.l{text-align:left}

@@ -64,7 +64,7 @@ def day(region: Region, runs: Sequence[Run], begin_s: int) -> str:
             hours = [_hour(region, t, begin_s) for t in (record.submitted_s, run.ended.start_s, run.ended.end_s)]
             top.plot(hours[:2], [y, y], color=colour[record.spec.kind], lw=0.7, alpha=0.45)
             top.plot(hours[0], y, ".", color=colour[record.spec.kind], ms=3)
-            top.barh(y, max(hours[2] - hours[1], 0.03), 0.13, hours[1], color=colour[record.spec.kind])
+            top.barh(y, max(hours[2] - hours[1], 0.03), 0.16, hours[1], color=colour[record.spec.kind])
         names = [f"{region.nodes[s].name_en} {region.nodes[s].name_zh}" for s in sites]
         top.set_yticks(range(len(sites)), names)
         top.invert_yaxis()
@@ -141,7 +141,12 @@ def flows(region: Region, runs: Sequence[Run]) -> str:
             share = ran[node.id]
             axes.plot(node.lon, node.lat, "o", ms=5 + 3.2 * share**0.5, color="#D55E00" if share else "#BBBBBB")
             label = f"{node.name_en} {node.name_zh}" + (f" · {share}" if share else "")
-            axes.annotate(label, (node.lon, node.lat), xytext=(7, 6), textcoords="offset points", fontsize=9)
+            # a name goes below its seat where a neighbour to the north would write over it
+            crowded = any(
+                0 < other.lat - node.lat < 0.3 and abs(other.lon - node.lon) < 0.9 for other in region.nodes.values()
+            )
+            offset = (7, -14) if crowded else (7, 6)
+            axes.annotate(label, (node.lon, node.lat), xytext=offset, textcoords="offset points", fontsize=9)
         axes.set_aspect(1.25)
         axes.margins(0.18, 0.08)
         axes.axis("off")

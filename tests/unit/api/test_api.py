@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,7 +16,7 @@ from sanjin.api.server import Server
 from sanjin.api.stream import EventHub
 from sanjin.cli.assemble import assemble
 from sanjin.client import Client
-from sanjin.model.errors import KeyReused, NoToken, NotFound, NotReachable, ProblemsFound
+from sanjin.model.errors import KeyReused, NotFound, NoToken, NotReachable, ProblemsFound
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.regions.load import bundled, load_region
 from sanjin.tree.region import LiveRegion

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from sanjin.flow import audit
-from sanjin.model.errors import KeyReused
 from sanjin.flow.settle import settle
 from sanjin.model import event as ev
-from sanjin.model.errors import ProblemsFound
+from sanjin.model.errors import KeyReused, ProblemsFound
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.reason import Reason
 from sanjin.model.region import DataGrade, PoolKind

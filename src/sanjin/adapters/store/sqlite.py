@@ -219,7 +219,7 @@ class SqliteStore:
             rows = rows.where(schema.journal.c.job == job)
         with self._read() as c:
             return [
-                Entry(seq=e.seq, at_s=e.at_s, kind=e.kind, job=e.job, body=e.body, hash=e.hash)
+                Entry(seq=e.seq, at_s=e.at_s, kind=e.kind, job=e.job, body=_bytes(e.body), hash=_bytes(e.hash))
                 for e in c.execute(rows.limit(limit))
             ]
 
@@ -247,6 +247,11 @@ class SqliteStore:
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
+
+
+def _bytes(value: Any) -> bytes:
+    """A stored blob; who edits the file by hand may leave text, which must not stop an audit."""
+    return value.encode() if isinstance(value, str) else bytes(value)
 
 
 def _job_row(record: JobRecord) -> tuple[Any, ...]:

@@ -1,0 +1,216 @@
+"""The commands against a region that is up, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+SANJIN = str(Path(sys.executable).parent / "sanjin")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Region:
+    """A region in a process of its own, and commands against it."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.process: subprocess.Popen[str] | None = None
+
+    def up(self, *options: str) -> dict[str, str]:
+        command = [SANJIN, "up", "--state", str(self.state), "--output", "json", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def down(self, how: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self.process.wait(30)
+
+    def run(self, *words: str, lang: str = "en") -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "SANJIN_STATE": str(self.state), "SANJIN_LANG": lang}
+        return subprocess.run([SANJIN, *words], capture_output=True, text=True, timeout=90, env=environment)
+
+    def json(self, *words: str) -> object:
+        done = self.run(*words, "--output", "json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    made = Region(tmp_path_factory.mktemp("state"))
+    made.up("--sample-data")
+    yield made
+    assert made.down() == 0
+
+
+def test_a_command_is_submitted_waited_for_and_looked_at(region: Region) -> None:
+    done = region.run("submit", "--name", "six", "--node", "changzhi", "--wait", "--", "sh", "-c", "echo 42; exit 0")
+    assert done.returncode == 0, done.stderr
+    assert "succeeded" in done.stdout
+    name = next(w for w in done.stdout.split() if w.startswith("changzhi-"))
+    assert region.run("logs", name).stdout == "42\n"
+    assert region.run("logs", "-f", name).stdout == "42\n"
+    explained = region.run("explain", name).stdout
+    assert f"{name} goes to " in explained
+    assert "the nearest alternative is" in explained
+    job = region.json("job", name)
+    assert isinstance(job, dict)
+    assert job["job"]["state"] == "succeeded"
+    assert job["events"][0]["kind"] == "job.submitted"
+    assert name in region.run("jobs", "--in-state", "succeeded").stdout
+    both = region.run("explain", name, lang="both").stdout
+    assert "the nearest alternative is" in both
+    assert "次优方案" in both
+
+
+def test_the_terms_of_an_explanation_add_up(region: Region) -> None:
+    name = region.run("submit", "--input", "parcels-2026", "--cores", "8", "--", "true").stdout.strip()
+    decisions = region.json("explain", name)
+    assert isinstance(decisions, list)
+    for decision in decisions:
+        for option in decision["options"]:
+            if option["terms"]:
+                assert sum(option["terms"].values()) == option["total_micro"]
+
+
+def test_a_job_that_fails_gives_exit_code_9(region: Region) -> None:
+    done = region.run("submit", "--wait", "--", "sh", "-c", "exit 3")
+    assert done.returncode == 9
+    assert "failed" in done.stdout
+
+
+def test_a_job_file_is_refused_with_every_fault_and_its_line(region: Region, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(
+        "jobs:\n  - name: fine\n    command: [echo]\n  - name: bad\n    command: [echo]\n    cores: 0\n"
+        "  - name: worse\n    command: [echo]\n    grade: secret\n    colour: red\n"
+    )
+    before = region.json("jobs", "--limit", "1000")
+    done = region.run("submit", str(bad))
+    assert done.returncode == 3
+    for line, path in ((6, "jobs[1].cores"), (9, "jobs[2].grade"), (10, "jobs[2].colour")):
+        assert f"{bad}:{line}: {path}: " in done.stderr
+    assert region.json("jobs", "--limit", "1000") == before
+
+
+def test_a_job_file_with_real_work_runs(region: Region, tmp_path: Path) -> None:
+    good = tmp_path / "good.yaml"
+    work = [
+        {"name": k, "command": [sys.executable, "-m", f"sanjin.examples.{k}"], "inputs": [d], "node": "linfen"}
+        for k, d in (("regression", "sensor-2026"), ("spectra", "grid-load"))
+    ]
+    for each in work:
+        each.pop("node")
+        each["delay_price_fen_per_hour"] = 100_000
+        each["grade"] = "important"
+    good.write_text(yaml.safe_dump({"node": "linfen", "jobs": work}))
+    dry = region.run("submit", "--dry-run", str(good))
+    assert dry.returncode == 0, dry.stderr
+    assert dry.stdout.count("goes to") == 2
+    done = region.run("submit", "--wait", "--output", "json", str(good))
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    records = json.loads(done.stdout)
+    assert [r["state"] for r in records] == ["succeeded", "succeeded"]
+    bills = region.json("bill")
+    assert isinstance(bills, list)
+    assert all(b["fen"] == b["posted_fen"] for b in bills)
+    bill = region.json("bill", "--job", records[0]["id"])
+    assert isinstance(bill, dict)
+    assert sum(p["fen"] for p in bill["postings"]) == 0
+
+
+def test_a_job_is_cancelled_once(region: Region) -> None:
+    name = region.run("submit", "--earliest", "+3h", "--", "true").stdout.strip()
+    assert "asked to cancel" in region.run("cancel", "--dry-run", name).stdout
+    assert "asked to cancel" in region.run("cancel", name).stdout
+    assert "already ended" in region.run("cancel", name).stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["jobs"], ["sites"], ["bill"], ["audit", "verify"], ["audit", "journal"], ["doctor"], ["region", "show"]],
+    ids=" ".join,
+)
+def test_every_listing_speaks_table_json_and_yaml(region: Region, words: list[str]) -> None:
+    table = region.run(*words)
+    assert table.returncode == 0, table.stderr
+    assert len(table.stdout.splitlines()) > 1
+    as_json = json.loads(region.run(*words, "--output", "json").stdout)
+    as_yaml = yaml.safe_load(region.run(*words, "--output", "yaml").stdout)
+    assert type(as_json) is type(as_yaml)
+    assert len(as_json) == len(as_yaml) > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["nonsense"], 2),
+        (["submit", "--colour", "red", "--", "true"], 2),
+        (["submit"], 3),
+        (["submit", "--memory", "lots", "--", "true"], 3),
+        (["submit", "--node", "atlantis", "--", "true"], 3),
+        (["submit", "nowhere.yaml"], 3),
+        (["job", "taiyuan-999999"], 4),
+        (["explain", "x"], 4),
+        (["audit", "verify", "--node", "atlantis"], 4),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else str(v),
+)
+def test_exit_codes(region: Region, words: list[str], code: int) -> None:
+    done = region.run(*words)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    assert done.stderr or done.stdout
+
+
+def test_one_state_folder_has_one_region(region: Region) -> None:
+    done = region.run("up")
+    assert done.returncode == 5
+    assert "already up" in done.stderr
+
+
+def test_the_token_is_for_its_owner_alone(region: Region) -> None:
+    token = region.state / "token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    token.chmod(0o644)
+    try:
+        done = region.run("sites")
+        assert done.returncode == 5
+        assert "chmod 600" in done.stderr
+    finally:
+        token.chmod(0o600)
+
+
+def test_nothing_up_is_said_and_a_restart_goes_on(tmp_path: Path) -> None:
+    region = Region(tmp_path / "state")
+    assert region.run("sites").returncode == 6
+    region.up("--rate", "60", "--start", "2026-07-15T06:00")
+    first = region.run("submit", "--earliest", "2026-07-15T23:00", "--", "true").stdout.strip()
+    assert region.down(signal.SIGINT) == 0
+    assert region.run("sites").returncode == 6
+    # offline, the journals can be verified all the same
+    assert region.run("audit", "verify").returncode == 0
+    assert region.run("up", "--rate", "30").returncode == 1
+    region.up()
+    job = region.json("job", first)
+    assert isinstance(job, dict)
+    assert job["job"]["state"] == "placed"
+    assert region.down(signal.SIGKILL) == -signal.SIGKILL
+    done = region.run("sites")
+    assert done.returncode == 6
+    with sqlite3.connect(region.state / "taiyuan" / "state.db") as store:
+        store.execute("update journal set body = replace(body, 'true', 'evil') where kind = 'job.submitted'")
+    store.close()
+    done = region.run("audit", "verify")
+    assert done.returncode == 8
+    assert "taiyuan: journal[2]" in done.stderr
