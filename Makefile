@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test lint system bench lock clean
+.PHONY: setup demo test lint system bench docs lock clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ test: setup system lint
 # Each prints a table and ends with one line of JSON.
 bench: setup
 	@for b in $$(ls benchmarks/*.py | grep -v common.py); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+# The reference, from the code; a test says when it is old.
+docs: setup
+	$(BIN)/python docs/generate.py
 
 # After a change of dependencies in pyproject.toml.
 lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 from pathlib import Path
 
@@ -27,9 +28,33 @@ def test_every_reason_state_and_event_has_its_words() -> None:
 def test_every_key_that_the_code_says_is_in_the_catalogue() -> None:
     said = set()
     for path in FILES:
-        said |= set(re.findall(r'say\(\s*"([a-z_.]+)"', path.read_text()))
+        said |= set(re.findall(r'(?:say|text)\(\s*"([a-z]+\.[a-z_.0-9]+)"', path.read_text()))
+        said |= set(re.findall(r'"((?:head|cli|explain|why|demo)\.[a-z_]+)"', path.read_text()))
         said |= {f"problem.{c}" for c in re.findall(r' problem\("([a-z_]+)"', path.read_text()) if "flow" in path.parts}
     assert said - MESSAGES.keys() == set()
+
+
+def test_every_text_in_the_catalogue_is_said_by_somebody() -> None:
+    code = "\n".join(p.read_text() for p in FILES if p.name != "messages.py")
+    by_value = ("reason.", "state.", "event.", "tier.", "period.", "grade.", "term.", "doctor.", "label.", "todo.")
+    silent = [
+        key
+        for key in MESSAGES
+        if not key.startswith(by_value)
+        and f'"{key}"' not in code
+        and not (key.startswith(("problem.", "head.")) and f'"{key.partition(".")[2]}"' in code)
+    ]
+    assert silent == []
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    spec = importlib.util.spec_from_file_location("generate", SOURCE.parents[1] / "docs" / "generate.py")
+    assert spec is not None and spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    for name, make in generate.PAGES.items():
+        there = (generate.FOLDER / name).read_text(encoding="utf-8")
+        assert there == generate.HEAD + make(), f"docs/reference/{name} is old: run make docs"
 
 
 @pytest.mark.parametrize("key", sorted(MESSAGES))
