@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from sanjin.adapters.clock import RealClock
 from sanjin.api.app import make_app
@@ -16,7 +23,7 @@ from sanjin.api.server import Server
 from sanjin.api.stream import EventHub
 from sanjin.cli.assemble import assemble
 from sanjin.client import Client
-from sanjin.model.errors import KeyReused, NotFound, NoToken, NotReachable, ProblemsFound
+from sanjin.model.errors import KeyReused, NotFound, NoToken, NotReachable, ProblemsFound, StoreFailed
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.regions.load import bundled, load_region
 from sanjin.tree.region import LiveRegion
@@ -283,3 +290,48 @@ def test_every_route_is_described(world: World) -> None:
     for path in found["paths"].values():
         for operation in path.values():
             assert operation["description"].endswith(".")
+
+
+def test_a_full_disk_is_said_reads_go_on_and_room_mends_it(world: World) -> None:
+    node = world.live.nodes["xinzhou"]
+    engine = node.parts.store._engine  # type: ignore[attr-defined]
+    kept = world.client.submit([JobSpec(name="kept", command=("true",))], "xinzhou")
+    world.client.wait(kept, timeout_s=30)
+    with engine.connect() as connection:
+        pages = connection.exec_driver_sql("pragma page_count").scalar()
+
+    # as a full disk does, SQLite answers "database or disk is full" beyond its page limit
+    def full(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"pragma max_page_count={pages}")
+
+    def roomy(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute("pragma max_page_count=1000000")
+
+    sa.event.listen(engine, "checkout", full)
+    big = [Submission(key=f"big-{i}", spec=JobSpec(name="big", command=("true", "x" * 100_000))) for i in range(3)]
+    with pytest.raises(StoreFailed) as caught:
+        world.client.submit(big, "xinzhou")
+    assert "Free space" in str(caught.value)
+    assert not world.http.get("/v1/health").json()["ok"]
+    assert world.client.job(kept[0]).state is JobState.SUCCEEDED
+    assert [r.id for r in world.client.jobs(node="xinzhou").jobs] == kept
+    sa.event.remove(engine, "checkout", full)
+    sa.event.listen(engine, "checkout", roomy)
+    done = world.client.wait(world.client.submit(big, "xinzhou"), timeout_s=60)
+    assert [r.state for r in done] == [JobState.SUCCEEDED] * 3
+    assert world.client.audit("xinzhou")[0].problems == ()
+    assert world.http.get("/v1/health").json()["ok"]
+
+
+def test_the_how_to_of_the_client_runs(world: World, tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "howto" / "use-the-client.md"
+    code = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)[0]
+    (tmp_path / "address").write_text(world.client.url)
+    with open(os.open(tmp_path / "token", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write(TOKEN)
+    environment = {**os.environ, "SANJIN_STATE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[1:] for line in lines[:3]] == [["succeeded", str(i**2)] for i in range(3)]
+    assert lines[3].endswith("True")
