@@ -6,7 +6,7 @@ from sanjin.cli.output import at, table, text, yuan
 from sanjin.model.catalogue import say
 from sanjin.model.placement import Explanation
 
-TERMS = ("energy", "carbon", "transport", "use", "waiting")
+TERMS = ("energy", "carbon", "transport", "use", "scarcity", "waiting")
 
 
 def widest(found: list[Explanation]) -> Explanation:
@@ -25,7 +25,7 @@ def print_explanation(found: Explanation, utc_offset_h: int) -> None:
         terms = [yuan(getattr(option.terms, t)) for t in TERMS]
         rows.append([name, option.pool, at(option.start_s, utc_offset_h), *terms, yuan(option.terms.total), ""])
     heads = ("head.site", "head.pool", "head.start", *(f"term.{t}" for t in TERMS), "term.total", "head.why")
-    table(heads, rows, _sentence(found, utc_offset_h), left=(0, 1, 9))
+    table(heads, rows, _sentence(found, utc_offset_h), left=(0, 1, 10))
 
 
 def _sentence(found: Explanation, utc_offset_h: int) -> str:

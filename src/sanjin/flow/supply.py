@@ -30,24 +30,58 @@ _BLOCK_SLOTS = HORIZON_SLOTS + SLOTS_A_DAY
 class Prices:
     """Prices of a day's block of slots, int64[S, slots]: pico-yuan per watt-second of IT load.
 
-    ``*_cum`` int64[S, slots + 1] are pico-yuan per watt from the block's begin. ``facility_micro``
-    is micro-yuan per facility kWh, ``carbon_mg`` mg CO2e per facility kWh, ``pue`` float64.
+    ``facility_micro`` is micro-yuan per facility kWh, ``carbon_mg`` mg CO2e per facility kWh, ``pue`` float64.
     """
 
     first_slot: int
     energy: NDArray[np.int64]
     carbon: NDArray[np.int64]
-    energy_cum: NDArray[np.int64]
-    carbon_cum: NDArray[np.int64]
     facility_micro: NDArray[np.int64]
     carbon_mg: NDArray[np.int64]
     pue: NDArray[np.float64]
 
 
-def _cumulated(price: NDArray[np.int64]) -> NDArray[np.int64]:
-    out = np.zeros((price.shape[0], price.shape[1] + 1), np.int64)
-    np.cumsum(price * SLOT_S, axis=1, out=out[:, 1:])
-    return out
+def blocks_of(slots: int) -> int:
+    """Blocks that the kernel divides a horizon into."""
+    return -(-slots // kernel.BLOCK)
+
+
+class Board:
+    """The arrays that the kernel works on, with views of their parts; see :class:`kernel.Rows`.
+
+    ``cores``, ``mem``, ``cards`` int64[P, T] and ``mw`` int64[S, T] are free capacity; change them in place.
+    """
+
+    def __init__(self, pools: int, sites: int, slots: int) -> None:
+        self.rows, count = kernel.rows_of(pools, sites)
+        self.cells = np.zeros((count, slots + 1), np.int64)
+        self.low = np.zeros((count, blocks_of(slots)), np.int64)
+        self.high = np.zeros((count, blocks_of(slots)), np.int64)
+        at = self.rows
+        self.cores = self.cells[at.cores : at.mem, :slots]
+        self.mem = self.cells[at.mem : at.cards, :slots]
+        self.cards = self.cells[at.cards : at.mw, :slots]
+        self.mw = self.cells[at.mw : at.energy, :slots]
+        self._sites, self._pools, self._slots = sites, pools, slots
+
+    def price(self, energy: Prices64, carbon: Prices64, power: Prices64, core: Prices64, card: Prices64) -> None:
+        """Set all prices, per second and slot: pico-yuan per watt a site (``power``: of scarce power), and of
+        scarce capacity per core and card a pool."""
+        at, watt = self.rows, energy + carbon + power
+        for begin, price in (
+            (at.energy, energy), (at.carbon, carbon), (at.watt, watt), (at.core, core), (at.card, card)
+        ):
+            part = slice(begin, begin + price.shape[0])
+            np.cumsum(price * SLOT_S, axis=1, out=self.cells[part, 1:])
+            kernel.bounds(price, self.low[part], self.high[part])
+
+    def settle(self) -> None:
+        """Bring the bounds of the blocks in line with the free capacity; call after changing that."""
+        end = self.rows.energy
+        kernel.bounds(self.cells[:end, : self._slots], self.low[:end], self.high[:end])
+
+
+Prices64 = NDArray[np.int64]
 
 
 class PriceBook:
@@ -71,8 +105,6 @@ class PriceBook:
             first_slot=first,
             energy=energy,
             carbon=carbon,
-            energy_cum=_cumulated(energy),
-            carbon_cum=_cumulated(carbon),
             facility_micro=np.rint(yuan * 1e6).astype(np.int64),
             carbon_mg=np.rint(kg * 1e6).astype(np.int64),
             pue=pue,
@@ -146,14 +178,12 @@ class Supply:
         self.version = 0
         self.own_version = 0
         self.freed = 0
+        self.board = Board(len(self.pools), len(self.sites), self.slots)
+        self.free_cores, self.free_mem = self.board.cores, self.board.mem
+        self.free_acc, self.free_mw = self.board.cards, self.board.mw
         self._clear()
 
     def _clear(self) -> None:
-        shape = (len(self.pools), self.slots)
-        self.free_cores = np.empty(shape, np.int64)
-        self.free_mem = np.empty(shape, np.int64)
-        self.free_acc = np.empty(shape, np.int64)
-        self.free_mw = np.empty((len(self.sites), self.slots), np.int64)
         self._fill(slice(None))
 
     def _fill(self, slots: slice) -> None:
@@ -188,14 +218,12 @@ class Supply:
 
     def _reprice(self) -> None:
         block = self.book.at(self.first_slot)
-        at = self.first_slot - block.first_slot
-        end = at + self.slots
-        self.e_price = np.ascontiguousarray(block.energy[:, at:end])
-        self.c_price = np.ascontiguousarray(block.carbon[:, at:end])
-        self.e_cum = np.ascontiguousarray(block.energy_cum[:, at : end + 1])
-        self.c_cum = np.ascontiguousarray(block.carbon_cum[:, at : end + 1])
+        part = slice(self.first_slot - block.first_slot, self.first_slot - block.first_slot + self.slots)
+        energy, carbon = block.energy[:, part], block.carbon[:, part]
+        scarce = np.zeros((len(self.pools), self.slots), np.int64)
+        self.board.price(energy, carbon, np.zeros_like(energy), scarce, scarce)
         most = [int(v) for v in self.pool[:, 7:12].max(axis=0)]
-        self.ceiling = Ceiling(int((self.e_price + self.c_price).max()), *most)
+        self.ceiling = Ceiling(int((energy + carbon).max()), *most)
 
     @property
     def horizon_end_s(self) -> int:
@@ -259,11 +287,10 @@ def run_kernel(
     """Place a batch on ``supply`` (reserving as it goes): (rows int64[J, S, ROW], choice int64[J])."""
     out = np.zeros((jobs.shape[0], len(supply.sites), kernel.ROW), np.int64)
     choice = np.full(jobs.shape[0], -1, np.int64)
+    board = supply.board
+    board.settle()
     kernel.place_batch(
-        supply.e_cum, supply.e_price, supply.c_cum, supply.c_price, supply.first_slot * SLOT_S, now_s,
-        supply.pool, supply.free_cores, supply.free_mem, supply.free_acc, supply.free_mw,
-        supply.own, jobs, barred, ready, transport, out, choice,
+        board.cells, board.low, board.high, board.rows, supply.first_slot * SLOT_S, now_s,
+        supply.pool, supply.own, jobs, barred, ready, transport, out, choice,
     )
     return out, choice
-
-

@@ -3,13 +3,17 @@
 Arrays in, arrays out; no Python objects. All amounts are integers (:mod:`sanjin.model.money`), so
 that every machine chooses alike. With ``NUMBA_DISABLE_JIT=1`` the same source runs uncompiled.
 
-Shapes: S sites, P pools, T slots of the horizon, J jobs. Pools of a site lie in the order of the
-region document. Prices are pico-yuan per watt-second of IT load, PUE included; power is milliwatts.
+Shapes: S sites, P pools, T slots of the horizon, B blocks of :data:`BLOCK` slots, J jobs. Pools of a
+site lie in the order of the region document. Power is milliwatts.
+
+How it is fast: prefix sums price any window at once; the least price and the least free capacity of
+each block of slots let whole blocks be skipped or accepted; and where only the choice is wanted, pools
+are tried in the order of a lower bound on their total until none that is left can win.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -18,20 +22,72 @@ from numpy.typing import NDArray
 SLOT = 900
 """Seconds a slot; equal to :data:`sanjin.model.units.SLOT_S` (kernels import nothing)."""
 
+BLOCK = 8
+"""Slots a block."""
+
 OK = 0
 CODE_POOL_KIND, CODE_ACCELERATOR, CODE_TOO_LARGE = 5, 6, 7
 CODE_POWER, CODE_CAPACITY, CODE_DEADLINE, CODE_BUDGET = 8, 9, 10, 11
 """Codes index :data:`sanjin.model.reason.KERNEL_REASONS`; 1 to 4 come from the caller's mask."""
 
-POOL, CODE, START, FINISH, READY, ENERGY, CARBON, TRANSPORT, USE, WAITING = range(10)
-ROW = 10
+POOL, CODE, START, FINISH, READY, ENERGY, CARBON, TRANSPORT, USE, SCARCITY, WAITING = range(11)
+ROW = 11
 """Columns of a result row, one row a (job, site). Terms are micro-yuan, times seconds UTC."""
+
+SITE, KIND, CARD_KIND, CORES, MEM, CARDS, SPEED, MW_CORE, MW_CARD, MW_GIB, USE_CORE, USE_CARD = range(12)
+"""Columns of a pool: MiB of memory, speed in 1/1000, mW, price of use in pico-yuan a second."""
+
+J_CORES, J_MEM, J_CARDS, J_CARD_KIND, J_KIND, J_SECONDS = range(6)
+J_SINCE, J_EARLIEST, J_DEADLINE, J_DELAY, J_BUDGET = range(6, 11)
+"""Columns of a job: MiB, seconds on a core of speed 1, seconds UTC, delay in pico-yuan a second, budget in micro."""
 
 _PICO = 1_000_000
 _SMALL_MW = 50_000_000
 _FAR = np.int64(2**62)
+_ROUNDING = 6
+"""Micro-yuan by which a total of rounded terms may lie below the exact one, and one more."""
 
 Ints = NDArray[np.int64]
+
+
+class Rows(NamedTuple):
+    """Where each part begins among the rows of a board.
+
+    A board is three arrays. ``cells`` int64[N, T+1] holds free capacity a slot (``cores``, ``mem`` in MiB,
+    ``cards`` a pool, ``mw`` a site; the last column is not used), and prices cumulated from the
+    horizon's begin: ``energy`` and ``carbon`` a site in pico-yuan per watt of IT load, PUE in it;
+    ``watt`` their sum and that of the price of scarce power; ``core`` and ``card`` a pool, what
+    scarce capacity costs beyond its use, pico-yuan per core or card. ``low`` and ``high`` int64[N, B] are the least and
+    the most of each block; for prices, per second.
+
+    One array of everything, since a kernel pays for each array that it hands on.
+    """
+
+    cores: int
+    mem: int
+    cards: int
+    mw: int
+    energy: int
+    carbon: int
+    watt: int
+    core: int
+    card: int
+
+
+def rows_of(pools: int, sites: int) -> tuple[Rows, int]:
+    """The rows of a board for so many pools and sites, and how many there are."""
+    begins = [0]
+    for size in (pools, pools, pools, sites, sites, sites, sites, pools, pools):
+        begins.append(begins[-1] + size)
+    return Rows(*begins[:-1]), begins[-1]
+
+
+@njit(cache=True)
+def bounds(values: Any, low: Any, high: Any) -> None:
+    """Write the least and the most of each block of ``values`` [N, T] into ``low`` and ``high`` [N, B]."""
+    for n in range(values.shape[0]):
+        for b in range(low.shape[1]):
+            low[n, b], high[n, b] = extremes(values, n, b, values.shape[1])
 
 
 @njit(cache=True)
@@ -43,203 +99,435 @@ def times_power(pico_per_watt: int, milliwatt: int) -> int:
 
 
 @njit(cache=True)
-def price_until(cum: Ints, price: Ints, first_s: int, at_s: int) -> int:
-    """Pico-yuan per watt from the horizon's begin to ``at_s``; linear inside a slot."""
+def until(cum: Any, n: int, first_s: int, at_s: int) -> int:
+    """Row ``n`` of a cumulated price from the horizon's begin to ``at_s``; linear inside a slot."""
     k = (at_s - first_s) // SLOT
     rest = at_s - first_s - k * SLOT
     if rest == 0:
-        return cum[k]
-    return cum[k] + price[k] * rest
+        return cum[n, k]
+    return cum[n, k] + (cum[n, k + 1] - cum[n, k]) // SLOT * rest
 
 
 @njit(cache=True)
-def blocked(cores: Any, mem: Any, acc: Any, mw: Any, k: int, need: Any) -> int:
+def over(cum: Any, n: int, first_s: int, start_s: int, end_s: int) -> int:
+    """Row ``n`` of a cumulated price over a window."""
+    return until(cum, n, first_s, end_s) - until(cum, n, first_s, start_s)
+
+
+@njit(cache=True)
+def blocked(cells: Any, rows: Rows, p: int, s: int, k: int, need: Ints) -> int:
     """0 where slot ``k`` has room for ``need`` = (cores, MiB, cards, mW), else the code that rules it out."""
-    if cores[k] < need[0] or mem[k] < need[1] or acc[k] < need[2]:
+    if (
+        cells[rows.cores + p, k] < need[0]
+        or cells[rows.mem + p, k] < need[1]
+        or cells[rows.cards + p, k] < need[2]
+    ):
         return CODE_CAPACITY
-    if mw[k] < need[3]:
+    if cells[rows.mw + s, k] < need[3]:
         return CODE_POWER
     return OK
 
 
 @njit(cache=True)
-def best_start(
-    e_cum: Ints, e_price: Ints, c_cum: Ints, c_price: Ints, floor: int, first_s: int,
-    cores: Any, mem: Any, acc: Any, mw: Any, need: Any,
-    begin_s: int, since_s: int, dur: int, deadline: int, delay: int, fixed: int, budget: int,
-) -> tuple[int, int]:
-    """Least-priced feasible start in one pool: (start, 0), or (-1, code).
+def roomy(low: Any, rows: Rows, p: int, s: int, b: int, need: Ints) -> bool:
+    """Whether every slot of block ``b`` has room."""
+    return (
+        low[rows.cores + p, b] >= need[0]
+        and low[rows.mem + p, b] >= need[1]
+        and low[rows.cards + p, b] >= need[2]
+        and low[rows.mw + s, b] >= need[3]
+    )
 
-    Candidates are ``begin_s`` and every later slot boundary. ``floor`` is the least energy and
-    carbon price per watt-second of the horizon: no later start can cost less than waiting + floor,
-    so the scan stops there. ``fixed`` and ``budget`` are pico-yuan; a budget of 0 is none.
+
+@njit(cache=True)
+def floor_of(low: Any, rows: Rows, p: int, s: int, b0: int, b1: int, need: Ints, dur: int) -> int:
+    """Less than any window of ``dur`` seconds inside blocks ``b0`` to ``b1`` (inclusive) can cost, pico-yuan."""
+    watt, core, card = _FAR, _FAR, _FAR
+    for b in range(b0, b1 + 1):
+        watt = min(watt, low[rows.watt + s, b])
+        core = min(core, low[rows.core + p, b])
+        card = min(card, low[rows.card + p, b])
+    return times_power(watt * dur, need[3]) + (core * need[0] + card * need[2]) * dur
+
+
+@njit(cache=True)
+def hopeless(high: Any, rows: Rows, p: int, s: int, b: int, need: Ints) -> bool:
+    """Whether no slot of block ``b`` can have room."""
+    return (
+        high[rows.cores + p, b] < need[0]
+        or high[rows.mem + p, b] < need[1]
+        or high[rows.cards + p, b] < need[2]
+        or high[rows.mw + s, b] < need[3]
+    )
+
+
+@njit(cache=True)
+def room(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Ints) -> int:
+    """0 where slots ``k0`` to ``k1`` (inclusive) all have room, else the code that rules the window out."""
+    k = k0
+    while k <= k1:
+        if k % BLOCK == 0 and roomy(low, rows, p, s, k // BLOCK, need):
+            k += BLOCK
+            continue
+        code = blocked(cells, rows, p, s, k, need)
+        if code != OK:
+            return code
+        k += 1
+    return OK
+
+
+@njit(cache=True)
+def best_start(
+    cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, first_s: int, need: Ints,
+    begin_s: int, since_s: int, dur: int, deadline: int, delay: int, fixed: int, budget: int,
+    scarce: bool, least: int, limit: int, bound: Ints,
+) -> int:
+    """The least-priced feasible start in one pool that costs less than ``limit``, or -1; of equals the first.
+
+    Candidates are ``begin_s`` and every later slot boundary. ``least`` is less than any window of this
+    length can cost: where waiting alone makes up the rest, nothing later is looked at. The block that
+    promises most is searched first, then those whose bound is below what was found. ``fixed`` and
+    ``budget`` are pico-yuan; a budget of 0 is none. ``bound`` int64[B] is scratch.
     """
-    slots = e_price.shape[0]
-    k = (begin_s - first_s) // SLOT
-    known = k
-    best, best_at, code = _FAR, -1, CODE_CAPACITY
-    least = times_power(floor * dur, need[3])
+    slots, blocks = cells.shape[1] - 1, low.shape[1]
+    latest_s = first_s + slots * SLOT - dur
+    if deadline > 0:
+        latest_s = min(latest_s, deadline - dur)
+    if latest_s < begin_s:
+        return -1
+    b0, b1 = (begin_s - first_s) // SLOT // BLOCK, (latest_s - first_s) // SLOT // BLOCK
+    reach = ((dur - 1) // SLOT + BLOCK) // BLOCK  # blocks that a window may reach beyond its own
+    first, lowest_bound = -1, limit
+    for b in range(b0, b1 + 1):
+        wait = delay * (max(begin_s, first_s + b * BLOCK * SLOT) - since_s)
+        if wait + least >= limit:
+            b1 = b - 1
+            break
+        bound[b] = _FAR
+        if hopeless(high, rows, p, s, b, need):
+            continue
+        bound[b] = wait + floor_of(low, rows, p, s, b, min(b + reach, blocks - 1), need, dur)
+        if bound[b] < lowest_bound:
+            first, lowest_bound = b, bound[b]
+    best, best_at = limit, -1
+    if first >= 0:
+        best, best_at = best_in_block(
+            cells, low, rows, p, s, first_s, need, first, begin_s, latest_s, since_s, dur, delay,
+            fixed, budget, scarce, best, best_at,
+        )
+        for b in range(b0, b1 + 1):
+            if b == first or bound[b] > best:
+                continue
+            if bound[b] == best and best_at >= 0 and first_s + b * BLOCK * SLOT > best_at:
+                continue
+            best, best_at = best_in_block(
+                cells, low, rows, p, s, first_s, need, b, begin_s, latest_s, since_s, dur, delay,
+                fixed, budget, scarce, best, best_at,
+            )
+    return best_at
+
+
+@njit(cache=True)
+def any_scarce(cells: Any, rows: Rows) -> bool:
+    """Whether capacity of any pool has a price beyond its use."""
+    return bool(np.any(cells[rows.core :, -1] > 0))
+
+
+@njit(cache=True)
+def best_in_block(
+    cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Ints, b: int, begin_s: int, latest_s: int,
+    since_s: int, dur: int, delay: int, fixed: int, budget: int, scarce: bool, best: int, best_at: int,
+) -> tuple[int, int]:
+    """(price, start) of the best start in block ``b`` where it beats what was found before, else the latter."""
+    watt, core, card = rows.watt + s, rows.core + p, rows.card + p
+    for k in range(max(b * BLOCK, (begin_s - first_s) // SLOT), (b + 1) * BLOCK):
+        start = max(begin_s, first_s + k * SLOT)
+        if start > latest_s:
+            break
+        end = start + dur
+        cost = times_power(over(cells, watt, first_s, start, end), need[3]) + delay * (start - since_s)
+        if scarce:
+            cost += over(cells, core, first_s, start, end) * need[0]
+            cost += over(cells, card, first_s, start, end) * need[2]
+        if cost > best or (cost == best and (best_at < 0 or start > best_at)):
+            continue
+        if room(cells, low, rows, p, s, k, (end - 1 - first_s) // SLOT, need) != OK:
+            continue
+        if budget > 0 and fixed + paid(cells, rows, s, first_s, start, end, need) > budget:
+            continue
+        best, best_at = cost, start
+    return best, best_at
+
+
+@njit(cache=True)
+def why_not(
+    cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Ints,
+    begin_s: int, dur: int, deadline: int, fixed: int, budget: int,
+) -> int:
+    """The code that rules a pool out where no start is feasible: the budget where it alone stood against one,
+    else what stood against the first start."""
+    slots = cells.shape[1] - 1
+    k, code = (begin_s - first_s) // SLOT, OK
     while True:
         start = max(begin_s, first_s + k * SLOT)
         end = start + dur
         last = (end - 1 - first_s) // SLOT
         if deadline > 0 and end > deadline:
-            if best_at < 0 and code != CODE_BUDGET:
-                code = CODE_DEADLINE
-            break
+            return code if code != OK else CODE_DEADLINE
         if last >= slots:
-            break
-        wait = delay * (start - since_s)
-        if wait + least >= best:
-            break
-        known = max(known, k)
-        hit = OK
-        while known <= last:
-            hit = blocked(cores, mem, acc, mw, known, need)
-            if hit != OK:
-                break
-            known += 1
-        if hit != OK:
-            if best_at < 0 and code != CODE_BUDGET:
-                code = hit
-            k = known + 1
-            continue
-        per_watt = (
-            price_until(e_cum, e_price, first_s, end) - price_until(e_cum, e_price, first_s, start)
-            + price_until(c_cum, c_price, first_s, end) - price_until(c_cum, c_price, first_s, start)
-        )
-        power = times_power(per_watt, need[3])
-        if budget > 0 and power + fixed > budget:
-            code = CODE_BUDGET
-        elif power + wait < best:
-            best, best_at = power + wait, start
+            return code if code != OK else CODE_CAPACITY
+        hit = room(cells, low, rows, p, s, k, last, need)
+        if hit == OK and budget > 0 and fixed + paid(cells, rows, s, first_s, start, end, need) > budget:
+            return CODE_BUDGET
+        code = code if code != OK else hit
         k += 1
-    if best_at < 0:
-        return -1, code
-    return best_at, OK
 
 
 @njit(cache=True)
-def reserve(cores: Any, mem: Any, acc: Any, mw: Any, k0: int, k1: int, need: Any) -> None:
+def paid(cells: Any, rows: Rows, s: int, first_s: int, start: int, end: int, need: Ints) -> int:
+    """What a window's energy and carbon cost, pico-yuan: what scarcity adds is not billed."""
+    per_watt = over(cells, rows.energy + s, first_s, start, end) + over(cells, rows.carbon + s, first_s, start, end)
+    return times_power(per_watt, need[3])
+
+
+@njit(cache=True)
+def reserve(cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Ints) -> None:
     """Take ``need`` out of slots ``k0`` to ``k1`` (inclusive)."""
     for k in range(k0, k1 + 1):
-        cores[k] -= need[0]
-        mem[k] -= need[1]
-        acc[k] -= need[2]
-        mw[k] -= need[3]
+        cells[rows.cores + p, k] -= need[0]
+        cells[rows.mem + p, k] -= need[1]
+        cells[rows.cards + p, k] -= need[2]
+        cells[rows.mw + s, k] -= need[3]
+    slots = cells.shape[1] - 1
+    for b in range(k0 // BLOCK, k1 // BLOCK + 1):
+        low[rows.cores + p, b], high[rows.cores + p, b] = extremes(cells, rows.cores + p, b, slots)
+        low[rows.mem + p, b], high[rows.mem + p, b] = extremes(cells, rows.mem + p, b, slots)
+        if need[2] > 0:
+            low[rows.cards + p, b], high[rows.cards + p, b] = extremes(cells, rows.cards + p, b, slots)
+        low[rows.mw + s, b], high[rows.mw + s, b] = extremes(cells, rows.mw + s, b, slots)
+
+
+@njit(cache=True)
+def extremes(values: Any, n: int, b: int, slots: int) -> tuple[int, int]:
+    """(least, most) of row ``n`` in block ``b`` of the first ``slots`` columns."""
+    least = most = values[n, b * BLOCK]
+    for k in range(b * BLOCK + 1, min((b + 1) * BLOCK, slots)):
+        least, most = min(least, values[n, k]), max(most, values[n, k])
+    return least, most
+
+
+@njit(cache=True)
+def seconds_at(pool: Ints, p: int, job: Ints, j: int) -> int:
+    """Run time at a pool's speed, rounded up."""
+    return (job[j, J_SECONDS] * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
+
+
+@njit(cache=True)
+def fits(pool: Ints, p: int, job: Ints, j: int, need: Ints) -> None:
+    """Write what the job takes from the pool into ``need``: cores, MiB, cards, mW at full use."""
+    need[0], need[1], need[2] = job[j, J_CORES], job[j, J_MEM], job[j, J_CARDS]
+    need[3] = need[0] * pool[p, MW_CORE] + need[2] * pool[p, MW_CARD] + (need[1] * pool[p, MW_GIB]) // 1024
+
+
+@njit(cache=True)
+def need_code(pool: Ints, p: int, job: Ints, j: int) -> int:
+    """0 where the pool could hold the job when empty, else the constraint that fails first."""
+    if job[j, J_KIND] >= 0 and job[j, J_KIND] != pool[p, KIND]:
+        return CODE_POOL_KIND
+    if job[j, J_CARDS] > 0 and job[j, J_CARD_KIND] >= 0 and job[j, J_CARD_KIND] != pool[p, CARD_KIND]:
+        return CODE_ACCELERATOR
+    if job[j, J_CORES] > pool[p, CORES] or job[j, J_MEM] > pool[p, MEM] or job[j, J_CARDS] > pool[p, CARDS]:
+        return CODE_TOO_LARGE
+    return OK
+
+
+@njit(cache=True)
+def use_of(pool: Ints, p: int, job: Ints, j: int, dur: int) -> int:
+    """The site's charge for its machines, pico-yuan."""
+    return dur * (job[j, J_CORES] * pool[p, USE_CORE] + job[j, J_CARDS] * pool[p, USE_CARD])
+
+
+@njit(cache=True)
+def write_row(
+    cells: Any, rows: Rows, pool: Ints, p: int, job: Ints, j: int, first_s: int, start: int, since: int,
+    transport: int, need: Ints, row: Ints,
+) -> None:
+    """Fill a result row for a start that was found."""
+    s = pool[p, SITE]
+    dur = seconds_at(pool, p, job, j)
+    end = start + dur
+    energy = times_power(over(cells, rows.energy + s, first_s, start, end), need[3])
+    carbon = times_power(over(cells, rows.carbon + s, first_s, start, end), need[3])
+    scarcity = times_power(over(cells, rows.watt + s, first_s, start, end), need[3]) - energy - carbon
+    scarcity += over(cells, rows.core + p, first_s, start, end) * need[0]
+    scarcity += over(cells, rows.card + p, first_s, start, end) * need[2]
+    row[POOL], row[CODE], row[START], row[FINISH] = p, OK, start, end
+    row[ENERGY], row[CARBON], row[TRANSPORT] = energy // _PICO, carbon // _PICO, transport
+    row[USE], row[SCARCITY] = use_of(pool, p, job, j, dur) // _PICO, max(scarcity, 0) // _PICO
+    row[WAITING] = job[j, J_DELAY] * (start - since) // _PICO
+
+
+@njit(cache=True)
+def total_of(row: Ints) -> int:
+    """Sum of a row's terms, micro-yuan."""
+    return row[ENERGY] + row[CARBON] + row[TRANSPORT] + row[USE] + row[SCARCITY] + row[WAITING]
+
+
+@njit(cache=True)
+def better(row: Ints, own: int, s: int, best: Ints, best_own: int, best_s: int) -> bool:
+    """Whether a row beats the best so far: by total, start, own subtree first, site, pool."""
+    total, held = total_of(row), total_of(best)
+    if best[POOL] < 0 or total != held:
+        return best[POOL] < 0 or total < held
+    if row[START] != best[START]:
+        return row[START] < best[START]
+    if own != best_own:
+        return own > best_own
+    if s != best_s:
+        return s < best_s
+    return row[POOL] < best[POOL]
 
 
 @njit(cache=True, nogil=True)  # other nodes of the process go on meanwhile
 def place_batch(
-    e_cum: Any, e_price: Any, c_cum: Any, c_price: Any, first_s: int, now_s: int,
-    pool: Any, free_cores: Any, free_mem: Any, free_acc: Any, free_mw: Any,
-    own: Any, job: Any, barred: Any, ready: Any, transport: Any, out: Any, choice: Any,
+    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int,
+    pool: Any, own: Any, job: Any, barred: Any, ready: Any, transport: Any, out: Any, choice: Any,
 ) -> None:
-    """Place jobs in order; each takes the least (total, start, own subtree first, site).
+    """Place jobs in order with a row for every site; each takes the best, see :func:`better`.
 
-    ``pool`` int64[P, 11]: site, kind, accelerator kind, cores, MiB, cards, speed in 1/1000, mW per
-    core, mW per card, mW per GiB, use price per core-second and per card-second (pico), see
-    :class:`sanjin.flow.supply.Supply`. ``job`` int64[J, 11]: cores, MiB, cards, accelerator kind,
-    pool kind, duration, since, earliest, deadline, delay (pico per second), budget (micro).
-    ``barred`` int64[J, S]: 0 or the code that rules a site out. ``ready`` int64[J, S]: when inputs
-    can be there. ``transport`` int64[J, S]: micro-yuan. Writes ``out`` int64[J, S, ROW] and
-    ``choice`` int64[J] (site or -1), and reserves what it chose in the free arrays.
+    ``pool`` int64[P, 12] and ``job`` int64[J, 11] as the column names above; ``own`` int64[S] marks the
+    own subtree. ``barred`` int64[J, S]: 0 or the code that rules a site out. ``ready`` int64[J, S]: when
+    inputs can be there. ``transport`` int64[J, S]: micro-yuan. Writes ``out`` int64[J, S, ROW] and
+    ``choice`` int64[J] (site or -1), and reserves what it chose.
     """
-    sites = e_price.shape[0]
-    floors = np.empty(sites, np.int64)
-    for s in range(sites):
-        least = _FAR
-        for k in range(e_price.shape[1]):
-            least = min(least, e_price[s, k] + c_price[s, k])
-        floors[s] = least
-    need = np.zeros(4, np.int64)
+    sites, blocks, scarce = own.shape[0], low.shape[1], any_scarce(cells, rows)
+    need, trial, scratch = np.zeros(4, np.int64), np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
     for j in range(job.shape[0]):
         for s in range(sites):
             out[j, s, :] = 0
             out[j, s, POOL] = -1
             out[j, s, CODE] = barred[j, s] if barred[j, s] != OK else CODE_POOL_KIND
             out[j, s, READY] = ready[j, s]
+        best = -1
         for p in range(pool.shape[0]):
-            s = pool[p, 0]
+            s = pool[p, SITE]
             if barred[j, s] != OK:
                 continue
-            fits(pool[p], job[j], need)
-            code = need_code(pool[p], job[j])
-            start = -1
-            dur = (job[j, 5] * 1000 + pool[p, 6] - 1) // pool[p, 6]
-            use = dur * (job[j, 0] * pool[p, 10] + job[j, 2] * pool[p, 11])
-            if code == OK:
-                begin = max(now_s, job[j, 7], ready[j, s])
-                start, code = best_start(
-                    e_cum[s], e_price[s], c_cum[s], c_price[s], floors[s], first_s,
-                    free_cores[p], free_mem[p], free_acc[p], free_mw[s], need,
-                    begin, min(job[j, 6], begin), dur, job[j, 8], job[j, 9],
-                    use + transport[j, s] * _PICO, job[j, 10] * _PICO,
-                )
+            fits(pool, p, job, j, need)
+            code = need_code(pool, p, job, j)
             row = out[j, s]
+            if code == OK:
+                dur = seconds_at(pool, p, job, j)
+                begin = max(now_s, job[j, J_EARLIEST], ready[j, s])
+                since = min(job[j, J_SINCE], begin)
+                fixed, budget = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO, job[j, J_BUDGET] * _PICO
+                start = best_start(
+                    cells, low, high, rows, p, s, first_s, need, begin, since, dur, job[j, J_DEADLINE], job[j, J_DELAY],
+                    fixed, budget, scarce, floor_of(low, rows, p, s, 0, blocks - 1, need, dur), _FAR, scratch,
+                )
+                if start < 0:
+                    code = why_not(
+                        cells, low, rows, p, s, first_s, need, begin, dur, job[j, J_DEADLINE], fixed, budget
+                    )
             if code != OK:
                 if row[POOL] < 0:
                     row[CODE] = max(row[CODE], code)
                 continue
-            end = start + dur
-            energy = times_power(
-                price_until(e_cum[s], e_price[s], first_s, end) - price_until(e_cum[s], e_price[s], first_s, start),
-                need[3],
-            ) // _PICO
-            carbon = times_power(
-                price_until(c_cum[s], c_price[s], first_s, end) - price_until(c_cum[s], c_price[s], first_s, start),
-                need[3],
-            ) // _PICO
-            waiting = job[j, 9] * (start - min(job[j, 6], begin)) // _PICO
-            total = energy + carbon + transport[j, s] + use // _PICO + waiting
-            held = row[ENERGY] + row[CARBON] + row[TRANSPORT] + row[USE] + row[WAITING]
-            if row[POOL] < 0 or total < held or (total == held and start < row[START]):
-                row[POOL], row[CODE], row[START], row[FINISH] = p, OK, start, end
-                row[ENERGY], row[CARBON], row[TRANSPORT] = energy, carbon, transport[j, s]
-                row[USE], row[WAITING] = use // _PICO, waiting
-        choice[j] = cheapest(out[j], own)
-        if choice[j] >= 0:
-            row = out[j, choice[j]]
-            p = row[POOL]
-            fits(pool[p], job[j], need)
-            reserve(
-                free_cores[p], free_mem[p], free_acc[p], free_mw[choice[j]],
-                (row[START] - first_s) // SLOT, (row[FINISH] - 1 - first_s) // SLOT, need,
+            write_row(cells, rows, pool, p, job, j, first_s, start, since, transport[j, s], need, trial)
+            trial[READY] = ready[j, s]
+            if better(trial, own[s], s, row, own[s], s):
+                row[:] = trial
+        for s in range(sites):
+            if out[j, s, POOL] >= 0 and (best < 0 or better(out[j, s], own[s], s, out[j, best], own[best], best)):
+                best = s
+        choice[j] = best
+        if best >= 0:
+            row = out[j, best]
+            take(cells, low, high, rows, pool, job, j, first_s, row, need)
+
+
+@njit(cache=True)
+def take(
+    cells: Any, low: Any, high: Any, rows: Rows, pool: Ints, job: Ints, j: int, first_s: int, row: Ints, need: Ints
+) -> None:
+    """Reserve what a row says."""
+    p = row[POOL]
+    fits(pool, p, job, j, need)
+    k0, k1 = (row[START] - first_s) // SLOT, (row[FINISH] - 1 - first_s) // SLOT
+    reserve(cells, low, high, rows, p, pool[p, SITE], k0, k1, need)
+
+
+@njit(cache=True, nogil=True)
+def choose_batch(
+    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int,
+    pool: Any, own: Any, job: Any, barred: Any, ready: Any, transport: Any, won: Any, choice: Any,
+) -> None:
+    """The same choices as :func:`place_batch`, without the rows of the sites that lose.
+
+    Writes the winning rows ``won`` int64[J, ROW] and ``choice`` int64[J]. Pools are tried in the order of
+    a bound that their total cannot be below; those whose bound is above the best total are not tried.
+    """
+    pools, blocks, scarce = pool.shape[0], low.shape[1], any_scarce(cells, rows)
+    need, trial, scratch = np.zeros(4, np.int64), np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
+    bound, least, length = np.empty(pools, np.int64), np.empty(pools, np.int64), np.empty(pools, np.int64)
+    watt, core, card = np.empty(pools, np.int64), np.empty(pools, np.int64), np.empty(pools, np.int64)
+    one = np.zeros(4, np.int64)
+    for p in range(pools):  # floors of one watt, core and card second, once a batch
+        one[0], one[2], one[3] = 0, 0, 1000
+        watt[p] = floor_of(low, rows, p, pool[p, SITE], 0, blocks - 1, one, 1)
+        one[0], one[3] = 1, 0
+        core[p] = floor_of(low, rows, p, pool[p, SITE], 0, blocks - 1, one, 1)
+        one[0], one[2] = 0, 1
+        card[p] = floor_of(low, rows, p, pool[p, SITE], 0, blocks - 1, one, 1)
+    for j in range(job.shape[0]):
+        best = won[j]
+        best[:] = 0
+        best[POOL] = -1
+        best_s = -1
+        left = 0
+        for p in range(pools):
+            s = pool[p, SITE]
+            bound[p] = _FAR
+            if barred[j, s] != OK or need_code(pool, p, job, j) != OK:
+                continue
+            fits(pool, p, job, j, need)
+            dur = seconds_at(pool, p, job, j)
+            begin = max(now_s, job[j, J_EARLIEST], ready[j, s])
+            since = min(job[j, J_SINCE], begin)
+            least[p] = times_power(watt[p] * dur, need[3]) + (core[p] * need[0] + card[p] * need[2]) * dur
+            fixed = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO
+            bound[p] = least[p] + fixed + job[j, J_DELAY] * (begin - since)
+            length[p] = dur
+            left += 1
+        limit = _FAR
+        while left > 0:
+            p = 0
+            for q in range(1, pools):
+                if bound[q] < bound[p]:
+                    p = q
+            if bound[p] >= limit:
+                break
+            bound[p] = _FAR
+            left -= 1
+            s = pool[p, SITE]
+            fits(pool, p, job, j, need)
+            dur = length[p]
+            begin = max(now_s, job[j, J_EARLIEST], ready[j, s])
+            since = min(job[j, J_SINCE], begin)
+            fixed = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO
+            start = best_start(
+                cells, low, high, rows, p, s, first_s, need, begin, since, dur, job[j, J_DEADLINE], job[j, J_DELAY],
+                fixed, job[j, J_BUDGET] * _PICO, scarce, least[p], limit - fixed if limit < _FAR else _FAR, scratch,
             )
-
-
-@njit(cache=True)
-def fits(pool: Ints, job: Ints, need: Ints) -> None:
-    """Write what the job takes from the pool into ``need``: cores, MiB, cards, mW at full use."""
-    need[0], need[1], need[2] = job[0], job[1], job[2]
-    need[3] = job[0] * pool[7] + job[2] * pool[8] + (job[1] * pool[9]) // 1024
-
-
-@njit(cache=True)
-def need_code(pool: Ints, job: Ints) -> int:
-    """0 where the pool could hold the job when empty, else the constraint that fails first."""
-    if job[4] >= 0 and job[4] != pool[1]:
-        return CODE_POOL_KIND
-    if job[2] > 0 and job[3] >= 0 and job[3] != pool[2]:
-        return CODE_ACCELERATOR
-    if job[0] > pool[3] or job[1] > pool[4] or job[2] > pool[5]:
-        return CODE_TOO_LARGE
-    return OK
-
-
-@njit(cache=True)
-def cheapest(rows: Any, own: Any) -> int:
-    """Site of the least (total, start, not own, site) among the feasible rows, or -1."""
-    best, best_total, best_start_s, best_own = -1, _FAR, _FAR, 0
-    for s in range(rows.shape[0]):
-        if rows[s, POOL] < 0:
-            continue
-        total = rows[s, ENERGY] + rows[s, CARBON] + rows[s, TRANSPORT] + rows[s, USE] + rows[s, WAITING]
-        start = rows[s, START]
-        if (
-            total < best_total
-            or (total == best_total and start < best_start_s)
-            or (total == best_total and start == best_start_s and own[s] > best_own)
-        ):
-            best, best_total, best_start_s, best_own = s, total, start, own[s]
-    return best
+            if start < 0:
+                continue
+            write_row(cells, rows, pool, p, job, j, first_s, start, since, transport[j, s], need, trial)
+            trial[READY] = ready[j, s]
+            if better(trial, own[s], s, best, own[best_s] if best_s >= 0 else 0, best_s):
+                best[:] = trial
+                best_s = s
+                # what costs this much cannot win even after its terms are rounded down
+                limit = (total_of(best) + _ROUNDING) * _PICO
+        choice[j] = best_s
+        if best_s >= 0:
+            take(cells, low, high, rows, pool, job, j, first_s, best, need)

@@ -185,6 +185,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "term.carbon": ("carbon", "碳成本"),
     "term.transport": ("moving data", "数据传输"),
     "term.use": ("machines", "机时"),
+    "term.scarcity": ("scarcity", "稀缺"),
     "term.waiting": ("waiting", "等待"),
     "term.total": ("total", "合计"),
     # column heads

@@ -20,17 +20,18 @@ class Terms:
     carbon: int
     transport: int
     use: int
+    scarcity: int
     waiting: int
 
     @property
     def total(self) -> int:
         """Sum of the terms, micro-yuan: what placement makes least."""
-        return self.energy + self.carbon + self.transport + self.use + self.waiting
+        return self.energy + self.carbon + self.transport + self.use + self.scarcity + self.waiting
 
     @property
     def payable(self) -> int:
-        """What the tenant is billed of it, micro-yuan: all but waiting."""
-        return self.total - self.waiting
+        """What the tenant is billed of it, micro-yuan: all but scarcity and waiting."""
+        return self.total - self.scarcity - self.waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ tr.won{background:#fdf1dc}.big{display:flex;gap:2rem;flex-wrap:wrap;margin:1rem 
 .big b{display:block;font-size:1.6rem}figure{margin:0;overflow-x:auto}svg{max-width:100%;height:auto}
 .why{color:#666}p.note{color:#555;font-size:.9rem}
 """
-TERMS = ("energy", "carbon", "transport", "use", "waiting")
+TERMS = ("energy", "carbon", "transport", "use", "scarcity", "waiting")
 
 
 def page(
@@ -144,7 +144,7 @@ def _explanation(region: Region, found: Explanation) -> str:
         won = " class=won" if option.site == found.chosen else ""
         if option.terms is None:
             why = escape(say(f"reason.{option.reason}")) if option.reason else ""
-            rows.append(f"<tr{won}><td>{name}<td class='l why' colspan=7>{why}</tr>")
+            rows.append(f"<tr{won}><td>{name}<td class='l why' colspan=8>{why}</tr>")
             continue
         cells = [f"{getattr(option.terms, t) / 1e6:.4f}" for t in TERMS]
         total = f"<b>{option.terms.total / 1e6:.4f}</b>"

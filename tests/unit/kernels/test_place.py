@@ -1,136 +1,255 @@
-"""The kernel against brute force: every start of every pool priced in plain Python."""
+"""The kernel against brute force: every start of every pool priced in plain Python; and its laws."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sanjin.flow.supply import Board
 from sanjin.kernels import place as kernel
 
-SLOTS = 12
+SLOTS = 20
 SLOT = kernel.SLOT
+CASES = int(os.environ.get("SANJIN_KERNEL_CASES", "2000"))
+"""Random cases against brute force; a longer run asks for more."""
+
+Array = np.ndarray
 
 
-def world(seed: int) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class World:
+    """A small instance; free capacity is copied for each run."""
+
+    energy: Array
+    carbon: Array
+    power: Array
+    core: Array
+    card: Array
+    pool: Array
+    cores: Array
+    mem: Array
+    cards: Array
+    mw: Array
+    own: Array
+    job: Array
+    barred: Array
+    ready: Array
+    transport: Array
+
+    def board(self) -> Board:
+        made = Board(len(self.pool), len(self.own), SLOTS)
+        made.cores[:], made.mem[:], made.cards[:], made.mw[:] = self.cores, self.mem, self.cards, self.mw
+        made.price(self.energy, self.carbon, self.power, self.core, self.card)
+        made.settle()
+        return made
+
+
+def world(seed: int, sites: int = 3, pools: int = 5, jobs: int = 4) -> World:
     rng = np.random.default_rng(seed)
-    sites, pools, jobs = 3, 5, 4
-    e = rng.integers(1000, 200_000, (sites, SLOTS))
-    c = rng.integers(0, 50_000, (sites, SLOTS))
-    cum = lambda p: np.hstack([np.zeros((sites, 1), np.int64), np.cumsum(p * SLOT, axis=1)])  # noqa: E731
+    priced = rng.random() < 0.5
     pool = np.zeros((pools, 12), np.int64)
-    pool[:, 0] = np.sort(rng.integers(0, sites, pools))
-    pool[:, 1] = rng.integers(0, 2, pools)
-    pool[:, 2] = -2
-    pool[:, 3], pool[:, 4] = rng.integers(4, 20, pools), rng.integers(4000, 9000, pools)
-    pool[:, 6] = rng.integers(500, 2000, pools)
-    pool[:, 7], pool[:, 9] = rng.integers(2000, 20_000, pools), 300
-    pool[:, 10] = rng.integers(0, 40_000_000, pools)
+    pool[:, kernel.SITE] = np.sort(rng.integers(0, sites, pools))
+    pool[:, kernel.KIND] = rng.integers(0, 2, pools)
+    pool[:, kernel.CARD_KIND] = rng.integers(-2, 2, pools)
+    pool[:, kernel.CORES], pool[:, kernel.MEM] = rng.integers(4, 20, pools), rng.integers(4000, 9000, pools)
+    pool[:, kernel.CARDS] = np.where(pool[:, kernel.CARD_KIND] >= 0, rng.integers(1, 5, pools), 0)
+    pool[:, kernel.SPEED] = rng.integers(500, 2000, pools)
+    pool[:, kernel.MW_CORE], pool[:, kernel.MW_GIB] = rng.integers(2000, 20_000, pools), 300
+    pool[:, kernel.MW_CARD] = 300_000
+    pool[:, kernel.USE_CORE] = rng.integers(0, 40_000_000, pools)
+    pool[:, kernel.USE_CARD] = rng.integers(0, 400_000_000, pools)
     job = np.zeros((jobs, 11), np.int64)
-    job[:, 0], job[:, 1] = rng.integers(1, 16, jobs), rng.integers(1, 6000, jobs)
-    job[:, 3], job[:, 4] = -1, rng.integers(-1, 2, jobs)
-    job[:, 5] = rng.integers(1, 6 * SLOT, jobs)
-    job[:, 7] = rng.integers(0, 4 * SLOT, jobs)
-    job[:, 6] = job[:, 7]
-    job[:, 8] = np.where(rng.random(jobs) < 0.3, rng.integers(SLOT, SLOTS * SLOT, jobs), 0)
-    job[:, 9] = rng.integers(0, 3_000_000, jobs)
-    job[:, 10] = np.where(rng.random(jobs) < 0.3, rng.integers(1, 500_000, jobs), 0)
-    return {
-        "e_cum": cum(e),
-        "e_price": e,
-        "c_cum": cum(c),
-        "c_price": c,
-        "pool": pool,
-        "cores": rng.integers(0, 20, (pools, SLOTS)),
-        "mem": rng.integers(3000, 9000, (pools, SLOTS)),
-        "acc": np.zeros((pools, SLOTS), np.int64),
-        "mw": rng.integers(50_000, 400_000, (sites, SLOTS)),
-        "own": np.array([1, 0, 1]),
-        "job": job,
-        "barred": np.where(rng.random((jobs, sites)) < 0.2, 1, 0),
-        "ready": rng.integers(0, 3 * SLOT, (jobs, sites)),
-        "transport": rng.integers(0, 100_000, (jobs, sites)),
-    }
+    job[:, kernel.J_CORES], job[:, kernel.J_MEM] = rng.integers(1, 16, jobs), rng.integers(1, 6000, jobs)
+    job[:, kernel.J_CARDS] = np.where(rng.random(jobs) < 0.3, rng.integers(1, 4, jobs), 0)
+    job[:, kernel.J_CARD_KIND], job[:, kernel.J_KIND] = rng.integers(-1, 2, jobs), rng.integers(-1, 2, jobs)
+    job[:, kernel.J_SECONDS] = rng.integers(1, 8 * SLOT, jobs)
+    job[:, kernel.J_EARLIEST] = rng.integers(0, 6 * SLOT, jobs)
+    job[:, kernel.J_SINCE] = job[:, kernel.J_EARLIEST]
+    job[:, kernel.J_DEADLINE] = np.where(rng.random(jobs) < 0.3, rng.integers(SLOT, SLOTS * SLOT, jobs), 0)
+    job[:, kernel.J_DELAY] = np.where(rng.random(jobs) < 0.3, 0, rng.integers(0, 3_000_000, jobs))
+    job[:, kernel.J_BUDGET] = np.where(rng.random(jobs) < 0.3, rng.integers(1, 500_000, jobs), 0)
+    return World(
+        energy=rng.integers(1000, 200_000, (sites, SLOTS)),
+        carbon=rng.integers(0, 50_000, (sites, SLOTS)),
+        power=rng.integers(0, 100_000, (sites, SLOTS)) * priced,
+        core=rng.integers(0, 40_000_000, (pools, SLOTS)) * priced,
+        card=rng.integers(0, 400_000_000, (pools, SLOTS)) * priced,
+        pool=pool,
+        cores=rng.integers(0, 20, (pools, SLOTS)),
+        mem=rng.integers(3000, 9000, (pools, SLOTS)),
+        cards=np.minimum(rng.integers(0, 5, (pools, SLOTS)), pool[:, [kernel.CARDS]]),
+        mw=rng.integers(50_000, 2_000_000, (sites, SLOTS)),
+        own=rng.integers(0, 2, sites),
+        job=job,
+        barred=np.where(rng.random((jobs, sites)) < 0.2, 1, 0),
+        ready=rng.integers(0, 4 * SLOT, (jobs, sites)),
+        transport=rng.integers(0, 100_000, (jobs, sites)),
+    )
 
 
-def run(w: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    jobs, sites = w["barred"].shape
+def place(w: World, board: Board | None = None, compiled: bool = True) -> tuple[Array, Array]:
+    jobs, sites = w.barred.shape
     out, choice = np.zeros((jobs, sites, kernel.ROW), np.int64), np.full(jobs, -1, np.int64)
-    kernel.place_batch(
-        w["e_cum"], w["e_price"], w["c_cum"], w["c_price"], 0, 0,
-        w["pool"], w["cores"], w["mem"], w["acc"], w["mw"],
-        w["own"], w["job"], w["barred"], w["ready"], w["transport"], out, choice,
-    )  # fmt: skip
+    function: Any = kernel.place_batch if compiled else kernel.place_batch.py_func
+    args = (w.pool, w.own, w.job, w.barred, w.ready, w.transport, out, choice)
+    b = board or w.board()
+    function(b.cells, b.low, b.high, b.rows, 0, 0, *args)
     return out, choice
 
 
-def brute(w: dict[str, np.ndarray], j: int) -> list[tuple[float, int, int, int]]:
-    """Every feasible (pico-yuan total, start, pool, finish) of job j on the state in ``w``."""
+def choose(w: World, board: Board | None = None, compiled: bool = True) -> tuple[Array, Array]:
+    won, choice = np.zeros((len(w.job), kernel.ROW), np.int64), np.full(len(w.job), -1, np.int64)
+    function: Any = kernel.choose_batch if compiled else kernel.choose_batch.py_func
+    args = (w.pool, w.own, w.job, w.barred, w.ready, w.transport, won, choice)
+    b = board or w.board()
+    function(b.cells, b.low, b.high, b.rows, 0, 0, *args)
+    return won, choice
+
+
+def needs(w: World, j: int, p: int) -> tuple[int, int, int, int]:
+    cores, mem, cards = (int(w.job[j, c]) for c in (kernel.J_CORES, kernel.J_MEM, kernel.J_CARDS))
+    core, card, gib = (int(w.pool[p, c]) for c in (kernel.MW_CORE, kernel.MW_CARD, kernel.MW_GIB))
+    return cores, mem, cards, cores * core + cards * card + mem * gib // 1024
+
+
+def brute(w: World, free: Board, j: int) -> list[tuple[int, int, int, int]]:
+    """Every feasible (pico-yuan total, start, pool, finish) of job j on free capacity."""
     found = []
-    job = [int(v) for v in w["job"][j]]
-    for p, row in enumerate(w["pool"]):
-        row = [int(v) for v in row]
-        s = row[0]
-        if w["barred"][j, s] or (job[4] >= 0 and job[4] != row[1]) or job[0] > row[3] or job[1] > row[4]:
+    job = [int(v) for v in w.job[j]]
+    for p, values in enumerate(w.pool):
+        row = [int(v) for v in values]
+        s = row[kernel.SITE]
+        cores, mem, cards, power = needs(w, j, p)
+        if w.barred[j, s] or (job[kernel.J_KIND] >= 0 and job[kernel.J_KIND] != row[kernel.KIND]):
             continue
-        dur = -(-job[5] * 1000 // row[6])
-        power = job[0] * row[7] + job[1] * row[9] // 1024
-        begin = max(job[7], int(w["ready"][j, s]))
+        if cards and job[kernel.J_CARD_KIND] >= 0 and job[kernel.J_CARD_KIND] != row[kernel.CARD_KIND]:
+            continue
+        if cores > row[kernel.CORES] or mem > row[kernel.MEM] or cards > row[kernel.CARDS]:
+            continue
+        dur = -(-job[kernel.J_SECONDS] * 1000 // row[kernel.SPEED])
+        begin = max(job[kernel.J_EARLIEST], int(w.ready[j, s]))
         for start in sorted({begin, *(k * SLOT for k in range(SLOTS) if k * SLOT >= begin)}):
             end = start + dur
-            if end > SLOTS * SLOT or (job[8] and end > job[8]):
+            if end > SLOTS * SLOT or (job[kernel.J_DEADLINE] and end > job[kernel.J_DEADLINE]):
                 continue
-            slots = range(start // SLOT, (end - 1) // SLOT + 1)
+            window = range(start // SLOT, (end - 1) // SLOT + 1)
             if any(
-                w["cores"][p, k] < job[0] or w["mem"][p, k] < job[1] or w["mw"][s, k] < power for k in slots
+                free.cores[p, k] < cores or free.mem[p, k] < mem or free.cards[p, k] < cards or free.mw[s, k] < power
+                for k in window
             ):
                 continue
-            joule = sum(
-                (min(end, (k + 1) * SLOT) - max(start, k * SLOT)) * int(w["e_price"][s, k] + w["c_price"][s, k])
-                for k in slots
-            )
-            paid = joule * power // 1000 + dur * job[0] * row[10] + int(w["transport"][j, s]) * 10**6
-            if job[10] and paid > job[10] * 10**6:
+            seconds = [min(end, (k + 1) * SLOT) - max(start, k * SLOT) for k in window]
+            watt = sum(t * int(w.energy[s, k] + w.carbon[s, k]) for t, k in zip(seconds, window, strict=True))
+            scarce = sum(t * int(w.power[s, k]) for t, k in zip(seconds, window, strict=True))
+            core = sum(t * int(w.core[p, k]) for t, k in zip(seconds, window, strict=True))
+            card = sum(t * int(w.card[p, k]) for t, k in zip(seconds, window, strict=True))
+            use = dur * (cores * row[kernel.USE_CORE] + cards * row[kernel.USE_CARD])
+            fixed = use + int(w.transport[j, s]) * 10**6
+            if job[kernel.J_BUDGET] and watt * power // 1000 + fixed > job[kernel.J_BUDGET] * 10**6:
                 continue
-            found.append((paid + job[9] * (start - min(job[6], begin)), start, p, end))
+            waiting = job[kernel.J_DELAY] * (start - min(job[kernel.J_SINCE], begin))
+            total = (watt + scarce) * power // 1000 + core * cores + card * cards + fixed + waiting
+            found.append((total, start, p, end))
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=CASES, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_the_choice_is_the_least_of_all_and_no_bound_is_exceeded(seed: int) -> None:
     w = world(seed)
-    out, choice = run({k: v.copy() for k, v in w.items()})
+    out, choice = place(w)
+    free = w.board()
     for j in range(len(choice)):
-        found = brute(w, j)
+        found = brute(w, free, j)
         if not found:
             assert choice[j] == -1
             assert all(row[kernel.POOL] < 0 and row[kernel.CODE] > 0 for row in out[j])
             continue
         row = [int(v) for v in out[j, choice[j]]]
         total = sum(row[kernel.ENERGY :])
-        # terms are rounded down to a micro-yuan each, so equal to the exact total within 4 of them
-        assert 0 <= min(found)[0] // 10**6 - total <= 4
+        # terms are rounded down to a micro-yuan each, so equal to the exact total within one a term
+        assert 0 <= min(found)[0] // 10**6 - total <= 5
         assert any(f[1:] == (row[kernel.START], row[kernel.POOL], row[kernel.FINISH]) for f in found)
         p, s = row[kernel.POOL], int(choice[j])
         k0, k1 = row[kernel.START] // SLOT, (row[kernel.FINISH] - 1) // SLOT + 1
-        w["cores"][p, k0:k1] -= w["job"][j, 0]
-        w["mem"][p, k0:k1] -= w["job"][j, 1]
-        w["mw"][s, k0:k1] -= w["job"][j, 0] * w["pool"][p, 7] + w["job"][j, 1] * w["pool"][p, 9] // 1024
-        assert w["cores"][p].min() >= 0 and w["mw"][s].min() >= 0
+        cores, mem, cards, power = needs(w, j, p)
+        free.cores[p, k0:k1] -= cores
+        free.mem[p, k0:k1] -= mem
+        free.cards[p, k0:k1] -= cards
+        free.mw[s, k0:k1] -= power
+        assert min(free.cores[p].min(), free.mem[p].min(), free.cards[p].min(), free.mw[s].min()) >= 0
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_choosing_alone_gives_the_same_choices_and_leaves_the_same_free(seed: int) -> None:
+    w = world(seed)
+    one, other = w.board(), w.board()
+    out, choice = place(w, one)
+    won, chosen = choose(w, other)
+    assert (choice == chosen).all()
+    for j, s in enumerate(choice):
+        if s >= 0:
+            assert (out[j, s] == won[j]).all()
+    assert (one.cells == other.cells).all()
+    # the bounds that the kernel keeps are those of what is free
+    kept = one.low.copy(), one.high.copy()
+    one.settle()
+    for board in (one, other):
+        assert (board.low == one.low).all() and (board.high == one.high).all()
+    assert (kept[0] == one.low).all() and (kept[1] == one.high).all()
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_compiled_and_uncompiled_agree(seed: int) -> None:
-    first, second = world(seed), world(seed)
-    out, choice = run(first)
-    jobs, sites = second["barred"].shape
-    plain, chosen = np.zeros((jobs, sites, kernel.ROW), np.int64), np.full(jobs, -1, np.int64)
-    kernel.place_batch.py_func(
-        second["e_cum"], second["e_price"], second["c_cum"], second["c_price"], 0, 0,
-        second["pool"], second["cores"], second["mem"], second["acc"], second["mw"],
-        second["own"], second["job"], second["barred"], second["ready"], second["transport"], plain, chosen,
-    )  # fmt: skip
-    assert (choice == chosen).all()
-    assert (out == plain).all()
+    w = world(seed)
+    for function in (place, choose):
+        for a, b in zip(function(w), function(w, compiled=False), strict=True):
+            assert (a == b).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.permutations(range(3)))
+def test_the_order_of_sites_changes_no_price(seed: int, order: list[int]) -> None:
+    w = world(seed, jobs=1)
+    where = np.argsort(order)
+    rows = [p for s in order for p in np.flatnonzero(w.pool[:, kernel.SITE] == s)]
+    pool = w.pool[rows].copy()
+    pool[:, kernel.SITE] = where[pool[:, kernel.SITE]]
+    by_site = {f: getattr(w, f)[order] for f in ("energy", "carbon", "power", "mw", "own")}
+    by_pool = {f: getattr(w, f)[rows] for f in ("core", "card", "cores", "mem", "cards")}
+    by_job = {f: getattr(w, f)[:, order] for f in ("barred", "ready", "transport")}
+    other = replace(w, pool=pool, **by_site, **by_pool, **by_job)
+    first, choice = place(w)
+    second, chosen = place(other)
+    assert (choice[0] < 0) == (chosen[0] < 0)
+    if choice[0] >= 0:
+        for column in range(kernel.START, kernel.ROW):
+            if column != kernel.READY:
+                total = first[0, choice[0], kernel.ENERGY :].sum()
+                assert total == second[0, chosen[0], kernel.ENERGY :].sum()
+        assert first[0, choice[0], kernel.START] == second[0, chosen[0], kernel.START]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2))
+def test_a_lower_price_never_makes_a_site_less_chosen(seed: int, site: int) -> None:
+    w = replace(world(seed, jobs=1), own=np.ones(3, np.int64))
+    cheaper = w.energy.copy()
+    cheaper[site] //= 2
+    before, after = choose(w)[1][0], choose(replace(w, energy=cheaper))[1][0]
+    if before == site:
+        assert after == site
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(World)])
+def test_the_world_of_these_tests_has_every_part(name: str) -> None:
+    varied = {getattr(world(seed), name).tobytes() for seed in range(6)}
+    assert len(varied) > 1

@@ -1,0 +1,155 @@
+"""Placement decisions a second on one core, all terms and constraints, and beside it two solvers.
+
+Jobs of mixed size, length and price of delay, which ask for 70 % of all capacity, are placed in order;
+each decision reserves capacity for the next ones. Prices are Shanxi's tariff, weather and grid factors on
+synthetic sites, so that hours and sites differ as they do there. The solvers get the same kind of question as a batch: 100 tasks on 17 sites, one
+binary variable a (task, site), as a multi-cloud optimizer asks it (CBC), and its relaxation (HiGHS).
+
+    python benchmarks/place.py [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+from common import finish
+
+from sanjin.flow.supply import Board
+from sanjin.kernels import place as kernel
+from sanjin.model.energy import site_tables
+from sanjin.model.money import pico_per_watt_second
+from sanjin.regions.load import bundled, load_region
+
+SLOT = kernel.SLOT
+LOAD = 0.7
+"""Core-seconds that the jobs ask for, of those that the horizon has."""
+
+FIRST_SLOT = 1_784_044_800 // SLOT  # 2026-07-15 00:00 in Shanxi
+
+
+def world(sites: int, slots: int, jobs: int, seed: int = 7) -> tuple[Board, list[np.ndarray]]:
+    """Prices, capacity and the job tables of a synthetic region."""
+    rng = np.random.default_rng(seed)
+    region = load_region(bundled("shanxi"))
+    nodes = list(region.nodes.values())
+    tables = [site_tables(region, nodes[s % len(nodes)], FIRST_SLOT, slots) for s in range(sites)]
+    unit = pico_per_watt_second(1.0)
+    factor = rng.uniform(0.9, 1.1, (sites, 1))
+    energy = np.rint(np.array([t.energy_yuan_kwh * t.pue for t in tables]) * factor * unit).astype(np.int64)
+    carbon = np.rint(np.array([t.carbon_kg_kwh * t.pue for t in tables]) * 0.1 * unit).astype(np.int64)
+    table = np.zeros((jobs, 11), np.int64)
+    table[:, kernel.J_CORES] = 2 ** rng.integers(0, 6, jobs)
+    table[:, kernel.J_SECONDS] = np.minimum(rng.lognormal(7.5, 1.0, jobs), slots * SLOT // 4).astype(np.int64) + 60
+    asked = int((table[:, kernel.J_CORES] * table[:, kernel.J_SECONDS]).sum())
+    pool = np.zeros((sites, 12), np.int64)
+    pool[:, kernel.SITE] = np.arange(sites)
+    pool[:, kernel.CARD_KIND] = -2
+    share = rng.uniform(0.5, 1.5, sites)
+    cores = asked / LOAD / (slots * SLOT) * share / share.sum()
+    pool[:, kernel.CORES] = np.maximum(np.rint(cores), 64).astype(np.int64)
+    pool[:, kernel.MEM] = pool[:, kernel.CORES] * 4096
+    pool[:, kernel.SPEED] = rng.integers(900, 1300, sites)
+    pool[:, kernel.MW_CORE], pool[:, kernel.MW_GIB] = 6000, 400
+    pool[:, kernel.USE_CORE] = rng.integers(10_000_000, 14_000_000, sites)
+    board = Board(sites, sites, slots)
+    board.cores[:], board.mem[:] = pool[:, [kernel.CORES]], pool[:, [kernel.MEM]]
+    board.mw[:] = pool[:, [kernel.CORES]] * 6000
+    nothing = np.zeros((sites, slots), np.int64)
+    board.price(energy, carbon, nothing, nothing, nothing)
+    board.settle()
+    table[:, kernel.J_MEM] = table[:, kernel.J_CORES] * rng.integers(512, 4096, jobs)
+    table[:, kernel.J_CARD_KIND], table[:, kernel.J_KIND] = -1, 0
+    now = FIRST_SLOT * SLOT
+    arrivals = now + np.sort(rng.integers(0, slots * SLOT * 9 // 10, jobs))
+    table[:, kernel.J_SINCE] = table[:, kernel.J_EARLIEST] = arrivals
+    # what an hour costs the owner: a hundredth of a fen to a yuan
+    table[:, kernel.J_DELAY] = (10.0 ** rng.uniform(8, 12, jobs) / 3600).astype(np.int64)
+    barred = (rng.random((jobs, sites)) < 0.1).astype(np.int64)
+    ready = np.repeat(table[:, [kernel.J_EARLIEST]], sites, axis=1)
+    transport = np.where(rng.random((jobs, sites)) < 0.3, rng.integers(0, 50_000, (jobs, sites)), 0)
+    own = np.ones(sites, np.int64)
+    return board, [pool, own, table, barred, ready, transport]
+
+
+def rate(sites: int, slots: int, jobs: int, rounds: int, rows: bool = False) -> tuple[float, float]:
+    """(decisions a second, share of jobs that found a place): the median of the rounds."""
+    rates, placed = [], 0.0
+    for round_ in range(rounds + 1):
+        board, arrays = world(sites, slots, jobs)
+        choice = np.full(jobs, -1, np.int64)
+        out = np.zeros((jobs, sites, kernel.ROW) if rows else (jobs, kernel.ROW), np.int64)
+        place: Callable[..., None] = kernel.place_batch if rows else kernel.choose_batch
+        began = time.perf_counter()
+        now = FIRST_SLOT * SLOT
+        place(board.cells, board.low, board.high, board.rows, now, now, *arrays, out, choice)
+        if round_:  # the first compiles, or reads what was compiled
+            rates.append(jobs / (time.perf_counter() - began))
+        placed = float((choice >= 0).mean())
+    return statistics.median(rates), placed
+
+
+def highs(tasks: int, sites: int) -> float:
+    """Decisions a second of the relaxed assignment with HiGHS."""
+    from scipy.optimize import linprog
+    from scipy.sparse import coo_array
+
+    rng = np.random.default_rng(1)
+    cost, size, cap = rng.uniform(1, 5, (tasks, sites)), rng.integers(1, 16, tasks), 16 * tasks / sites
+    index = np.arange(tasks * sites)
+    once = coo_array((np.ones(index.size), (index // sites, index)))
+    room = coo_array((size[index // sites].astype(float), (index % sites, index)))
+    began = time.perf_counter()
+    found = linprog(cost.ravel(), A_ub=room, b_ub=np.full(sites, cap), A_eq=once, b_eq=np.ones(tasks), method="highs")
+    assert found.success
+    return tasks / (time.perf_counter() - began)
+
+
+def cbc(tasks: int, sites: int) -> float | None:
+    """Decisions a second of the same as an integer program with PuLP and CBC (None where PuLP is not installed)."""
+    try:
+        import pulp
+    except ImportError:
+        return None
+    rng = np.random.default_rng(1)
+    cost, size, cap = rng.uniform(1, 5, (tasks, sites)), rng.integers(1, 16, tasks), 16 * tasks / sites
+    began = time.perf_counter()
+    problem = pulp.LpProblem("assign", pulp.LpMinimize)
+    x = pulp.LpVariable.dicts("x", (range(tasks), range(sites)), cat="Binary")
+    problem += pulp.lpSum(cost[t, s] * x[t][s] for t in range(tasks) for s in range(sites))
+    for t in range(tasks):
+        problem += pulp.lpSum(x[t].values()) == 1
+    for s in range(sites):
+        problem += pulp.lpSum(int(size[t]) * x[t][s] for t in range(tasks)) <= cap
+    problem.solve(pulp.PULP_CBC_CMD(msg=False, threads=1))
+    return tasks / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Measure, print a table, end with one line of JSON."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=5)
+    rounds = options.parse_args().rounds
+    cases = ((16, 96, 20_000, 500_000), (11, 672, 20_000, 100_000), (340, 672, 5000, 5000))
+    print(f"{'sites x slots':>14} {'decisions/s':>12} {'goal':>8} {'placed':>7} {'with all rows':>14}")
+    headline, all_rates = 0.0, {}
+    for sites, slots, jobs, goal in cases:
+        fast, placed = rate(sites, slots, jobs, rounds)
+        rows, _ = rate(sites, slots, min(jobs, 5000), 2, rows=True)
+        headline = headline or fast
+        all_rates[f"{sites}x{slots}"] = round(fast)
+        print(f"{f'{sites} x {slots}':>14} {fast:12,.0f} {goal:8,} {placed:7.1%} {rows:14,.0f}")
+    peers = {"HiGHS, relaxed, 100 x 17": round(highs(100, 17))}
+    found = cbc(100, 17)
+    if found is not None:
+        peers["PuLP with CBC, 100 x 17"] = round(found, 1)
+    for name, value in peers.items():
+        print(f"{name}: {value:,} decisions/s; ratio {headline / value:,.0f}")
+    finish("place", round(headline), "decisions/s", 500_000, dict(peers), rates=all_rates)
+
+
+if __name__ == "__main__":
+    main()
