@@ -82,7 +82,7 @@ def rows_of(pools: int, sites: int) -> tuple[Rows, int]:
     return Rows(*begins[:-1]), begins[-1]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def bounds(values: Any, low: Any, high: Any) -> None:
     """Write the least and the most of each block of ``values`` [N, T] into ``low`` and ``high`` [N, B]."""
     for n in range(values.shape[0]):
@@ -90,7 +90,7 @@ def bounds(values: Any, low: Any, high: Any) -> None:
             low[n, b], high[n, b] = extremes(values, n, b, values.shape[1])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def times_power(pico_per_watt: int, milliwatt: int) -> int:
     """``pico_per_watt`` x power, in pico-yuan, without leaving 64 bits for loads up to 100 MW."""
     if milliwatt <= _SMALL_MW:
@@ -98,7 +98,7 @@ def times_power(pico_per_watt: int, milliwatt: int) -> int:
     return (pico_per_watt // 1000) * milliwatt
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def until(cum: Any, n: int, first_s: int, at_s: int) -> int:
     """Row ``n`` of a cumulated price from the horizon's begin to ``at_s``; linear inside a slot."""
     k = (at_s - first_s) // SLOT
@@ -108,13 +108,13 @@ def until(cum: Any, n: int, first_s: int, at_s: int) -> int:
     return cum[n, k] + (cum[n, k + 1] - cum[n, k]) // SLOT * rest
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def over(cum: Any, n: int, first_s: int, start_s: int, end_s: int) -> int:
     """Row ``n`` of a cumulated price over a window."""
     return until(cum, n, first_s, end_s) - until(cum, n, first_s, start_s)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def blocked(cells: Any, rows: Rows, p: int, s: int, k: int, need: Ints) -> int:
     """0 where slot ``k`` has room for ``need`` = (cores, MiB, cards, mW), else the code that rules it out."""
     if (
@@ -128,7 +128,7 @@ def blocked(cells: Any, rows: Rows, p: int, s: int, k: int, need: Ints) -> int:
     return OK
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def roomy(low: Any, rows: Rows, p: int, s: int, b: int, need: Ints) -> bool:
     """Whether every slot of block ``b`` has room."""
     return (
@@ -139,7 +139,7 @@ def roomy(low: Any, rows: Rows, p: int, s: int, b: int, need: Ints) -> bool:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def floor_of(low: Any, rows: Rows, p: int, s: int, b0: int, b1: int, need: Ints, dur: int) -> int:
     """Less than any window of ``dur`` seconds inside blocks ``b0`` to ``b1`` (inclusive) can cost, pico-yuan."""
     watt, core, card = _FAR, _FAR, _FAR
@@ -150,7 +150,7 @@ def floor_of(low: Any, rows: Rows, p: int, s: int, b0: int, b1: int, need: Ints,
     return times_power(watt * dur, need[3]) + (core * need[0] + card * need[2]) * dur
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def hopeless(high: Any, rows: Rows, p: int, s: int, b: int, need: Ints) -> bool:
     """Whether no slot of block ``b`` can have room."""
     return (
@@ -161,7 +161,7 @@ def hopeless(high: Any, rows: Rows, p: int, s: int, b: int, need: Ints) -> bool:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def room(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Ints) -> int:
     """0 where slots ``k0`` to ``k1`` (inclusive) all have room, else the code that rules the window out."""
     k = k0
@@ -176,7 +176,7 @@ def room(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, nee
     return OK
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def best_start(
     cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, first_s: int, need: Ints,
     begin_s: int, since_s: int, dur: int, deadline: int, delay: int, fixed: int, budget: int,
@@ -227,13 +227,13 @@ def best_start(
     return best_at
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def any_scarce(cells: Any, rows: Rows) -> bool:
     """Whether capacity of any pool has a price beyond its use."""
     return bool(np.any(cells[rows.core :, -1] > 0))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def best_in_block(
     cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Ints, b: int, begin_s: int, latest_s: int,
     since_s: int, dur: int, delay: int, fixed: int, budget: int, scarce: bool, best: int, best_at: int,
@@ -259,7 +259,7 @@ def best_in_block(
     return best, best_at
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def why_not(
     cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Ints,
     begin_s: int, dur: int, deadline: int, fixed: int, budget: int,
@@ -283,14 +283,14 @@ def why_not(
         k += 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def paid(cells: Any, rows: Rows, s: int, first_s: int, start: int, end: int, need: Ints) -> int:
     """What a window's energy and carbon cost, pico-yuan: what scarcity adds is not billed."""
     per_watt = over(cells, rows.energy + s, first_s, start, end) + over(cells, rows.carbon + s, first_s, start, end)
     return times_power(per_watt, need[3])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def reserve(cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Ints) -> None:
     """Take ``need`` out of slots ``k0`` to ``k1`` (inclusive)."""
     for k in range(k0, k1 + 1):
@@ -307,7 +307,7 @@ def reserve(cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, k0: int
         low[rows.mw + s, b], high[rows.mw + s, b] = extremes(cells, rows.mw + s, b, slots)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def extremes(values: Any, n: int, b: int, slots: int) -> tuple[int, int]:
     """(least, most) of row ``n`` in block ``b`` of the first ``slots`` columns."""
     least = most = values[n, b * BLOCK]
@@ -316,20 +316,20 @@ def extremes(values: Any, n: int, b: int, slots: int) -> tuple[int, int]:
     return least, most
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def seconds_at(pool: Ints, p: int, job: Ints, j: int) -> int:
     """Run time at a pool's speed, rounded up."""
     return (job[j, J_SECONDS] * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def fits(pool: Ints, p: int, job: Ints, j: int, need: Ints) -> None:
     """Write what the job takes from the pool into ``need``: cores, MiB, cards, mW at full use."""
     need[0], need[1], need[2] = job[j, J_CORES], job[j, J_MEM], job[j, J_CARDS]
     need[3] = need[0] * pool[p, MW_CORE] + need[2] * pool[p, MW_CARD] + (need[1] * pool[p, MW_GIB]) // 1024
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def need_code(pool: Ints, p: int, job: Ints, j: int) -> int:
     """0 where the pool could hold the job when empty, else the constraint that fails first."""
     if job[j, J_KIND] >= 0 and job[j, J_KIND] != pool[p, KIND]:
@@ -341,13 +341,13 @@ def need_code(pool: Ints, p: int, job: Ints, j: int) -> int:
     return OK
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def use_of(pool: Ints, p: int, job: Ints, j: int, dur: int) -> int:
     """The site's charge for its machines, pico-yuan."""
     return dur * (job[j, J_CORES] * pool[p, USE_CORE] + job[j, J_CARDS] * pool[p, USE_CARD])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def write_row(
     cells: Any, rows: Rows, pool: Ints, p: int, job: Ints, j: int, first_s: int, start: int, since: int,
     transport: int, need: Ints, row: Ints,
@@ -367,13 +367,13 @@ def write_row(
     row[WAITING] = job[j, J_DELAY] * (start - since) // _PICO
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def total_of(row: Ints) -> int:
     """Sum of a row's terms, micro-yuan."""
     return row[ENERGY] + row[CARBON] + row[TRANSPORT] + row[USE] + row[SCARCITY] + row[WAITING]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def better(row: Ints, own: int, s: int, best: Ints, best_own: int, best_s: int) -> bool:
     """Whether a row beats the best so far: by total, start, own subtree first, site, pool."""
     total, held = total_of(row), total_of(best)
@@ -388,7 +388,7 @@ def better(row: Ints, own: int, s: int, best: Ints, best_own: int, best_s: int) 
     return row[POOL] < best[POOL]
 
 
-@njit(cache=True, nogil=True)  # other nodes of the process go on meanwhile
+@njit(cache=True, nogil=True, error_model="numpy")  # other nodes of the process go on meanwhile
 def place_batch(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int,
     pool: Any, own: Any, job: Any, barred: Any, ready: Any, transport: Any, out: Any, choice: Any,
@@ -446,7 +446,7 @@ def place_batch(
             take(cells, low, high, rows, pool, job, j, first_s, row, need)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def take(
     cells: Any, low: Any, high: Any, rows: Rows, pool: Ints, job: Ints, j: int, first_s: int, row: Ints, need: Ints
 ) -> None:
@@ -457,7 +457,7 @@ def take(
     reserve(cells, low, high, rows, p, pool[p, SITE], k0, k1, need)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def choose_batch(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int,
     pool: Any, own: Any, job: Any, barred: Any, ready: Any, transport: Any, won: Any, choice: Any,
