@@ -23,7 +23,6 @@ from sanjin.model.units import DAY_S, HORIZON_SLOTS, HOUR_S, MIB, SLOT_S
 
 KINDS = tuple(PoolKind)
 SLOTS_A_DAY = DAY_S // SLOT_S
-_BLOCK_SLOTS = HORIZON_SLOTS + SLOTS_A_DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +84,17 @@ Prices64 = NDArray[np.int64]
 
 
 class PriceBook:
-    """Prices of a region by day, each block computed once."""
+    """Prices of a region by day, each block computed once; a horizon of ``slots`` fits into every block."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Region, slots: int = HORIZON_SLOTS) -> None:
         self.region = region
+        self.slots = slots
         self.block = lru_cache(maxsize=4)(self._block)
 
     def _block(self, day: int) -> Prices:
         first = day * SLOTS_A_DAY
         region = self.region
-        tables = [site_tables(region, node, first, _BLOCK_SLOTS) for node in region.nodes.values()]
+        tables = [site_tables(region, node, first, self.slots + SLOTS_A_DAY) for node in region.nodes.values()]
         pue = np.array([t.pue for t in tables])
         yuan = np.array([t.energy_yuan_kwh for t in tables])
         kg = np.array([t.carbon_kg_kwh for t in tables])

@@ -1,0 +1,183 @@
+"""Shadow prices: what a core, a card or a watt of each pool, site and slot is worth to other work.
+
+The linear program that places all expected work at the least total has one dual price for each
+capacity. Those prices are found by dual ascent: every job takes its least-priced place as if
+capacity had no bound, the same kernel deciding as for real work; where more is taken than there is
+the price rises, elsewhere it falls. At any prices the sum of the jobs' totals less what the capacity
+is worth bounds the least total from below (Lagrangian duality; the inner problem has integral
+solutions, so the best bound is that of the linear program: Geoffrion, 1974), so the method also says
+how far from the best a placement can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanjin.flow.supply import Board
+from sanjin.kernels import place as kernel
+from sanjin.kernels.scarcity import add_load
+from sanjin.model.units import SLOT_S
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+PLENTY = np.int64(2**55)
+_PICO = 1_000_000
+PATIENCE = 4
+"""Rounds without a better bound after which the step is halved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """Work to price for: the arrays that the kernel takes, see :func:`kernel.choose_batch`."""
+
+    pool: Ints
+    own: Ints
+    job: Ints
+    barred: Ints
+    ready: Ints
+    transport: Ints
+
+    def part(self, jobs: slice) -> Demand:
+        """Some of the jobs."""
+        return Demand(
+            pool=self.pool,
+            own=self.own,
+            job=self.job[jobs],
+            barred=self.barred[jobs],
+            ready=self.ready[jobs],
+            transport=self.transport[jobs],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What there is: cores and cards int64[P, T], mW int64[S, T]; and prices of energy and carbon, pico-yuan
+    per watt-second int64[S, T], from ``first_s``."""
+
+    first_s: int
+    cores: Ints
+    cards: Ints
+    mw: Ints
+    energy: Ints
+    carbon: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowPrices:
+    """Prices in pico-yuan per second: per core and card int64[P, T], per watt int64[S, T].
+
+    ``bound_micro`` is the best lower bound on the total of the demand that was found, micro-yuan;
+    ``bounds`` the bound of each round.
+    """
+
+    core: Ints
+    card: Ints
+    power: Ints
+    bound_micro: float
+    bounds: tuple[float, ...]
+
+
+def priced_board(capacity: Capacity, core: Ints, card: Ints, power: Ints, *, plenty: bool) -> Board:
+    """A board with these prices; with ``plenty`` capacity that never runs out."""
+    pools, slots = capacity.cores.shape
+    board = Board(pools, capacity.mw.shape[0], slots)
+    board.mem[:] = PLENTY
+    board.cores[:] = PLENTY if plenty else capacity.cores
+    board.cards[:] = PLENTY if plenty else capacity.cards
+    board.mw[:] = PLENTY if plenty else capacity.mw
+    board.price(capacity.energy, capacity.carbon, power, core, card)
+    board.settle()
+    return board
+
+
+def choose(board: Board, demand: Demand, first_s: int, now_s: int) -> tuple[Ints, Ints]:
+    """The winning rows int64[J, ROW] and sites int64[J] of all jobs in order, reserving on the board."""
+    count = demand.job.shape[0]
+    won, choice = np.zeros((count, kernel.ROW), np.int64), np.full(count, -1, np.int64)
+    kernel.choose_batch(
+        board.cells, board.low, board.high, board.rows, first_s, now_s,
+        demand.pool, demand.own, demand.job, demand.barred, demand.ready, demand.transport, won, choice,
+    )
+    return won, choice
+
+
+def shadow_prices(
+    demand: Demand,
+    capacity: Capacity,
+    *,
+    rounds: int = 60,
+    upper_micro: float | None = None,
+    threads: int = 1,
+    progress: Callable[[int, float], None] | None = None,
+) -> ShadowPrices:
+    """Prices for this demand by dual ascent with Polyak's step.
+
+    ``upper_micro`` is a total that some placement reaches (default: 3 % above the best bound so far).
+    The work of a round is divided among ``threads``. Raises ValueError where a job has no place even
+    with plenty of capacity.
+    """
+    # in watts, so that all parts of the gradient are per unit of price
+    limits = [capacity.cores * float(SLOT_S), capacity.cards * float(SLOT_S), capacity.mw * (SLOT_S / 1000)]
+    prices: list[Floats] = [np.zeros(limit.shape) for limit in limits]
+    best, best_prices = -np.inf, prices
+    bounds: list[float] = []
+    damping, since_better = 1.0, 0
+    with ThreadPoolExecutor(threads) as workers:
+        for number in range(rounds):
+            prices = [p.round() for p in prices]
+            total, load = _respond(demand, capacity, prices, threads, workers)
+            worth = sum(float((p * limit).sum()) for p, limit in zip(prices, limits, strict=True))
+            bound = total - worth / _PICO
+            bounds.append(bound)
+            since_better += 1
+            if bound > best:
+                best, best_prices, since_better = bound, prices, 0
+            if progress:
+                progress(number, best)
+            slope = [
+                np.where((taken < limit) & (p <= 0), 0.0, taken - limit)
+                for taken, limit, p in zip(load, limits, prices, strict=True)
+            ]
+            norm = sum(float((g * g).sum()) for g in slope)
+            if norm == 0.0:
+                break
+            if since_better >= PATIENCE:  # the step overshoots: go on from the best with half of it
+                damping, since_better, prices = damping / 2, 0, best_prices
+                continue
+            aim = upper_micro if upper_micro is not None else best * 1.03
+            step = damping * max(aim - bound, 0.001 * abs(best)) * _PICO / norm
+            prices = [np.maximum(p + step * g, 0.0) for p, g in zip(prices, slope, strict=True)]
+    found = [np.rint(p).astype(np.int64) for p in best_prices]
+    return ShadowPrices(core=found[0], card=found[1], power=found[2], bound_micro=best, bounds=tuple(bounds))
+
+
+def _respond(
+    demand: Demand, capacity: Capacity, prices: list[Floats], threads: int, workers: ThreadPoolExecutor
+) -> tuple[float, list[Floats]]:
+    """What the jobs take at these prices: the sum of their totals (micro-yuan) and the load by slot, in
+    core-, card- and watt-seconds."""
+    core, card, power = (p.astype(np.int64) for p in prices)
+    count = demand.job.shape[0]
+    edges = [count * i // threads for i in range(threads + 1)]
+
+    def work(part: slice) -> tuple[float, list[Floats]]:
+        some = demand.part(part)
+        board = priced_board(capacity, core, card, power, plenty=True)
+        won, choice = choose(board, some, capacity.first_s, capacity.first_s)
+        if (choice < 0).any():
+            raise ValueError(f"{int((choice < 0).sum())} jobs have no place even with plenty of capacity")
+        cores, cards = np.zeros(capacity.cores.shape), np.zeros(capacity.cores.shape)
+        mw = np.zeros(capacity.mw.shape)
+        add_load(won, choice, some.pool, some.job, capacity.first_s, cores, cards, mw)
+        return float(won[:, kernel.ENERGY :].sum()), [cores, cards, mw / 1000]
+
+    parts = list(workers.map(work, [slice(a, b) for a, b in pairwise(edges)]))
+    loads = [np.sum([p[1][i] for p in parts], axis=0) for i in range(3)]
+    return sum(p[0] for p in parts), loads
