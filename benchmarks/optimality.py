@@ -119,7 +119,7 @@ class Week:
         pools, sites = len(self.pool), len(self.supply.sites)
         cores = np.repeat(np.maximum(np.rint(self.pool[:, [kernel.CORES]] * share), 1), SLOTS, axis=1).astype(np.int64)
         mw = np.zeros((sites, SLOTS), np.int64)
-        np.add.at(mw, self.pool[:, kernel.SITE], cores * (self.pool[:, [kernel.MW_CORE]] + 1000))
+        np.add.at(mw, self.pool[:, kernel.SITE], cores * self.pool[:, [kernel.MW_CORE]] * 2)
         block = self.supply.book.at(BEGIN_S // SLOT)
         part = slice(BEGIN_S // SLOT - block.first_slot, BEGIN_S // SLOT - block.first_slot + SLOTS)
         return Capacity(
@@ -231,14 +231,11 @@ def easy(arrive: np.ndarray, cores: np.ndarray, seconds: np.ndarray, size: int, 
             queue.append(nxt)
             nxt += 1
 
-        def begin(j: int) -> None:
-            nonlocal free
-            starts[j] = now
-            free -= int(cores[j])
-            heapq.heappush(running, (now + int(seconds[j]), int(cores[j])))
-
+        begun: list[int] = []
         while queue and cores[queue[0]] <= free:
-            begin(queue.pop(0))
+            begun.append(queue.pop(0))
+            free -= int(cores[begun[-1]])
+        _begin(begun, now, starts, seconds, cores, running)
         if not queue or not backfill:
             continue
         have, shadow = free, now
@@ -252,9 +249,19 @@ def easy(arrive: np.ndarray, cores: np.ndarray, seconds: np.ndarray, size: int, 
             if cores[j] <= free and (now + seconds[j] <= shadow or cores[j] <= spare):
                 if now + seconds[j] > shadow:
                     spare -= int(cores[j])
-                begin(j)
+                free -= int(cores[j])
+                _begin([j], now, starts, seconds, cores, running)
                 queue.remove(j)
     return starts
+
+
+def _begin(
+    jobs: list[int], now: int, starts: np.ndarray, seconds: np.ndarray, cores: np.ndarray,
+    running: list[tuple[int, int]],
+) -> None:
+    for j in jobs:
+        starts[j] = now
+        heapq.heappush(running, (now + int(seconds[j]), int(cores[j])))
 
 
 def main() -> None:
@@ -276,7 +283,7 @@ def main() -> None:
         plain = online(capacity, demand, None)
         began = time.perf_counter()
         upper = totals(capacity, demand, plain)["total"] * 1e6
-        found = shadow_prices(demand, capacity, rounds=given.rounds, upper_micro=upper, threads=2)
+        found = shadow_prices(demand, capacity, rounds=given.rounds, threads=2)
         took = time.perf_counter() - began
         prices = (found.core, found.card, found.power)
         if label == "all":

@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 
 PLENTY = np.int64(2**55)
 _PICO = 1_000_000
-PATIENCE = 4
-"""Rounds without a better bound after which the step is halved."""
+PACE = 0.05
+"""First step of a price, as a share of what a unit usually costs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,56 +113,55 @@ def shadow_prices(
     capacity: Capacity,
     *,
     rounds: int = 60,
-    upper_micro: float | None = None,
     threads: int = 1,
     progress: Callable[[int, float], None] | None = None,
 ) -> ShadowPrices:
-    """Prices for this demand by dual ascent with Polyak's step.
+    """Prices for this demand by dual ascent.
 
-    ``upper_micro`` is a total that some placement reaches (default: 3 % above the best bound so far).
-    The work of a round is divided among ``threads``. Raises ValueError where a job has no place even
-    with plenty of capacity.
+    A price moves with the overload of its slot over the root of the sum of its squares so far (AdaGrad:
+    Duchi, Hazan and Singer, 2011), so that pools and resources of any size move alike. The work of a
+    round is divided among ``threads``. Raises ValueError where a job has no place even with plenty
+    of capacity.
     """
-    # in watts, so that all parts of the gradient are per unit of price
-    limits = [capacity.cores * float(SLOT_S), capacity.cards * float(SLOT_S), capacity.mw * (SLOT_S / 1000)]
+    # watts, not milliwatts: the unit of their price
+    limits = [capacity.cores.astype(np.float64), capacity.cards.astype(np.float64), capacity.mw / 1000]
+    pace = [PACE * p for p in _usual_prices(demand, capacity)]
     prices: list[Floats] = [np.zeros(limit.shape) for limit in limits]
+    squares: list[Floats] = [np.full(limit.shape, 1e-12) for limit in limits]
     best, best_prices = -np.inf, prices
     bounds: list[float] = []
-    damping, since_better = 1.0, 0
     with ThreadPoolExecutor(threads) as workers:
         for number in range(rounds):
-            prices = [p.round() for p in prices]
-            total, load = _respond(demand, capacity, prices, threads, workers)
-            worth = sum(float((p * limit).sum()) for p, limit in zip(prices, limits, strict=True))
-            bound = total - worth / _PICO
-            bounds.append(bound)
-            since_better += 1
-            if bound > best:
-                best, best_prices, since_better = bound, prices, 0
+            whole = [p.round() for p in prices]
+            total, load = _respond(demand, capacity, whole, threads, workers)
+            worth = sum(float((p * limit).sum()) for p, limit in zip(whole, limits, strict=True)) * SLOT_S
+            bounds.append(total - worth / _PICO)
+            if bounds[-1] > best:
+                best, best_prices = bounds[-1], whole
             if progress:
                 progress(number, best)
-            slope = [
-                np.where((taken < limit) & (p <= 0), 0.0, taken - limit)
-                for taken, limit, p in zip(load, limits, prices, strict=True)
-            ]
-            norm = sum(float((g * g).sum()) for g in slope)
-            if norm == 0.0:
-                break
-            if since_better >= PATIENCE:  # the step overshoots: go on from the best with half of it
-                damping, since_better, prices = damping / 2, 0, best_prices
-                continue
-            aim = upper_micro if upper_micro is not None else best * 1.03
-            step = damping * max(aim - bound, 0.001 * abs(best)) * _PICO / norm
-            prices = [np.maximum(p + step * g, 0.0) for p, g in zip(prices, slope, strict=True)]
+            for i, limit in enumerate(limits):
+                over = (load[i] - limit) / np.maximum(limit, 1.0)
+                over[(over < 0) & (prices[i] <= 0)] = 0.0
+                squares[i] += over * over
+                prices[i] = np.maximum(prices[i] + pace[i] * over / np.sqrt(squares[i]), 0.0)
     found = [np.rint(p).astype(np.int64) for p in best_prices]
     return ShadowPrices(core=found[0], card=found[1], power=found[2], bound_micro=best, bounds=tuple(bounds))
+
+
+def _usual_prices(demand: Demand, capacity: Capacity) -> tuple[float, float, float]:
+    """What a core-, card- and watt-second cost here without scarcity: the measure of a step."""
+    core = float(demand.pool[:, kernel.USE_CORE].mean())
+    with_cards = demand.pool[:, kernel.CARDS] > 0
+    card = float(demand.pool[with_cards, kernel.USE_CARD].mean()) if with_cards.any() else core
+    return core, card, float((capacity.energy + capacity.carbon).mean())
 
 
 def _respond(
     demand: Demand, capacity: Capacity, prices: list[Floats], threads: int, workers: ThreadPoolExecutor
 ) -> tuple[float, list[Floats]]:
-    """What the jobs take at these prices: the sum of their totals (micro-yuan) and the load by slot, in
-    core-, card- and watt-seconds."""
+    """What the jobs take at these prices: the sum of their totals (micro-yuan) and the load of each slot in
+    cores, cards and watts."""
     core, card, power = (p.astype(np.int64) for p in prices)
     count = demand.job.shape[0]
     edges = [count * i // threads for i in range(threads + 1)]
@@ -173,10 +172,10 @@ def _respond(
         won, choice = choose(board, some, capacity.first_s, capacity.first_s)
         if (choice < 0).any():
             raise ValueError(f"{int((choice < 0).sum())} jobs have no place even with plenty of capacity")
-        cores, cards = np.zeros(capacity.cores.shape), np.zeros(capacity.cores.shape)
-        mw = np.zeros(capacity.mw.shape)
+        cores, cards = np.zeros_like(capacity.cores), np.zeros_like(capacity.cores)
+        mw = np.zeros_like(capacity.mw)
         add_load(won, choice, some.pool, some.job, capacity.first_s, cores, cards, mw)
-        return float(won[:, kernel.ENERGY :].sum()), [cores, cards, mw / 1000]
+        return float(won[:, kernel.ENERGY :].sum()), [cores.astype(np.float64), cards.astype(np.float64), mw / 1000]
 
     parts = list(workers.map(work, [slice(a, b) for a, b in pairwise(edges)]))
     loads = [np.sum([p[1][i] for p in parts], axis=0) for i in range(3)]

@@ -66,10 +66,9 @@ class Board:
     def price(self, energy: Prices64, carbon: Prices64, power: Prices64, core: Prices64, card: Prices64) -> None:
         """Set all prices, per second and slot: pico-yuan per watt a site (``power``: of scarce power), and of
         scarce capacity per core and card a pool."""
-        at, watt = self.rows, energy + carbon + power
-        for begin, price in (
-            (at.energy, energy), (at.carbon, carbon), (at.watt, watt), (at.core, core), (at.card, card)
-        ):
+        at = self.rows
+        parts = (energy, carbon, energy + carbon, power, core, card)
+        for begin, price in zip((at.energy, at.carbon, at.watt, at.power, at.core, at.card), parts, strict=True):
             part = slice(begin, begin + price.shape[0])
             np.cumsum(price * SLOT_S, axis=1, out=self.cells[part, 1:])
             kernel.bounds(price, self.low[part], self.high[part])

@@ -56,9 +56,9 @@ class Rows(NamedTuple):
     A board is three arrays. ``cells`` int64[N, T+1] holds free capacity a slot (``cores``, ``mem`` in MiB,
     ``cards`` a pool, ``mw`` a site; the last column is not used), and prices cumulated from the
     horizon's begin: ``energy`` and ``carbon`` a site in pico-yuan per watt of IT load, PUE in it;
-    ``watt`` their sum and that of the price of scarce power; ``core`` and ``card`` a pool, what
-    scarce capacity costs beyond its use, pico-yuan per core or card. ``low`` and ``high`` int64[N, B] are the least and
-    the most of each block; for prices, per second.
+    ``watt`` their sum. ``power`` a site, ``core`` and ``card`` a pool are what scarce capacity is worth to other
+    work, pico-yuan per watt, core or card; since capacity is taken in whole slots, so is this. ``low`` and
+    ``high`` int64[N, B] are the least and the most of each block; for prices, per second.
 
     One array of everything, since a kernel pays for each array that it hands on.
     """
@@ -70,6 +70,7 @@ class Rows(NamedTuple):
     energy: int
     carbon: int
     watt: int
+    power: int
     core: int
     card: int
 
@@ -77,7 +78,7 @@ class Rows(NamedTuple):
 def rows_of(pools: int, sites: int) -> tuple[Rows, int]:
     """The rows of a board for so many pools and sites, and how many there are."""
     begins = [0]
-    for size in (pools, pools, pools, sites, sites, sites, sites, pools, pools):
+    for size in (pools, pools, pools, sites, sites, sites, sites, sites, pools, pools):
         begins.append(begins[-1] + size)
     return Rows(*begins[:-1]), begins[-1]
 
@@ -142,12 +143,23 @@ def roomy(low: Any, rows: Rows, p: int, s: int, b: int, need: Ints) -> bool:
 @njit(cache=True, error_model="numpy")
 def floor_of(low: Any, rows: Rows, p: int, s: int, b0: int, b1: int, need: Ints, dur: int) -> int:
     """Less than any window of ``dur`` seconds inside blocks ``b0`` to ``b1`` (inclusive) can cost, pico-yuan."""
-    watt, core, card = _FAR, _FAR, _FAR
+    watt, power, core, card = _FAR, _FAR, _FAR, _FAR
     for b in range(b0, b1 + 1):
         watt = min(watt, low[rows.watt + s, b])
+        power = min(power, low[rows.power + s, b])
         core = min(core, low[rows.core + p, b])
         card = min(card, low[rows.card + p, b])
-    return times_power(watt * dur, need[3]) + (core * need[0] + card * need[2]) * dur
+    whole = (dur + SLOT - 1) // SLOT * SLOT
+    return times_power(watt * dur + power * whole, need[3]) + (core * need[0] + card * need[2]) * whole
+
+
+@njit(cache=True, error_model="numpy")
+def scarcity_of(cells: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Ints) -> int:
+    """What the capacity of slots ``k0`` to ``k1`` (inclusive) is worth to other work, pico-yuan."""
+    power = cells[rows.power + s, k1 + 1] - cells[rows.power + s, k0]
+    core = cells[rows.core + p, k1 + 1] - cells[rows.core + p, k0]
+    card = cells[rows.card + p, k1 + 1] - cells[rows.card + p, k0]
+    return times_power(power, need[3]) + core * need[0] + card * need[2]
 
 
 @njit(cache=True, error_model="numpy")
@@ -229,8 +241,8 @@ def best_start(
 
 @njit(cache=True, error_model="numpy")
 def any_scarce(cells: Any, rows: Rows) -> bool:
-    """Whether capacity of any pool has a price beyond its use."""
-    return bool(np.any(cells[rows.core :, -1] > 0))
+    """Whether any capacity is worth something to other work."""
+    return bool(np.any(cells[rows.power :, -1] > 0))
 
 
 @njit(cache=True, error_model="numpy")
@@ -239,19 +251,19 @@ def best_in_block(
     since_s: int, dur: int, delay: int, fixed: int, budget: int, scarce: bool, best: int, best_at: int,
 ) -> tuple[int, int]:
     """(price, start) of the best start in block ``b`` where it beats what was found before, else the latter."""
-    watt, core, card = rows.watt + s, rows.core + p, rows.card + p
+    watt = rows.watt + s
     for k in range(max(b * BLOCK, (begin_s - first_s) // SLOT), (b + 1) * BLOCK):
         start = max(begin_s, first_s + k * SLOT)
         if start > latest_s:
             break
         end = start + dur
         cost = times_power(over(cells, watt, first_s, start, end), need[3]) + delay * (start - since_s)
+        last = (end - 1 - first_s) // SLOT
         if scarce:
-            cost += over(cells, core, first_s, start, end) * need[0]
-            cost += over(cells, card, first_s, start, end) * need[2]
+            cost += scarcity_of(cells, rows, p, s, k, last, need)
         if cost > best or (cost == best and (best_at < 0 or start > best_at)):
             continue
-        if room(cells, low, rows, p, s, k, (end - 1 - first_s) // SLOT, need) != OK:
+        if room(cells, low, rows, p, s, k, last, need) != OK:
             continue
         if budget > 0 and fixed + paid(cells, rows, s, first_s, start, end, need) > budget:
             continue
@@ -358,12 +370,11 @@ def write_row(
     end = start + dur
     energy = times_power(over(cells, rows.energy + s, first_s, start, end), need[3])
     carbon = times_power(over(cells, rows.carbon + s, first_s, start, end), need[3])
-    scarcity = times_power(over(cells, rows.watt + s, first_s, start, end), need[3]) - energy - carbon
-    scarcity += over(cells, rows.core + p, first_s, start, end) * need[0]
-    scarcity += over(cells, rows.card + p, first_s, start, end) * need[2]
+    k0, k1 = (start - first_s) // SLOT, (end - 1 - first_s) // SLOT
+    scarcity = scarcity_of(cells, rows, p, s, k0, k1, need)
     row[POOL], row[CODE], row[START], row[FINISH] = p, OK, start, end
     row[ENERGY], row[CARBON], row[TRANSPORT] = energy // _PICO, carbon // _PICO, transport
-    row[USE], row[SCARCITY] = use_of(pool, p, job, j, dur) // _PICO, max(scarcity, 0) // _PICO
+    row[USE], row[SCARCITY] = use_of(pool, p, job, j, dur) // _PICO, scarcity // _PICO
     row[WAITING] = job[j, J_DELAY] * (start - since) // _PICO
 
 
@@ -470,15 +481,10 @@ def choose_batch(
     pools, blocks, scarce = pool.shape[0], low.shape[1], any_scarce(cells, rows)
     need, trial, scratch = np.zeros(4, np.int64), np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
     bound, least, length = np.empty(pools, np.int64), np.empty(pools, np.int64), np.empty(pools, np.int64)
-    watt, core, card = np.empty(pools, np.int64), np.empty(pools, np.int64), np.empty(pools, np.int64)
-    one = np.zeros(4, np.int64)
-    for p in range(pools):  # floors of one watt, core and card second, once a batch
-        one[0], one[2], one[3] = 0, 0, 1000
-        watt[p] = floor_of(low, rows, p, pool[p, SITE], 0, blocks - 1, one, 1)
-        one[0], one[3] = 1, 0
-        core[p] = floor_of(low, rows, p, pool[p, SITE], 0, blocks - 1, one, 1)
-        one[0], one[2] = 0, 1
-        card[p] = floor_of(low, rows, p, pool[p, SITE], 0, blocks - 1, one, 1)
+    floors = np.empty((pools, 4), np.int64)
+    for p in range(pools):  # the least prices of a second over the whole horizon, once a batch
+        for i, row in enumerate((rows.watt + pool[p, SITE], rows.power + pool[p, SITE], rows.core + p, rows.card + p)):
+            floors[p, i] = low[row].min()
     for j in range(job.shape[0]):
         best = won[j]
         best[:] = 0
@@ -494,7 +500,9 @@ def choose_batch(
             dur = seconds_at(pool, p, job, j)
             begin = max(now_s, job[j, J_EARLIEST], ready[j, s])
             since = min(job[j, J_SINCE], begin)
-            least[p] = times_power(watt[p] * dur, need[3]) + (core[p] * need[0] + card[p] * need[2]) * dur
+            whole = (dur + SLOT - 1) // SLOT * SLOT
+            least[p] = times_power(floors[p, 0] * dur + floors[p, 1] * whole, need[3])
+            least[p] += (floors[p, 2] * need[0] + floors[p, 3] * need[2]) * whole
             fixed = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO
             bound[p] = least[p] + fixed + job[j, J_DELAY] * (begin - since)
             length[p] = dur

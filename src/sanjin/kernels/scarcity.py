@@ -23,7 +23,7 @@ from sanjin.kernels.place import (
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_load(won: Any, choice: Any, pool: Any, job: Any, first_s: int, cores: Any, cards: Any, mw: Any) -> None:
-    """Add core-seconds and card-seconds [P, T] and milliwatt-seconds [S, T] (float64) of what was chosen.
+    """Add cores and cards [P, T] and milliwatts [S, T] (int64) of what was chosen, in whole slots.
 
     ``won`` int64[J, ROW] and ``choice`` int64[J] as :func:`sanjin.kernels.place.choose_batch` writes them.
     """
@@ -36,7 +36,6 @@ def add_load(won: Any, choice: Any, pool: Any, job: Any, first_s: int, cores: An
         power += job[j, J_MEM] * pool[p, MW_GIB] // 1024
         start, end = won[j, START] - first_s, won[j, FINISH] - first_s
         for k in range(start // SLOT, (end - 1) // SLOT + 1):
-            seconds = min(end, (k + 1) * SLOT) - max(start, k * SLOT)
-            cores[p, k] += job[j, J_CORES] * seconds
-            cards[p, k] += job[j, J_CARDS] * seconds
-            mw[s, k] += power * seconds
+            cores[p, k] += job[j, J_CORES]
+            cards[p, k] += job[j, J_CARDS]
+            mw[s, k] += power
