@@ -282,7 +282,6 @@ def main() -> None:
         demand, capacity = week.demand(which), week.capacity(part)
         plain = online(capacity, demand, None)
         began = time.perf_counter()
-        upper = totals(capacity, demand, plain)["total"] * 1e6
         found = shadow_prices(demand, capacity, rounds=given.rounds, threads=2)
         took = time.perf_counter() - began
         prices = (found.core, found.card, found.power)
