@@ -25,6 +25,9 @@ SLOT = 900
 BLOCK = 8
 """Slots a block."""
 
+REACH = 4
+"""Blocks over which the least prices are kept; longer windows take several such spans."""
+
 OK = 0
 CODE_POOL_KIND, CODE_ACCELERATOR, CODE_TOO_LARGE = 5, 6, 7
 CODE_POWER, CODE_CAPACITY, CODE_DEADLINE, CODE_BUDGET = 8, 9, 10, 11
@@ -141,16 +144,44 @@ def roomy(low: Any, rows: Rows, p: int, s: int, b: int, need: Ints) -> bool:
 
 
 @njit(cache=True, error_model="numpy")
-def floor_of(low: Any, rows: Rows, p: int, s: int, b0: int, b1: int, need: Ints, dur: int) -> int:
-    """Less than any window of ``dur`` seconds inside blocks ``b0`` to ``b1`` (inclusive) can cost, pico-yuan."""
-    watt, power, core, card = _FAR, _FAR, _FAR, _FAR
-    for b in range(b0, b1 + 1):
-        watt = min(watt, low[rows.watt + s, b])
-        power = min(power, low[rows.power + s, b])
-        core = min(core, low[rows.core + p, b])
-        card = min(card, low[rows.card + p, b])
-    whole = (dur + SLOT - 1) // SLOT * SLOT
-    return times_power(watt * dur + power * whole, need[3]) + (core * need[0] + card * need[2]) * whole
+def spans_of(low: Any, rows: Rows) -> Ints:
+    """The least of each price over one to :data:`REACH` blocks from each on: int64[REACH, rows from watt on, B]."""
+    count, blocks = low.shape[0] - rows.watt, low.shape[1]
+    spans = np.empty((REACH, count, blocks), np.int64)
+    for n in range(count):
+        for b in range(blocks):
+            least = low[rows.watt + n, b]
+            for r in range(REACH):
+                least = min(least, low[rows.watt + n, min(b + r, blocks - 1)])
+                spans[r, n, b] = least
+    return spans
+
+
+@njit(cache=True, error_model="numpy")
+def span(spans: Ints, n: int, b: int, reach: int) -> int:
+    """The least of row ``n`` over block ``b`` and ``reach`` more."""
+    if reach < REACH:
+        return spans[reach, n, b]
+    blocks = spans.shape[2]
+    least = spans[REACH - 1, n, b]
+    at = b + REACH
+    while at <= min(b + reach, blocks - 1):
+        least = min(least, spans[min(b + reach - at, REACH - 1), n, at])
+        at += REACH
+    return least
+
+
+@njit(cache=True, error_model="numpy")
+def floor_of(spans: Ints, rows: Rows, p: int, s: int, b: int, reach: int, need: Ints, dur: int, scarce: bool) -> int:
+    """Less than any window of ``dur`` seconds in block ``b`` and ``reach`` more can cost, pico-yuan."""
+    watt = span(spans, s, b, reach) * dur
+    if not scarce:
+        return times_power(watt, need[3])
+    whole, power = (dur + SLOT - 1) // SLOT * SLOT, span(spans, rows.power - rows.watt + s, b, reach)
+    core, card = span(spans, rows.core - rows.watt + p, b, reach), 0
+    if need[2] > 0:
+        card = span(spans, rows.card - rows.watt + p, b, reach)
+    return times_power(watt + power * whole, need[3]) + (core * need[0] + card * need[2]) * whole
 
 
 @njit(cache=True, error_model="numpy")
@@ -192,16 +223,16 @@ def room(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, nee
 def best_start(
     cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, first_s: int, need: Ints,
     begin_s: int, since_s: int, dur: int, deadline: int, delay: int, fixed: int, budget: int,
-    scarce: bool, least: int, limit: int, bound: Ints,
+    scarce: bool, least: int, limit: int, spans: Ints, bound: Ints,
 ) -> int:
     """The least-priced feasible start in one pool that costs less than ``limit``, or -1; of equals the first.
 
     Candidates are ``begin_s`` and every later slot boundary. ``least`` is less than any window of this
-    length can cost: where waiting alone makes up the rest, nothing later is looked at. The block that
-    promises most is searched first, then those whose bound is below what was found. ``fixed`` and
+    length can cost: where waiting alone makes up the rest, nothing later is looked at. After the first
+    block, the one that promises most is searched, then those whose bound is below what was found. ``fixed`` and
     ``budget`` are pico-yuan; a budget of 0 is none. ``bound`` int64[B] is scratch.
     """
-    slots, blocks = cells.shape[1] - 1, low.shape[1]
+    slots = cells.shape[1] - 1
     latest_s = first_s + slots * SLOT - dur
     if deadline > 0:
         latest_s = min(latest_s, deadline - dur)
@@ -209,28 +240,33 @@ def best_start(
         return -1
     b0, b1 = (begin_s - first_s) // SLOT // BLOCK, (latest_s - first_s) // SLOT // BLOCK
     reach = ((dur - 1) // SLOT + BLOCK) // BLOCK  # blocks that a window may reach beyond its own
-    first, lowest_bound = -1, limit
-    for b in range(b0, b1 + 1):
-        wait = delay * (max(begin_s, first_s + b * BLOCK * SLOT) - since_s)
-        if wait + least >= limit:
+    # the first block first: what it offers ends the look ahead where waiting alone would cost more
+    best, best_at = limit, -1
+    if not hopeless(high, rows, p, s, b0, need):
+        best, best_at = best_in_block(
+            cells, low, rows, p, s, first_s, need, b0, begin_s, latest_s, since_s, dur, delay,
+            fixed, budget, scarce, best, best_at,
+        )
+    first, lowest_bound = -1, best
+    for b in range(b0 + 1, b1 + 1):
+        wait = delay * (first_s + b * BLOCK * SLOT - since_s)
+        if wait + least >= best:
             b1 = b - 1
             break
         bound[b] = _FAR
         if hopeless(high, rows, p, s, b, need):
             continue
-        bound[b] = wait + floor_of(low, rows, p, s, b, min(b + reach, blocks - 1), need, dur)
+        bound[b] = wait + floor_of(spans, rows, p, s, b, reach, need, dur, scarce)
         if bound[b] < lowest_bound:
             first, lowest_bound = b, bound[b]
-    best, best_at = limit, -1
     if first >= 0:
         best, best_at = best_in_block(
             cells, low, rows, p, s, first_s, need, first, begin_s, latest_s, since_s, dur, delay,
             fixed, budget, scarce, best, best_at,
         )
-        for b in range(b0, b1 + 1):
-            if b == first or bound[b] > best:
-                continue
-            if bound[b] == best and best_at >= 0 and first_s + b * BLOCK * SLOT > best_at:
+        for b in range(b0 + 1, b1 + 1):
+            start = first_s + b * BLOCK * SLOT
+            if b == first or bound[b] > best or (bound[b] == best and (best_at < 0 or start > best_at)):
                 continue
             best, best_at = best_in_block(
                 cells, low, rows, p, s, first_s, need, b, begin_s, latest_s, since_s, dur, delay,
@@ -412,6 +448,7 @@ def place_batch(
     ``choice`` int64[J] (site or -1), and reserves what it chose.
     """
     sites, blocks, scarce = own.shape[0], low.shape[1], any_scarce(cells, rows)
+    spans = spans_of(low, rows)
     need, trial, scratch = np.zeros(4, np.int64), np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
     for j in range(job.shape[0]):
         for s in range(sites):
@@ -434,7 +471,7 @@ def place_batch(
                 fixed, budget = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO, job[j, J_BUDGET] * _PICO
                 start = best_start(
                     cells, low, high, rows, p, s, first_s, need, begin, since, dur, job[j, J_DEADLINE], job[j, J_DELAY],
-                    fixed, budget, scarce, floor_of(low, rows, p, s, 0, blocks - 1, need, dur), _FAR, scratch,
+                    fixed, budget, scarce, floor_of(spans, rows, p, s, 0, blocks, need, dur, scarce), _FAR, spans, scratch,
                 )
                 if start < 0:
                     code = why_not(
@@ -479,6 +516,7 @@ def choose_batch(
     a bound that their total cannot be below; those whose bound is above the best total are not tried.
     """
     pools, blocks, scarce = pool.shape[0], low.shape[1], any_scarce(cells, rows)
+    spans = spans_of(low, rows)
     need, trial, scratch = np.zeros(4, np.int64), np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
     bound, least, length = np.empty(pools, np.int64), np.empty(pools, np.int64), np.empty(pools, np.int64)
     floors = np.empty((pools, 4), np.int64)
@@ -525,7 +563,7 @@ def choose_batch(
             fixed = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO
             start = best_start(
                 cells, low, high, rows, p, s, first_s, need, begin, since, dur, job[j, J_DEADLINE], job[j, J_DELAY],
-                fixed, job[j, J_BUDGET] * _PICO, scarce, least[p], limit - fixed if limit < _FAR else _FAR, scratch,
+                fixed, job[j, J_BUDGET] * _PICO, scarce, least[p], limit - fixed if limit < _FAR else _FAR, spans, scratch,
             )
             if start < 0:
                 continue
