@@ -287,14 +287,16 @@ def best_in_block(
     since_s: int, dur: int, delay: int, fixed: int, budget: int, scarce: bool, best: int, best_at: int,
 ) -> tuple[int, int]:
     """(price, start) of the best start in block ``b`` where it beats what was found before, else the latter."""
-    watt = rows.watt + s
+    watt, cores = rows.watt + s, rows.cores + p
     for k in range(max(b * BLOCK, (begin_s - first_s) // SLOT), (b + 1) * BLOCK):
         start = max(begin_s, first_s + k * SLOT)
         if start > latest_s:
             break
         end = start + dur
-        cost = times_power(over(cells, watt, first_s, start, end), need[3]) + delay * (start - since_s)
         last = (end - 1 - first_s) // SLOT
+        if cells[cores, k] < need[0] or cells[cores, last] < need[0]:
+            continue  # seen at once, and what fails most often
+        cost = times_power(over(cells, watt, first_s, start, end), need[3]) + delay * (start - since_s)
         if scarce:
             cost += scarcity_of(cells, rows, p, s, k, last, need)
         if cost > best or (cost == best and (best_at < 0 or start > best_at)):
@@ -471,7 +473,8 @@ def place_batch(
                 fixed, budget = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO, job[j, J_BUDGET] * _PICO
                 start = best_start(
                     cells, low, high, rows, p, s, first_s, need, begin, since, dur, job[j, J_DEADLINE], job[j, J_DELAY],
-                    fixed, budget, scarce, floor_of(spans, rows, p, s, 0, blocks, need, dur, scarce), _FAR, spans, scratch,
+                    fixed, budget, scarce, floor_of(spans, rows, p, s, 0, blocks, need, dur, scarce), _FAR,
+                    spans, scratch,
                 )
                 if start < 0:
                     code = why_not(
@@ -563,7 +566,8 @@ def choose_batch(
             fixed = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO
             start = best_start(
                 cells, low, high, rows, p, s, first_s, need, begin, since, dur, job[j, J_DEADLINE], job[j, J_DELAY],
-                fixed, job[j, J_BUDGET] * _PICO, scarce, least[p], limit - fixed if limit < _FAR else _FAR, spans, scratch,
+                fixed, job[j, J_BUDGET] * _PICO, scarce, least[p], limit - fixed if limit < _FAR else _FAR,
+                spans, scratch,
             )
             if start < 0:
                 continue
