@@ -1,10 +1,10 @@
 """Placement decisions a second on one core, all terms and constraints, and beside it two solvers.
 
 Jobs of mixed size, length and price of delay, which ask for 70 % of all capacity (busy; the headline)
-or 1 % (empty), are placed in order; each decision reserves capacity for the next ones. Prices are Shanxi's tariff, weather and grid
-factors on synthetic sites, so that hours and sites differ as they do there. The solvers get the same
-kind of question as a batch: 100 tasks on 17 sites, one binary variable a (task, site), as a
-multi-cloud optimizer asks it (CBC), and its relaxation (HiGHS).
+or 1 % (empty), are placed in order; each decision reserves capacity for the next ones. Prices are
+Shanxi's tariff, weather and grid factors on synthetic sites, so that hours and sites differ as they do
+there. The solvers get the same kind of question as a batch: 100 tasks on 17 sites, one binary variable
+a (task, site), as a multi-cloud optimizer asks it (CBC), and its relaxation (HiGHS).
 
     python benchmarks/place.py [--rounds 5]
 """

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from sanjin.cli.output import at, table, text, yuan
 from sanjin.model.catalogue import say
-from sanjin.model.placement import Explanation
+from sanjin.model.errors import NotFound
+from sanjin.model.job import JobSpec, JobState
+from sanjin.model.placement import Explanation, Option
+from sanjin.model.record import JobRecord
+from sanjin.model.status import Happening
+from sanjin.model.units import HOUR_S
 
 TERMS = ("energy", "carbon", "transport", "use", "scarcity", "waiting")
 
@@ -43,7 +51,75 @@ def _sentence(found: Explanation, utc_offset_h: int) -> str:
         "total": yuan(choice.terms.total),
     }
     lines.append(text("explain.chosen", **values))
+    if found.at_once is not None:
+        more = (found.at_once.total_micro - choice.total_micro) / 1e6
+        lines.append(text("explain.at_once", start=at(found.at_once.start_s, utc_offset_h), more=f"{more:.4f}"))
     if other is not None and other.terms is not None:
         more = yuan(other.terms.total - choice.terms.total)
         lines.append(text("explain.alternative", site=other.site, start=at(other.start_s, utc_offset_h), more=more))
     return "\n".join(lines)
+
+
+def why_not(found: Explanation, site: str, utc_offset_h: int) -> str:
+    """Why a job did not go to ``site``: the rule that bars it, or what it would have cost more and for what."""
+    option, choice = found.at(site), found.choice()
+    if option is None:
+        raise NotFound(f"there is no site {site}; known: {', '.join(o.site for o in found.options)}")
+    if choice is None or choice.terms is None or option.terms is None:
+        reason = text(f"reason.{option.reason}") if option.reason else text("explain.nowhere", job=found.job)
+        return text("explain.ruled_out", site=site, reason=reason)
+    if site == found.chosen:
+        return text("explain.is_there", site=site)
+    more = {t: getattr(option.terms, t) - getattr(choice.terms, t) for t in TERMS}
+    parts = ", ".join(f"{text(f'term.{t}')} {d / 1e6:+.4f}" for t, d in more.items() if d)
+    total = f"{(option.total_micro - choice.total_micro) / 1e6:+.4f}"
+    return text("explain.dearer", site=site, start=at(option.start_s, utc_offset_h), total=total, parts=parts or "0")
+
+
+def standing(record: JobRecord, decided: Option | None, events: Sequence[Happening], utc_offset_h: int) -> str:
+    """Where a job stands: why it waits and when it is expected to start (``decided``); or that it has ended."""
+    if record.state.ended:
+        return text("explain.ended", state=text(f"state.{record.state}"), at=at(record.end_s, utc_offset_h))
+    if record.state is JobState.RUNNING:
+        return text("explain.runs", site=record.site, at=at(record.start_s, utc_offset_h))
+    reason = text(f"reason.{record.reason}") if record.reason else text(f"state.{record.state}")
+    lines = [text("explain.waits", reason=reason)]
+    held = next((e.body for e in reversed(events) if e.kind == "job.held"), None)
+    if record.state is JobState.HELD and held:
+        lines.append(text("explain.held", need=held["need"], free=held["free"]))
+    elif decided is not None and record.state is not JobState.QUEUED:
+        lines.append(text("explain.expected", site=decided.site, start=at(decided.start_s, utc_offset_h)))
+    return "\n".join(lines)
+
+
+def changes(spec: JobSpec, now_s: int) -> list[tuple[str, JobSpec]]:
+    """What could be asked for instead: (key of the wording, job). The first is the job as it is, from now."""
+    base = replace(spec, earliest_start_s=max(spec.earliest_start_s, now_s))
+    if base.deadline_s and base.deadline_s <= base.earliest_start_s:
+        base = replace(base, deadline_s=0, deadline_firm=False)  # that time has passed
+    found = [("change.none", base), ("change.patient", replace(base, delay_price_fen_per_hour=0))]
+    found.append(("change.hour_later", replace(base, earliest_start_s=base.earliest_start_s + HOUR_S)))
+    found.append(("change.core_more", replace(base, cores=base.cores + 1)))
+    if base.deadline_firm:
+        found.append(("change.no_deadline", replace(base, deadline_firm=False)))
+    if base.site:
+        found.append(("change.any_site", replace(base, site="")))
+    if base.latency_class_ms:
+        found.append(("change.no_latency", replace(base, latency_class_ms=0)))
+    if base.budget_fen:
+        found.append(("change.yuan_more", replace(base, budget_fen=base.budget_fen + 100)))
+    return found
+
+
+def print_changes(asked: Sequence[tuple[str, JobSpec]], answers: Sequence[Explanation], utc_offset_h: int) -> None:
+    """A table of what each change would do to place, start and price, from now."""
+    first = answers[0].choice()
+    rows: list[list[str]] = []
+    for (key, _), answer in zip(asked, answers, strict=True):
+        choice = answer.choice()
+        if choice is None:
+            rows.append([text(key), "", "", "", text("explain.nowhere", job="")])
+            continue
+        less = f"{(choice.total_micro - first.total_micro) / 1e6:+.4f}" if first else ""
+        rows.append([text(key), choice.site, at(choice.start_s, utc_offset_h), yuan(choice.total_micro), less])
+    table(("head.change", "head.site", "head.start", "head.price", "head.difference"), rows, left=(0, 1, 2))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sanjin.cli.explaining import print_explanation, widest
+from sanjin.cli.explaining import changes, print_changes, print_explanation, standing, why_not, widest
 from sanjin.cli.output import Format, at, data, note, span, table, text, yuan
 from sanjin.client import Client
 from sanjin.model.errors import NotFound
@@ -115,21 +115,31 @@ def explain(
     /,
     *,
     every: Annotated[bool, Parameter(negative=(), help="Every decision, not only the widest. 全部决策。")] = False,
+    site: Annotated[str, Parameter(help="Why not at this site? 为何不在该站点。")] = "",
+    cheaper: Annotated[bool, Parameter(negative=(), help="What would change the price now? 怎样更省。")] = False,
     state: State = None,
     output: Format = "table",
 ) -> None:
-    """Say why a job went where it went: the price of every site, term by term. 说明安排原因。"""
+    """Say why a job went where it went, why then, why it waits, and what would be cheaper. 说明安排原因。"""
     with Client.here(state) as client:
-        found = client.explain(job)
+        found, region = client.explain(job), client.region()
+        record = client.job(job)
+        asked = changes(record.spec, region.now_s) if cheaper else []
+        answers = client.dry_run([spec for _, spec in asked], job.rpartition("-")[0]) if asked else []
+        if cheaper:
+            whole = {"decisions": found, "changes": {key: a for (key, _), a in zip(asked, answers, strict=True)}}
+            if not data(whole, output):
+                print_changes(asked, answers, region.utc_offset_h)
+            return
         if data(found, output):
             return
-        if not found:
-            record = client.job(job)
-            print(text("explain.waits", reason=text(f"reason.{record.reason}") if record.reason else record.state))
+        if site and found:
+            print(why_not(widest(found), site, region.utc_offset_h))
             return
-        offset = client.region().utc_offset_h
-        for each in found if every else [widest(found)]:
-            print_explanation(each, offset)
+        for each in (found if every else [widest(found)]) if found else []:
+            print_explanation(each, region.utc_offset_h)
+        decided = widest(found).choice() if found else None
+        print(standing(record, decided, client.happenings(job), region.utc_offset_h))
 
 
 def logs(

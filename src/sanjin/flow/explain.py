@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from sanjin.flow.supply import Supply
 from sanjin.kernels import place as kernel
 from sanjin.model import event as ev
+from sanjin.model.job import JobSpec
+from sanjin.model.money import PICO_PER_MICRO
 from sanjin.model.placement import Explanation, Option, Terms
 from sanjin.model.reason import KERNEL_REASONS
+from sanjin.model.units import HOUR_S, SLOT_S
 
 Decision = ev.Placed | ev.Assigned | ev.Raised | ev.Waiting
 
@@ -30,11 +35,42 @@ def option(row: ev.Row, site: str, pools: Sequence[str]) -> Option:
 
 
 def explanation(
-    job: str, node: str, at_s: int, chosen: str, rows: Sequence[ev.Row], sites: Sequence[str], pools: Sequence[str]
+    supply: Supply, job: str, node: str, at_s: int, chosen: str, rows: Sequence[ev.Row], spec: JobSpec, since_s: int
 ) -> Explanation:
-    """The explanation of one decision."""
-    options = tuple(option(row, site, pools) for row, site in zip(rows, sites, strict=True))
-    return Explanation(job=job, decided_by=node, at_s=at_s, chosen=chosen, options=options)
+    """The explanation of one decision about a job that was submitted at ``since_s``."""
+    options = tuple(option(row, site, supply.pools) for row, site in zip(rows, supply.sites, strict=True))
+    found = Explanation(job=job, decided_by=node, at_s=at_s, chosen=chosen, options=options)
+    choice = found.choice()
+    return replace(found, at_once=at_once(supply, spec, choice, at_s, since_s)) if choice else found
+
+
+def at_once(supply: Supply, spec: JobSpec, choice: Option, at_s: int, since_s: int) -> Option | None:
+    """The chosen pool at the first moment that inputs and the job's own wish allow, whether there was room or not.
+
+    None where that is when it starts, or where nothing was chosen. Scarcity is taken as 0: its price
+    then is not kept.
+    """
+    begin = max(at_s, spec.earliest_start_s, choice.ready_s)
+    if choice.terms is None or choice.start_s <= begin:
+        return None
+    pool = supply.pool_index[f"{choice.site}/{choice.pool}"]
+    site, milliwatt = int(supply.pool[pool, kernel.SITE]), supply.need(spec, pool)[3]
+    finish = begin + choice.finish_s - choice.start_s
+    energy = carbon = 0
+    for slot in range(begin // SLOT_S, (finish - 1) // SLOT_S + 1):
+        prices = supply.book.at(slot)
+        seconds = min(finish, (slot + 1) * SLOT_S) - max(begin, slot * SLOT_S)
+        energy += int(prices.energy[site, slot - prices.first_slot]) * seconds
+        carbon += int(prices.carbon[site, slot - prices.first_slot]) * seconds
+    terms = Terms(
+        energy=energy * milliwatt // 1000 // PICO_PER_MICRO,
+        carbon=carbon * milliwatt // 1000 // PICO_PER_MICRO,
+        transport=choice.terms.transport,
+        use=choice.terms.use,
+        scarcity=0,
+        waiting=spec.delay_price_fen_per_hour * max(begin - max(since_s, spec.earliest_start_s), 0) * 10_000 // HOUR_S,
+    )
+    return Option(choice.site, choice.pool, None, begin, finish, choice.ready_s, terms, terms.total)
 
 
 def chosen_site(decision: Decision, sites: Sequence[str]) -> str:

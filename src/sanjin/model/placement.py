@@ -66,7 +66,8 @@ class Explanation:
     """Why a job went where it went: one object for the CLI, the API and a dry run.
 
     ``options`` has one entry a site, in the region's order; ``chosen`` is the site that won (empty
-    where none could); ``decided_by`` the node that decided at ``at_s``.
+    where none could); ``decided_by`` the node that decided at ``at_s``. ``at_once`` is what the chosen
+    pool would have cost without waiting for a better hour, room or not (None where it starts at once).
     """
 
     job: str
@@ -74,10 +75,15 @@ class Explanation:
     at_s: int
     chosen: str
     options: tuple[Option, ...]
+    at_once: Option | None = None
 
     def choice(self) -> Option | None:
         """The option that won."""
-        return next((o for o in self.options if o.site == self.chosen), None)
+        return self.at(self.chosen) if self.chosen else None
+
+    def at(self, site: str) -> Option | None:
+        """The option of a site."""
+        return next((o for o in self.options if o.site == site), None)
 
     def alternative(self) -> Option | None:
         """The least total among the other sites."""

@@ -404,7 +404,7 @@ class Node:
             rows, choice = place.price(view, [record], now)
             options = tuple(tuple(r) for r in rows[0].tolist())
             site = view.supply.sites[int(choice[0])] if choice[0] >= 0 else ""
-            what = explanation("", self.name, now, site, options, view.supply.sites, view.supply.pools)
+            what = explanation(view.supply, "", self.name, now, site, options, spec, now)
             won = what.choice()
             if won is not None:
                 pool = view.supply.pool_index[f"{won.site}/{won.pool}"]

@@ -19,8 +19,8 @@ from sanjin.flow.view import View
 class Offer:
     """Free capacity of some pools and sites over slots from ``first_slot``, row after row.
 
-    Arrays are little-endian: ``cores``, ``mem`` (MiB) and ``cards`` int32[pools, slots], ``mw``
-    int64[sites, slots]. ``ack`` is how much mail of the receiver was counted in. ``held`` lists the
+    Arrays are little-endian: ``cores`` and ``cards`` int32[pools, slots], ``mem`` (MiB, which passes 2^31
+    in a pool of 600,000 cores) int64[pools, slots], ``mw`` int64[sites, slots]. ``ack`` is how much mail of the receiver was counted in. ``held`` lists the
     datasets of each site.
     """
 
@@ -61,7 +61,7 @@ def make(view: View, sites: set[str], to: str) -> Offer:
         sites=names,
         pools=tuple(supply.pools[p] for p in pools),
         cores=supply.free_cores[pools].astype("<i4").tobytes(),
-        mem=supply.free_mem[pools].astype("<i4").tobytes(),
+        mem=supply.free_mem[pools].astype("<i8").tobytes(),
         cards=supply.free_acc[pools].astype("<i4").tobytes(),
         mw=supply.free_mw[wanted].astype("<i8").tobytes(),
         held={s: tuple(sorted(d for d, nodes in view.holders.items() if s in nodes)) for s in names},
@@ -85,7 +85,7 @@ def accept(view: View, offer: Offer, peer: str, allowed: set[str]) -> None:
     sites = [supply.site_index[s] for s in offer.sites]
     for free, body, kind in (
         (supply.free_cores, offer.cores, "<i4"),
-        (supply.free_mem, offer.mem, "<i4"),
+        (supply.free_mem, offer.mem, "<i8"),
         (supply.free_acc, offer.cards, "<i4"),
     ):
         free[pools, mine] = np.frombuffer(body, kind).reshape(len(pools), offer.slots)[:, theirs]

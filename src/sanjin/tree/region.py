@@ -74,14 +74,20 @@ class LiveRegion:
 
     def explain(self, job: str) -> list[Explanation]:
         """Every decision about a job, in order of time, from the journals of the nodes that took them."""
+        record = self.job(job)
+        if record is None:
+            return []
         found: list[Explanation] = []
-        for name, node in self.nodes.items():
+        owner = self.nodes[job.rpartition("-")[0]]  # first, so that of one second its decision comes first
+        for node in (owner, *(n for n in self.nodes.values() if n is not owner)):
             supply = node.view.supply
             for entry in node.parts.store.journal(job=job):
                 event = ev.decode(entry.kind, entry.body)
                 if isinstance(event, ev.Placed | ev.Assigned | ev.Raised | ev.Waiting):
                     chosen = chosen_site(event, supply.sites)
                     found.append(
-                        explanation(job, name, entry.at_s, chosen, event.options, supply.sites, supply.pools)
+                        explanation(
+                            supply, job, node.name, entry.at_s, chosen, event.options, record.spec, record.submitted_s
+                        )
                     )
         return sorted(found, key=lambda e: e.at_s)

@@ -43,6 +43,14 @@ def test_every_site_hears_of_every_other(world: World) -> None:
     assert all(node.view.supply.heard.all() for node in world.nodes.values())
 
 
+def test_every_node_sees_the_whole_capacity_of_an_empty_region(world: World) -> None:
+    for node in world.nodes.values():
+        supply = node.view.supply
+        for free, column in ((supply.free_cores, 3), (supply.free_mem, 4), (supply.free_acc, 5)):
+            assert (free == supply.pool[:, [column]]).all(), node.name
+        assert (supply.free_mw == supply.it_cap_mw[:, None]).all()
+
+
 @pytest.mark.parametrize("origin", ["taiyuan", "datong", "changzhi", "linfen"])
 def test_a_job_from_anywhere_ends_once_and_its_owner_knows(world: World, origin: str) -> None:
     job = submit(world, origin, delay_price_fen_per_hour=100_000)
