@@ -38,7 +38,7 @@ def main() -> None:
             command=("/bin/sh", "-c", "echo once >> $SANJIN_OUTPUTS/mark; sleep 0.05"),
             duration_s=1,
             time_limit_s=600,
-            delay_price_fen_per_hour=10**7,
+            delay_price_fen_per_hour=10**6,
         )
         record = live.nodes[node].submit([Submission(key=f"{turn}-{i}", spec=spec)]).result(60)[0]
         print("ack", record.id, flush=True)

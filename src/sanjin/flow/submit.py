@@ -18,6 +18,14 @@ from sanjin.model.units import MIB, SLOT_S
 LATENCY_CLASSES = (0, 1, 5, 20)
 """ms, one way; 0 is none (时延圈: city 1, province 5, backbone 20)."""
 
+DELAY_PRICE_MAX = 10**6
+"""fen an hour (10,000 yuan): what waiting a whole horizon costs must fit the kernel's 64 bits of pico-yuan."""
+
+BUDGET_MAX = 10**8
+"""fen (a million yuan), for the same reason."""
+
+_MANY = 10**9
+_LATE_S = 10**11
 _GRADES = tuple(DataGrade)
 
 
@@ -50,22 +58,22 @@ def _numbers(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
         yield problem("no_command", f"{at}.command")
     if any("\0" in part for part in (*spec.command, *spec.environment, *spec.environment.values())):
         yield problem("nul_byte", f"{at}.command")
-    for field, value, least in (
-        ("cores", spec.cores, 1),
-        ("memory_bytes", spec.memory_bytes, MIB),
-        ("accelerators", spec.accelerators, 0),
-        ("duration_s", spec.duration_s, 1),
-        ("time_limit_s", spec.time_limit_s, 0),
-        ("earliest_start_s", spec.earliest_start_s, 0),
-        ("deadline_s", spec.deadline_s, 0),
-        ("delay_price_fen_per_hour", spec.delay_price_fen_per_hour, 0),
-        ("budget_fen", spec.budget_fen, 0),
-        ("sample_cores", spec.sample_cores, 0),
+    for field, value, least, most in (
+        ("cores", spec.cores, 1, _MANY),
+        ("memory_bytes", spec.memory_bytes, MIB, 2**60),
+        ("accelerators", spec.accelerators, 0, _MANY),
+        ("duration_s", spec.duration_s, 1, _LATE_S),
+        ("time_limit_s", spec.time_limit_s, 0, _LATE_S),
+        ("earliest_start_s", spec.earliest_start_s, 0, _LATE_S),
+        ("deadline_s", spec.deadline_s, 0, _LATE_S),
+        ("delay_price_fen_per_hour", spec.delay_price_fen_per_hour, 0, DELAY_PRICE_MAX),
+        ("budget_fen", spec.budget_fen, 0, BUDGET_MAX),
+        ("sample_cores", spec.sample_cores, 0, _MANY),
     ):
         if value < least:
             yield problem("too_small", f"{at}.{field}", value=value, least=least)
-        elif value > 10**15:
-            yield problem("too_big", f"{at}.{field}", value=value)
+        elif value > most:
+            yield problem("too_big", f"{at}.{field}", value=value, most=most)
     if spec.duration_s > horizon:
         yield problem("window_too_long", f"{at}.duration_s", value=spec.duration_s, most=horizon)
     if spec.deadline_s and spec.deadline_s < spec.earliest_start_s + 1:

@@ -20,7 +20,7 @@ _PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("remove it", "请删除"),
     ),
     "too_small": (("{value} is below {least}", "{value} 小于 {least}"), ("use at least {least}", "至少为 {least}")),
-    "too_big": (("{value} is not a sensible amount", "{value} 数值过大"), ("use a smaller one", "请改小")),
+    "too_big": (("{value} is above {most}", "{value} 超过 {most}"), ("use at most {most}", "至多为 {most}")),
     "window_too_long": (
         ("{value} s is longer than the horizon of {most} s", "时长 {value} 秒超过规划期 {most} 秒"),
         ("split the job, or shorten it to at most {most} s", "请拆分作业,或缩短至 {most} 秒以内"),

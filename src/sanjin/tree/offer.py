@@ -19,9 +19,9 @@ from sanjin.flow.view import View
 class Offer:
     """Free capacity of some pools and sites over slots from ``first_slot``, row after row.
 
-    Arrays are little-endian: ``cores`` and ``cards`` int32[pools, slots], ``mem`` (MiB, which passes 2^31
-    in a pool of 600,000 cores) int64[pools, slots], ``mw`` int64[sites, slots]. ``ack`` is how much mail of the receiver was counted in. ``held`` lists the
-    datasets of each site.
+    Arrays are little-endian: ``cores`` and ``cards`` int32[pools, slots], ``mem`` int64[pools, slots] (MiB,
+    which pass 2^31 in a pool of 600,000 cores), ``mw`` int64[sites, slots]. ``ack``
+    is how much mail of the receiver was counted in. ``held`` lists the datasets of each site.
     """
 
     node: str

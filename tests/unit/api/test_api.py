@@ -101,7 +101,7 @@ def test_all_that_is_wrong_with_a_job_is_said_at_once(world: World) -> None:
 
 def test_a_batch_is_accepted_whole_or_not_at_all(world: World) -> None:
     before = sum(sum(s.jobs.values()) for s in world.client.sites())
-    lines = [body("b-0"), b'{"key": "b-1"}', body("b-2", cores=0), b"not json", body("b-4", memory_bytes=10**15 + 1)]
+    lines = [body("b-0"), b'{"key": "b-1"}', body("b-2", cores=0), b"not json", body("b-4", memory_bytes=2**60 + 1)]
     answer = world.http.post("/v1/jobs", content=b"\n".join(lines), headers={"Content-Type": NDJSON})
     assert answer.status_code == 422
     assert {(e["line"], e["code"]) for e in answer.json()["errors"]} == {

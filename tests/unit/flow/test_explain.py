@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sanjin.flow.submit import DELAY_PRICE_MAX
+from sanjin.model.errors import ProblemsFound
 from sanjin.model.job import JobSpec
 from sanjin.model.placement import Explanation
 from tests.tree_world import World
 
-HURRY = 10**9
+HURRY = DELAY_PRICE_MAX
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,9 @@ def priced(world: World, spec: JobSpec) -> Explanation:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(1, 600), st.integers(60, 20_000), st.integers(0, 20), st.sampled_from(["datong", "luliang", "linfen"]))
+@given(
+    st.integers(1, 600), st.integers(60, 20_000), st.integers(0, 20), st.sampled_from(["datong", "luliang", "linfen"])
+)
 def test_starting_at_once_is_priced_as_the_kernel_does(
     world: World, cores: int, seconds: int, delay: int, site: str
 ) -> None:
@@ -52,3 +56,17 @@ def test_starting_at_once_is_priced_as_the_kernel_does(
         assert (hurried.start_s, hurried.finish_s) == (found.at_once.start_s, found.at_once.finish_s)
         for term in ("energy", "carbon", "transport", "use"):
             assert abs(getattr(hurried.terms, term) - getattr(found.at_once.terms, term)) <= 1
+
+
+@pytest.mark.parametrize("site", ["", "datong", "linfen"])
+def test_the_highest_price_of_delay_starts_at_once_and_does_not_overflow(world: World, site: str) -> None:
+    spec = JobSpec(
+        name="x", command=("x",), cores=500, duration_s=6 * 86_400, delay_price_fen_per_hour=DELAY_PRICE_MAX, site=site
+    )
+    found = priced(world, spec)
+    choice = found.choice()
+    assert choice is not None
+    assert found.at_once is None
+    assert all(o.terms is None or min(o.terms.energy, o.terms.use, o.terms.waiting) >= 0 for o in found.options)
+    with pytest.raises(ProblemsFound):
+        priced(world, replace(spec, delay_price_fen_per_hour=DELAY_PRICE_MAX + 1))
