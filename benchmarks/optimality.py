@@ -35,7 +35,7 @@ from sanjin.regions.load import bundled, load_region
 SLOT = kernel.SLOT
 WEEK_S = 7 * 86_400
 SLOTS = 2 * 672
-BEGIN_S = 1_783_872_000 + 16 * HOUR_S  # Monday 2026-07-13 00:00 in Shanxi
+BEGIN_S = 1_783_872_000  # Monday 2026-07-13 00:00 in Shanxi
 LOAD = 0.6
 HURRY = np.int64(10**12)
 """A price of delay that leaves no other wish: pico-yuan a second."""

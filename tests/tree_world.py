@@ -10,6 +10,7 @@ from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.flow.supply import PriceBook
 from sanjin.model.network import network_of
 from sanjin.model.region import Region
+from sanjin.model.scarcity import Scarcity
 from sanjin.ports import (
     EndReason,
     EngineInfo,
@@ -99,7 +100,8 @@ class ModelMover:
 class World:
     """Shanxi in one folder; ``turn`` lets every node take a turn."""
 
-    def __init__(self, folder: Path, region: Region | None = None) -> None:
+    def __init__(self, folder: Path, region: Region | None = None, scarcity: Scarcity | None = None) -> None:
+        self.scarcity = scarcity
         self.region = region or load_region(bundled("shanxi"))
         self.folder = folder
         self.clock = VirtualClock(START_S)
@@ -123,6 +125,7 @@ class World:
             clock=self.clock,
             engine=self.engines[name],
             mover=ModelMover(held),
+            scarcity=self.scarcity,
         )
         parent = region.nodes[name].parent
         node = Node(name, parts, self.board.uplink(name, parent) if parent else None)

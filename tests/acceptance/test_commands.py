@@ -214,3 +214,34 @@ def test_nothing_up_is_said_and_a_restart_goes_on(tmp_path: Path) -> None:
     done = region.run("audit", "verify")
     assert done.returncode == 8
     assert "taiyuan: journal[2]" in done.stderr
+
+
+def test_prices_of_scarcity_are_learnt_kept_and_used(tmp_path: Path) -> None:
+    region = Region(tmp_path / "state")
+    assert region.run("prices", "learn").returncode == 4
+    region.up("--rate", "60", "--start", "2026-07-15T06:00")
+    one = {"name": "w", "command": ["true"], "cores": 2000, "memory_bytes": 2**32, "duration_s": 80_000}
+    work = [{**one, "latency_class_ms": 1, "earliest_start_s": 1_784_073_600} for _ in range(60)]
+    file = tmp_path / "work.yaml"
+    file.write_text(yaml.safe_dump({"node": "linfen", "jobs": work}))
+    assert region.run("submit", str(file)).returncode == 0
+    dry = region.run("prices", "learn", "--dry-run", "--rounds", "30")
+    assert dry.returncode == 0, dry.stderr
+    assert "linfen" in dry.stdout
+    assert region.run("prices", "show").returncode == 4
+    assert region.run("prices", "learn", "--rounds", "30").returncode == 0
+    kept = region.json("prices", "show")
+    assert isinstance(kept, dict)
+    assert kept["jobs"] == 60
+    assert any(max(week) > 0 for week in (*kept["core"].values(), *kept["power"].values()))
+    region.down()
+    region.up()
+    found = region.run("submit", "--dry-run", "--output", "json", "--node", "linfen", "--latency", "1", "--", "true")
+    (decision,) = json.loads(found.stdout)
+    terms = next(o["terms"] for o in decision["options"] if o["site"] == decision["chosen"])
+    assert terms["scarcity"] > 0
+    region.down()
+    (region.state / "scarcity.json").write_text("{}")
+    done = region.run("up")
+    assert done.returncode == 1
+    assert "learn the prices again" in done.stderr

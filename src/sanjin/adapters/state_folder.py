@@ -6,6 +6,7 @@ file                    what it holds
 ``token``               the secret that the API asks for; only its owner may read it
 ``address``             where the API of the running region listens
 ``region.yaml``         the region document that it was last started with
+``scarcity.json``       prices of scarce capacity that were learnt, where they were
 ``clock.json``          where a faster clock began, so that a restart goes on with it
 ``lock``                held while a region is up
 ``<node>/``             a node's store, runs and data
@@ -21,8 +22,11 @@ import secrets
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
 from sanjin.adapters.clock import FastClock, RealClock
 from sanjin.model.errors import NotAllowed, NotReachable, SanjinError
+from sanjin.model.scarcity import HOURS_A_WEEK, Scarcity
 
 
 def default_folder() -> Path:
@@ -82,6 +86,24 @@ class StateFolder:
     def keep_region(self, document: str) -> None:
         """Keep the region document beside the state that it explains."""
         self._write("region.yaml", document)
+
+    def keep_scarcity(self, document: bytes) -> None:
+        """Keep learnt prices of scarce capacity for the next start."""
+        self._write("scarcity.json", document.decode())
+
+    def scarcity(self) -> Scarcity | None:
+        """The prices that were learnt, or None. Raises SanjinError where the file is not such prices."""
+        path = self.path / "scarcity.json"
+        if not path.exists():
+            return None
+        try:
+            found = msgspec.json.decode(path.read_bytes(), type=Scarcity)
+        except msgspec.DecodeError as fault:
+            raise SanjinError(f"{path}: {fault}; learn the prices again, or remove the file") from fault
+        weeks = [w for prices in (found.core, found.card, found.power) for w in prices.values()]
+        if any(len(week) != HOURS_A_WEEK or min(week) < 0 for week in weeks):
+            raise SanjinError(f"{path}: a price list is not 168 prices of at least 0; learn the prices again")
+        return found
 
     def clock(self, rate: float | None, start_s: int | None) -> RealClock | FastClock:
         """The clock of this state. A faster one goes on from where it began, also after a restart.

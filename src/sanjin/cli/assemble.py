@@ -15,6 +15,7 @@ from sanjin.adapters.movers.folder import FolderMover
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.examples import data
 from sanjin.model.region import Region
+from sanjin.model.scarcity import Scarcity
 from sanjin.ports import Clock
 from sanjin.tree.node import Listener
 from sanjin.tree.region import LiveRegion
@@ -24,7 +25,12 @@ SEED = 2026
 
 
 def assemble(
-    region: Region, folder: Path, clock: Clock, version: str, listener: Listener | None = None
+    region: Region,
+    folder: Path,
+    clock: Clock,
+    version: str,
+    listener: Listener | None = None,
+    scarcity: Scarcity | None = None,
 ) -> LiveRegion:
     """A region whose nodes share this machine: as many runs at once as it has cores, over all sites."""
     slots = HostSlots(max(os.cpu_count() or 1, 1))
@@ -37,6 +43,7 @@ def assemble(
         mover=lambda name, root: FolderMover(root, name),
         version=version,
         listener=listener,
+        scarcity=scarcity,
     )
 
 

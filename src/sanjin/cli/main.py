@@ -39,6 +39,8 @@ app = App(
 _region = App(name="region", help="Region documents. 区域文档。")
 _audit = App(name="audit", help="Journals: verify and list. 审计日志。")
 
+_prices = App(name="prices", help="What scarce capacity is worth. 稀缺价格。")
+
 _COMMANDS = {
     "demo": ("sanjin.cli.demo:demo", "Run a day of Shanxi on this machine: real work, a faster clock. 演示。"),
     "up": ("sanjin.cli.running:up", "Bring a region up on this machine. 启动区域。"),
@@ -58,7 +60,10 @@ _region.command("sanjin.cli.running:validate", name="validate", help="Check a re
 _region.command("sanjin.cli.running:show", name="show", help="Show a region document. 区域概览。")
 _audit.command("sanjin.cli.running:verify", name="verify", help="Verify every journal. 校验日志。")
 _audit.command("sanjin.cli.running:journal", name="journal", help="List a node's journal. 日志条目。")
+_prices.command("sanjin.cli.pricing:learn", name="learn", help="Learn them from last week's work. 学习。")
+_prices.command("sanjin.cli.pricing:show", name="show", help="Show them. 查看。")
 app.command(_region)
+app.command(_prices)
 app.command(_audit)
 app.register_install_completion_command(help="Set up shell completion. 安装命令补全。")  # pyright: ignore
 

@@ -100,13 +100,16 @@ def up(
         if sample_data:
             seed_data(model, folder.path)
         hub = EventHub()
-        live = assemble(model, folder.path, clock, __version__, hub.listen)
+        scarcity = folder.scarcity()
+        live = assemble(model, folder.path, clock, __version__, hub.listen, scarcity)
         server = Server(make_app(live, hub, folder.token(), __version__), port)
         live.start()
         settle_memory()
         try:
             folder.announce(server.url)
             _greet(model, server.url, folder.path, output)
+            if scarcity and output == "table":
+                note(text("cli.prices_used", count=scarcity.jobs))
             # a polite end on SIGTERM too: uvicorn raises the signal again when it has stopped
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             server.run()

@@ -41,6 +41,11 @@ def place(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
 
 def price(view: View, records: Sequence[JobRecord], now_s: int) -> tuple[Ints, Ints]:
     """Run the kernel for these jobs: rows int64[J, S, ROW] and the choice of each (site or -1)."""
+    return run_kernel(view.supply, now_s, *tables(view, records, now_s))
+
+
+def tables(view: View, records: Sequence[JobRecord], now_s: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """What the kernel asks of jobs: the job table, and by site the bars, when inputs are there, what moving costs."""
     supply = view.supply
     masks: dict[tuple[object, ...], Ints] = {}
     moves: dict[tuple[str, ...], tuple[Ints, Ints]] = {}
@@ -59,8 +64,7 @@ def price(view: View, records: Sequence[JobRecord], now_s: int) -> tuple[Ints, I
         if move is None:
             move = moves[spec.inputs] = moving(view, spec.inputs, now_s)
         ready[i], transport[i] = move
-    jobs = job_rows(supply, [(r.spec, r.submitted_s) for r in records], now_s)
-    return run_kernel(supply, now_s, jobs, barred, ready, transport)
+    return job_rows(supply, [(r.spec, r.submitted_s) for r in records], now_s), barred, ready, transport
 
 
 def origin_of(record: JobRecord) -> str:

@@ -44,7 +44,7 @@ class Demand:
     ready: Ints
     transport: Ints
 
-    def part(self, jobs: slice) -> Demand:
+    def part(self, jobs: slice | NDArray[np.bool_]) -> Demand:
         """Some of the jobs."""
         return Demand(
             pool=self.pool,

@@ -19,6 +19,7 @@ from sanjin.model.energy import site_tables
 from sanjin.model.job import JobSpec
 from sanjin.model.money import pico_per_watt_second
 from sanjin.model.region import Pool, PoolKind, Region
+from sanjin.model.scarcity import Scarcity, hour_of_week
 from sanjin.model.units import DAY_S, HORIZON_SLOTS, HOUR_S, MIB, SLOT_S
 
 KINDS = tuple(PoolKind)
@@ -153,8 +154,16 @@ class Supply:
     own subtree, ``freed`` those that can give a waiting job a place.
     """
 
-    def __init__(self, region: Region, node: str, book: PriceBook, slots: int = HORIZON_SLOTS) -> None:
+    def __init__(
+        self,
+        region: Region,
+        node: str,
+        book: PriceBook,
+        slots: int = HORIZON_SLOTS,
+        scarcity: Scarcity | None = None,
+    ) -> None:
         self.region = region
+        self.scarcity = scarcity
         self.book = book
         self.slots = slots
         self.sites = tuple(region.nodes)
@@ -219,10 +228,27 @@ class Supply:
         block = self.book.at(self.first_slot)
         part = slice(self.first_slot - block.first_slot, self.first_slot - block.first_slot + self.slots)
         energy, carbon = block.energy[:, part], block.carbon[:, part]
-        scarce = np.zeros((len(self.pools), self.slots), np.int64)
-        self.board.price(energy, carbon, np.zeros_like(energy), scarce, scarce)
+        self.board.price(energy, carbon, *self._scarce())
         most = [int(v) for v in self.pool[:, 7:12].max(axis=0)]
         self.ceiling = Ceiling(int((energy + carbon).max()), *most)
+
+    def _scarce(self) -> tuple[Prices64, Prices64, Prices64]:
+        """Prices of scarce power int64[S, T], cores and cards int64[P, T], pico-yuan per second."""
+        power = np.zeros((len(self.sites), self.slots), np.int64)
+        core, card = np.zeros((2, len(self.pools), self.slots), np.int64)
+        if self.scarcity is None:
+            return power, core, card
+        hours = [hour_of_week(self.first_slot + k, self.region.utc_offset_h) for k in range(self.slots)]
+        per_second = 1e12 / HOUR_S
+        for prices, index, rows, unit in (
+            (self.scarcity.power, self.site_index, power, pico_per_watt_second(1.0)),
+            (self.scarcity.core, self.pool_index, core, per_second),
+            (self.scarcity.card, self.pool_index, card, per_second),
+        ):
+            for name, week in prices.items():
+                if name in index:
+                    rows[index[name]] = np.rint(np.array(week)[hours] * unit)
+        return power, core, card
 
     @property
     def horizon_end_s(self) -> int:

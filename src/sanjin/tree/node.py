@@ -27,6 +27,7 @@ from sanjin.model.network import Network
 from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
+from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store, Transfer, TransferReport
 from sanjin.tree import offer as offers
@@ -87,6 +88,7 @@ class Parts:
     engine: Engine
     mover: Mover
     slots: int = HORIZON_SLOTS
+    scarcity: Scarcity | None = None
 
 
 @dataclass(slots=True)
@@ -160,7 +162,7 @@ class Node:
         """Make the view anew from the store, as after a crash."""
         parts = self.parts
         now = parts.clock.now()
-        supply = Supply(parts.region, self.name, parts.book, parts.slots)
+        supply = Supply(parts.region, self.name, parts.book, parts.slots, parts.scarcity)
         supply.roll(now)
         view = View(self.name, self.parent, parts.region, parts.network, supply)
         for dataset in parts.region.datasets.values():

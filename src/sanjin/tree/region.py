@@ -12,6 +12,7 @@ from sanjin.model.network import network_of
 from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
+from sanjin.model.scarcity import Scarcity
 from sanjin.ports import Clock, Engine, Mover, Store
 from sanjin.tree.exchange import Switchboard
 from sanjin.tree.node import Listener, Node, Parts
@@ -34,6 +35,7 @@ class LiveRegion:
         mover: Callable[[str, Path], Mover],
         version: str,
         listener: Listener | None = None,
+        scarcity: Scarcity | None = None,
     ) -> None:
         self.region = region
         self.clock = clock
@@ -50,6 +52,7 @@ class LiveRegion:
                 clock=clock,
                 engine=engine(name, own / "engine"),
                 mover=mover(name, folder),
+                scarcity=scarcity,
             )
             uplink = self.board.uplink(name, model.parent) if model.parent else None
             node = Node(name, parts, uplink, listener)
