@@ -16,7 +16,7 @@ from sanjin.kernels import place as kernel
 
 SLOTS = 20
 SLOT = kernel.SLOT
-CASES = int(os.environ.get("SANJIN_KERNEL_CASES", "2000"))
+CASES = int(os.environ.get("SANJIN_KERNEL_CASES", "10000"))
 """Random cases against brute force; a longer run asks for more."""
 
 Array = np.ndarray
