@@ -28,7 +28,7 @@ def test_every_reason_state_and_event_has_its_words() -> None:
 def test_every_key_that_the_code_says_is_in_the_catalogue() -> None:
     said = set()
     for path in FILES:
-        said |= set(re.findall(r'(?:say|text)\(\s*"([a-z]+\.[a-z_.0-9]+)"', path.read_text()))
+        said |= set(re.findall(r'(?:say|text|sentence)\(\s*"([a-z]+\.[a-z_.0-9]+)"', path.read_text()))
         said |= set(re.findall(r'"((?:head|cli|explain|why|demo|change|unit)\.[a-z_]+)"', path.read_text()))
         said |= {f"problem.{c}" for c in re.findall(r' problem\("([a-z_]+)"', path.read_text()) if "flow" in path.parts}
     assert said - MESSAGES.keys() == set()

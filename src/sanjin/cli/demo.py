@@ -21,7 +21,7 @@ from sanjin.api.server import Server
 from sanjin.api.stream import EventHub
 from sanjin.cli.assemble import assemble, seed_data, settle_memory
 from sanjin.cli.explaining import print_explanation, widest
-from sanjin.cli.output import Format, data, table, text
+from sanjin.cli.output import Format, data, sentence, table, text
 from sanjin.cli.progress import Progress
 from sanjin.client import Client
 from sanjin.examples.demo_jobs import KINDS, demo_submissions
@@ -246,7 +246,7 @@ def _print_day(region: Region, day: _Day, report: Path, state: Path, rate: float
     print()
     print(", ".join(f"{n} {s}" for s, n in states.items()) + f"; {day.wall_s:.0f} s; sandbox 沙箱: {day.sandbox}")
     print(
-        text(
+        sentence(
             "demo.against_home",
             count=len(day.found.pairs()),
             yuan=f"{ours['yuan']:.2f}",
@@ -262,9 +262,9 @@ def _print_day(region: Region, day: _Day, report: Path, state: Path, rate: float
     print()
     print("\n".join(_remarks(day, rate)))
     print()
-    print(text("demo.report", report=report.absolute()))
+    print(sentence("demo.report", report=report.absolute()))
     away = next((e.job for e in day.explained), "taiyuan-1")
-    print(text("demo.ask", state=state, job=away))
+    print(sentence("demo.ask", state=state, job=away))
     sys.stdout.flush()
 
 

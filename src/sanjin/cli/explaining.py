@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sanjin.cli.output import at, table, text, yuan
+from sanjin.cli.output import Word, at, sentence, table, text, yuan
 from sanjin.model.catalogue import say
 from sanjin.model.errors import NotFound
 from sanjin.model.job import JobSpec, JobState
@@ -38,9 +38,9 @@ def print_explanation(found: Explanation, utc_offset_h: int) -> None:
 
 def _sentence(found: Explanation, utc_offset_h: int) -> str:
     choice, other = found.choice(), found.alternative()
-    lines = [text("explain.decided", node=found.decided_by, at=at(found.at_s, utc_offset_h))]
+    lines = [sentence("explain.decided", node=found.decided_by, at=at(found.at_s, utc_offset_h))]
     if choice is None or choice.terms is None:
-        lines.append(text("explain.nowhere", job=found.job or "-"))
+        lines.append(sentence("explain.nowhere", job=found.job or "-"))
         return "\n".join(lines)
     values = {
         "job": found.job or say("explain.this_job", "en"),
@@ -50,13 +50,13 @@ def _sentence(found: Explanation, utc_offset_h: int) -> str:
         "finish": at(choice.finish_s, utc_offset_h),
         "total": yuan(choice.terms.total),
     }
-    lines.append(text("explain.chosen", **values))
+    lines.append(sentence("explain.chosen", **values))
     if found.at_once is not None:
         more = (found.at_once.total_micro - choice.total_micro) / 1e6
-        lines.append(text("explain.at_once", start=at(found.at_once.start_s, utc_offset_h), more=f"{more:.4f}"))
+        lines.append(sentence("explain.at_once", start=at(found.at_once.start_s, utc_offset_h), more=f"{more:.4f}"))
     if other is not None and other.terms is not None:
         more = yuan(other.terms.total - choice.terms.total)
-        lines.append(text("explain.alternative", site=other.site, start=at(other.start_s, utc_offset_h), more=more))
+        lines.append(sentence("explain.alternative", site=other.site, start=at(other.start_s, utc_offset_h), more=more))
     return "\n".join(lines)
 
 
@@ -66,29 +66,31 @@ def why_not(found: Explanation, site: str, utc_offset_h: int) -> str:
     if option is None:
         raise NotFound(f"there is no site {site}; known: {', '.join(o.site for o in found.options)}")
     if choice is None or choice.terms is None or option.terms is None:
-        reason = text(f"reason.{option.reason}") if option.reason else text("explain.nowhere", job=found.job)
-        return text("explain.ruled_out", site=site, reason=reason)
+        if option.reason is None:
+            return sentence("explain.nowhere", job=found.job)
+        return sentence("explain.ruled_out", site=site, reason=Word(f"reason.{option.reason}"))
     if site == found.chosen:
-        return text("explain.is_there", site=site)
+        return sentence("explain.is_there", site=site)
     more = {t: getattr(option.terms, t) - getattr(choice.terms, t) for t in TERMS}
     parts = ", ".join(f"{text(f'term.{t}')} {d / 1e6:+.4f}" for t, d in more.items() if d)
     total = f"{(option.total_micro - choice.total_micro) / 1e6:+.4f}"
-    return text("explain.dearer", site=site, start=at(option.start_s, utc_offset_h), total=total, parts=parts or "0")
+    start = at(option.start_s, utc_offset_h)
+    return sentence("explain.dearer", site=site, start=start, total=total, parts=parts or "0")
 
 
 def standing(record: JobRecord, decided: Option | None, events: Sequence[Happening], utc_offset_h: int) -> str:
     """Where a job stands: why it waits and when it is expected to start (``decided``); or that it has ended."""
     if record.state.ended:
-        return text("explain.ended", state=text(f"state.{record.state}"), at=at(record.end_s, utc_offset_h))
+        return sentence("explain.ended", state=Word(f"state.{record.state}"), at=at(record.end_s, utc_offset_h))
     if record.state is JobState.RUNNING:
-        return text("explain.runs", site=record.site, at=at(record.start_s, utc_offset_h))
-    reason = text(f"reason.{record.reason}") if record.reason else text(f"state.{record.state}")
-    lines = [text("explain.waits", reason=reason)]
+        return sentence("explain.runs", site=record.site, at=at(record.start_s, utc_offset_h))
+    reason = Word(f"reason.{record.reason}" if record.reason else f"state.{record.state}")
+    lines = [sentence("explain.waits", reason=reason)]
     held = next((e.body for e in reversed(events) if e.kind == "job.held"), None)
     if record.state is JobState.HELD and held:
-        lines.append(text("explain.held", need=held["need"], free=held["free"]))
+        lines.append(sentence("explain.held", need=held["need"], free=held["free"]))
     elif decided is not None and record.state is not JobState.QUEUED:
-        lines.append(text("explain.expected", site=decided.site, start=at(decided.start_s, utc_offset_h)))
+        lines.append(sentence("explain.expected", site=decided.site, start=at(decided.start_s, utc_offset_h)))
     return "\n".join(lines)
 
 

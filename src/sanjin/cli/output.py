@@ -28,6 +28,20 @@ def text(key: str, **values: object) -> str:
     return say(key, language(), **values)
 
 
+class Word(str):
+    """A key of the catalogue among a sentence's values, said in the sentence's own language."""
+
+
+def sentence(key: str, **values: object) -> str:
+    """A longer text of the catalogue: in both languages a line each."""
+    langs = ("en", "zh") if language() == "both" else (language(),)
+    lines: list[str] = []
+    for lang in langs:
+        said = {k: say(v, lang) if isinstance(v, Word) else v for k, v in values.items()}
+        lines.append(say(key, lang, **said))
+    return "\n".join(lines)
+
+
 def name_of(thing: Any) -> str:
     """The name of a node, dataset or region (``name_en``, ``name_zh``) in the user's language."""
     names = {"en": thing.name_en, "zh": thing.name_zh}

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -61,7 +62,8 @@ class Progress:
             f"{text('period.' + period_at(tariff, now_s, offset))}  {ended}/{self._jobs} {text('head.jobs')}"
         )
         if self._console.is_terminal:
-            self._live.update(Group(Text(head, style="bold"), ProgressBar(self._jobs, ended, 60), self._sites(records)))
+            bar = Padding(ProgressBar(self._jobs, ended, 60), (0, 0, 1, 0))
+            self._live.update(Group(Text(head, style="bold"), bar, self._sites(records)))
         elif time.monotonic() - self._said_at >= LINE_WALL_S:
             self._said_at = time.monotonic()
             self._console.print(head, highlight=False)
