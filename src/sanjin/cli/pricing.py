@@ -43,9 +43,9 @@ def learn(
     if not records:
         raise NotFound(f"{folder.path}: no job was ever submitted here; there is nothing to learn from")
     until_s = max(r.submitted_s for r in records)
-    recent = [r for r in records if r.submitted_s > until_s - WEEK_S]
-    note(text("cli.learning", count=len(recent)))
-    found = learn_from(region, recent, until_s, rounds=rounds, threads=os.cpu_count() or 1)
+    recent = sum(r.submitted_s > until_s - WEEK_S for r in records)
+    note(text("cli.learning", count=recent))
+    found = learn_from(region, records, until_s, rounds=rounds, threads=os.cpu_count() or 1)
     if not dry_run:
         folder.keep_scarcity(msgspec.json.encode(found))
     if not data(found, output):
@@ -93,3 +93,4 @@ def _print(found: Scarcity, region: Region) -> None:
         print(text("cli.nothing_scarce"))
     until = at(found.until_s, region.utc_offset_h)
     note(text("cli.learnt", count=found.jobs, at=until, bound=f"{found.bound_yuan:.2f}"))
+    note(text("cli.no_error") if found.error is None else text("cli.error", error=f"{found.error:.0%}"))

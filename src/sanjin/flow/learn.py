@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sanjin.flow.forecast import back_test, hourly_demand
 from sanjin.flow.place import tables
 from sanjin.flow.scarcity import Capacity, Demand, Ints, choose, priced_board, shadow_prices
 from sanjin.flow.supply import PriceBook, Supply
@@ -42,7 +43,8 @@ def learn(
     threads: int = 1,
     progress: Callable[[int, float], None] | None = None,
 ) -> Scarcity:
-    """The profile that the jobs of the seven days before ``now_s`` suggest.
+    """The profile that the jobs of the seven days before ``now_s`` suggest; those of the seven days before
+    these only serve to state the error.
 
     Jobs that no site could take even when empty are left out. Each is expected at its time a week later.
     """
@@ -75,7 +77,16 @@ def learn(
         jobs=len(demand.job) // 2,
         until_s=now_s,
         bound_yuan=round(found.bound_micro / 2e6, 2),
+        error=_error(records, now_s),
     )
+
+
+def _error(records: Sequence[JobRecord], now_s: int) -> float | None:
+    """How wrong this forecast would have been a week ago; None where nothing came in the week before that."""
+    demand = hourly_demand(records, now_s - 2 * WEEK_S + 1, 2 * HOURS_A_WEEK)
+    if not demand[:HOURS_A_WEEK].any() or not demand[HOURS_A_WEEK:].any():
+        return None
+    return round(back_test(demand, HOURS_A_WEEK), 3)
 
 
 def _empty_region(region: Region, begin_s: int) -> View:

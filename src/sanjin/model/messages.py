@@ -298,6 +298,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "from {count} jobs until {at}; the week could not have cost less than {bound} yuan",
         "依据截至 {at} 的 {count} 个作业;该周成本下限为 {bound} 元",
     ),
+    "cli.error": (
+        "a week ago this forecast would have been wrong by {error} of the core-hours, hour by hour",
+        "同样的预测在上周的误差为核时的 {error}(逐小时)",
+    ),
+    "cli.no_error": ("the error is not known: there is no week before", "误差未知:没有更早一周的数据"),
     "cli.nothing_scarce": ("nothing was scarce", "没有稀缺资源"),
     "cli.prices_kept": ("kept; used from the next sanjin up on", "已保存;下次 sanjin up 起生效"),
     "cli.dry_run_prices": ("dry run: nothing was kept", "试算:未保存"),

@@ -25,6 +25,7 @@ class Scarcity:
     jobs: int
     until_s: int
     bound_yuan: float
+    error: float | None = None
 
 
 def hour_of_week(slot: int, utc_offset_h: int) -> int:

@@ -135,3 +135,14 @@ def test_nodes_price_scarcity_and_say_so(region: Region, tmp_path: Path) -> None
             assert each.total_micro == each.terms.total
     slots = worlds["priced"].nodes["taiyuan"].view.supply
     assert slots.first_slot * SLOT_S >= START_S and slots.slots == HORIZON_SLOTS
+
+
+def test_the_error_of_the_forecast_is_stated_where_there_is_a_week_before(region: Region) -> None:
+    until_s = BEGIN_S + WEEK_S
+    alone = records(1, 50, BEGIN_S)
+    assert learn(region, alone, until_s, rounds=2).error is None
+    again = [replace(r, submitted_s=r.submitted_s - WEEK_S) for r in alone]
+    assert learn(region, [*again, *alone], until_s, rounds=2).error == 0.0
+    other = records(2, 50, BEGIN_S - WEEK_S)
+    error = learn(region, [*other, *alone], until_s, rounds=2).error
+    assert error is not None and error > 0.1
