@@ -434,8 +434,16 @@ class Node:
         if answer.want_offer:
             self._sent_version, self._offered_at = -1, -1e9
         if answer.outside:
-            offers.accept(view, offers.decode(answer.outside), self.parent, self.outside)
-            self._outside_known = True
+            self._outside_known = self._take_offer(answer.outside, self.parent, self.outside)
+
+    def _take_offer(self, body: bytes, peer: str, allowed: set[str]) -> bool:
+        """Take a peer's offer over; what is none is left aside, and must not end the turn."""
+        try:
+            offers.accept(self.view, offers.decode(body), peer, allowed)
+        except ValueError as fault:
+            log.warning("node %s: the offer of %s cannot be read: %s", self.name, peer, fault)
+            return False
+        return True
 
     def _call_parent(self) -> None:
         clock, view = self.parts.clock, self.view
@@ -486,8 +494,7 @@ class Node:
         work.mail.extend(Mail(peer=request.node, seq=m.seq, kind=m.kind, body=m.body) for m in request.mail)
         work.acked[request.node] = request.ack
         if request.offer:
-            offers.accept(self.view, offers.decode(request.offer), request.node, self._below[request.node])
-            child.heard = True
+            child.heard = self._take_offer(request.offer, request.node, self._below[request.node])
         child.wants = child.wants or request.want_outside
         child.held = _Held(future, self.parts.clock.wall())
 

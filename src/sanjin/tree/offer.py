@@ -42,8 +42,13 @@ _decoder = msgspec.msgpack.Decoder(Offer)
 
 
 def decode(body: bytes) -> Offer:
-    """The offer in ``body``. Raises ValueError where it is not one."""
-    return _decoder.decode(body)
+    """The offer in ``body``. Raises ValueError where it is not one, or its arrays are not as long as it says."""
+    offer = _decoder.decode(body)
+    pools, sites = len(offer.pools) * offer.slots, len(offer.sites) * offer.slots
+    lengths = tuple(len(part) for part in (offer.cores, offer.mem, offer.cards, offer.mw))
+    if offer.slots < 1 or lengths != (4 * pools, 8 * pools, 4 * pools, 8 * sites):
+        raise ValueError(f"an offer of {offer.node} has arrays of another size than it says")
+    return offer
 
 
 def make(view: View, sites: set[str], to: str) -> Offer:
@@ -71,11 +76,12 @@ def make(view: View, sites: set[str], to: str) -> Offer:
 def accept(view: View, offer: Offer, peer: str, allowed: set[str]) -> None:
     """Take an offer over into the view's supply; what the peer has not yet counted stays reserved.
 
-    An offer of sites that are not the peer's to offer (``allowed``), or of another horizon, is
+    An offer of sites or pools that are not the peer's to offer (``allowed``), or of another horizon, is
     ignored.
     """
     supply = view.supply
-    if not allowed.issuperset(offer.sites) or any(p not in supply.pool_index for p in offer.pools):
+    strange = (p for p in offer.pools if p not in supply.pool_index or p.partition("/")[0] not in offer.sites)
+    if not allowed.issuperset(offer.sites) or any(strange):
         return
     by = supply.first_slot - offer.first_slot
     mine, theirs = slice(max(-by, 0), supply.slots - max(by, 0)), slice(max(by, 0), offer.slots - max(-by, 0))
