@@ -53,6 +53,15 @@ _ROUNDING = 6
 Ints = NDArray[np.int64]
 
 
+class Need(NamedTuple):
+    """What a job takes from a pool: cores, MiB, cards, mW."""
+
+    cores: int
+    mem: int
+    cards: int
+    mw: int
+
+
 class Rows(NamedTuple):
     """Where each part begins among the rows of a board.
 
@@ -119,27 +128,27 @@ def over(cum: Any, n: int, first_s: int, start_s: int, end_s: int) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def blocked(cells: Any, rows: Rows, p: int, s: int, k: int, need: Ints) -> int:
-    """0 where slot ``k`` has room for ``need`` = (cores, MiB, cards, mW), else the code that rules it out."""
+def blocked(cells: Any, rows: Rows, p: int, s: int, k: int, need: Need) -> int:
+    """0 where slot ``k`` has room for what is needed, else the code that rules it out."""
     if (
-        cells[rows.cores + p, k] < need[0]
-        or cells[rows.mem + p, k] < need[1]
-        or cells[rows.cards + p, k] < need[2]
+        cells[rows.cores + p, k] < need.cores
+        or cells[rows.mem + p, k] < need.mem
+        or cells[rows.cards + p, k] < need.cards
     ):
         return CODE_CAPACITY
-    if cells[rows.mw + s, k] < need[3]:
+    if cells[rows.mw + s, k] < need.mw:
         return CODE_POWER
     return OK
 
 
 @njit(cache=True, error_model="numpy")
-def roomy(low: Any, rows: Rows, p: int, s: int, b: int, need: Ints) -> bool:
+def roomy(low: Any, rows: Rows, p: int, s: int, b: int, need: Need) -> bool:
     """Whether every slot of block ``b`` has room."""
     return (
-        low[rows.cores + p, b] >= need[0]
-        and low[rows.mem + p, b] >= need[1]
-        and low[rows.cards + p, b] >= need[2]
-        and low[rows.mw + s, b] >= need[3]
+        low[rows.cores + p, b] >= need.cores
+        and low[rows.mem + p, b] >= need.mem
+        and low[rows.cards + p, b] >= need.cards
+        and low[rows.mw + s, b] >= need.mw
     )
 
 
@@ -172,40 +181,40 @@ def span(spans: Ints, n: int, b: int, reach: int) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def floor_of(spans: Ints, rows: Rows, p: int, s: int, b: int, reach: int, need: Ints, dur: int, scarce: bool) -> int:
+def floor_of(spans: Ints, rows: Rows, p: int, s: int, b: int, reach: int, need: Need, dur: int, scarce: bool) -> int:
     """Less than any window of ``dur`` seconds in block ``b`` and ``reach`` more can cost, pico-yuan."""
     watt = span(spans, s, b, reach) * dur
     if not scarce:
-        return times_power(watt, need[3])
+        return times_power(watt, need.mw)
     whole, power = (dur + SLOT - 1) // SLOT * SLOT, span(spans, rows.power - rows.watt + s, b, reach)
     core, card = span(spans, rows.core - rows.watt + p, b, reach), 0
-    if need[2] > 0:
+    if need.cards > 0:
         card = span(spans, rows.card - rows.watt + p, b, reach)
-    return times_power(watt + power * whole, need[3]) + (core * need[0] + card * need[2]) * whole
+    return times_power(watt + power * whole, need.mw) + (core * need.cores + card * need.cards) * whole
 
 
 @njit(cache=True, error_model="numpy")
-def scarcity_of(cells: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Ints) -> int:
+def scarcity_of(cells: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Need) -> int:
     """What the capacity of slots ``k0`` to ``k1`` (inclusive) is worth to other work, pico-yuan."""
     power = cells[rows.power + s, k1 + 1] - cells[rows.power + s, k0]
     core = cells[rows.core + p, k1 + 1] - cells[rows.core + p, k0]
     card = cells[rows.card + p, k1 + 1] - cells[rows.card + p, k0]
-    return times_power(power, need[3]) + core * need[0] + card * need[2]
+    return times_power(power, need.mw) + core * need.cores + card * need.cards
 
 
 @njit(cache=True, error_model="numpy")
-def hopeless(high: Any, rows: Rows, p: int, s: int, b: int, need: Ints) -> bool:
+def hopeless(high: Any, rows: Rows, p: int, s: int, b: int, need: Need) -> bool:
     """Whether no slot of block ``b`` can have room."""
     return (
-        high[rows.cores + p, b] < need[0]
-        or high[rows.mem + p, b] < need[1]
-        or high[rows.cards + p, b] < need[2]
-        or high[rows.mw + s, b] < need[3]
+        high[rows.cores + p, b] < need.cores
+        or high[rows.mem + p, b] < need.mem
+        or high[rows.cards + p, b] < need.cards
+        or high[rows.mw + s, b] < need.mw
     )
 
 
 @njit(cache=True, error_model="numpy")
-def room(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Ints) -> int:
+def room(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Need) -> int:
     """0 where slots ``k0`` to ``k1`` (inclusive) all have room, else the code that rules the window out."""
     k = k0
     while k <= k1:
@@ -221,7 +230,7 @@ def room(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, nee
 
 @njit(cache=True, error_model="numpy")
 def best_start(
-    cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, first_s: int, need: Ints,
+    cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, first_s: int, need: Need,
     begin_s: int, since_s: int, dur: int, deadline: int, delay: int, fixed: int, budget: int,
     scarce: bool, least: int, limit: int, spans: Ints, bound: Ints,
 ) -> int:
@@ -283,7 +292,7 @@ def any_scarce(cells: Any, rows: Rows) -> bool:
 
 @njit(cache=True, error_model="numpy")
 def best_in_block(
-    cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Ints, b: int, begin_s: int, latest_s: int,
+    cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, b: int, begin_s: int, latest_s: int,
     since_s: int, dur: int, delay: int, fixed: int, budget: int, scarce: bool, best: int, best_at: int,
 ) -> tuple[int, int]:
     """(price, start) of the best start in block ``b`` where it beats what was found before, else the latter."""
@@ -294,9 +303,9 @@ def best_in_block(
             break
         end = start + dur
         last = (end - 1 - first_s) // SLOT
-        if cells[cores, k] < need[0] or cells[cores, last] < need[0]:
+        if cells[cores, k] < need.cores or cells[cores, last] < need.cores:
             continue  # seen at once, and what fails most often
-        cost = times_power(over(cells, watt, first_s, start, end), need[3]) + delay * (start - since_s)
+        cost = times_power(over(cells, watt, first_s, start, end), need.mw) + delay * (start - since_s)
         if scarce:
             cost += scarcity_of(cells, rows, p, s, k, last, need)
         if cost > best or (cost == best and (best_at < 0 or start > best_at)):
@@ -311,7 +320,7 @@ def best_in_block(
 
 @njit(cache=True, error_model="numpy")
 def why_not(
-    cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Ints,
+    cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Need,
     begin_s: int, dur: int, deadline: int, fixed: int, budget: int,
 ) -> int:
     """The code that rules a pool out where no start is feasible: the budget where it alone stood against one,
@@ -334,25 +343,25 @@ def why_not(
 
 
 @njit(cache=True, error_model="numpy")
-def paid(cells: Any, rows: Rows, s: int, first_s: int, start: int, end: int, need: Ints) -> int:
+def paid(cells: Any, rows: Rows, s: int, first_s: int, start: int, end: int, need: Need) -> int:
     """What a window's energy and carbon cost, pico-yuan: what scarcity adds is not billed."""
     per_watt = over(cells, rows.energy + s, first_s, start, end) + over(cells, rows.carbon + s, first_s, start, end)
-    return times_power(per_watt, need[3])
+    return times_power(per_watt, need.mw)
 
 
 @njit(cache=True, error_model="numpy")
-def reserve(cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Ints) -> None:
+def reserve(cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Need) -> None:
     """Take ``need`` out of slots ``k0`` to ``k1`` (inclusive)."""
     for k in range(k0, k1 + 1):
-        cells[rows.cores + p, k] -= need[0]
-        cells[rows.mem + p, k] -= need[1]
-        cells[rows.cards + p, k] -= need[2]
-        cells[rows.mw + s, k] -= need[3]
+        cells[rows.cores + p, k] -= need.cores
+        cells[rows.mem + p, k] -= need.mem
+        cells[rows.cards + p, k] -= need.cards
+        cells[rows.mw + s, k] -= need.mw
     slots = cells.shape[1] - 1
     for b in range(k0 // BLOCK, k1 // BLOCK + 1):
         low[rows.cores + p, b], high[rows.cores + p, b] = extremes(cells, rows.cores + p, b, slots)
         low[rows.mem + p, b], high[rows.mem + p, b] = extremes(cells, rows.mem + p, b, slots)
-        if need[2] > 0:
+        if need.cards > 0:
             low[rows.cards + p, b], high[rows.cards + p, b] = extremes(cells, rows.cards + p, b, slots)
         low[rows.mw + s, b], high[rows.mw + s, b] = extremes(cells, rows.mw + s, b, slots)
 
@@ -373,10 +382,11 @@ def seconds_at(pool: Ints, p: int, job: Ints, j: int) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def fits(pool: Ints, p: int, job: Ints, j: int, need: Ints) -> None:
-    """Write what the job takes from the pool into ``need``: cores, MiB, cards, mW at full use."""
-    need[0], need[1], need[2] = job[j, J_CORES], job[j, J_MEM], job[j, J_CARDS]
-    need[3] = need[0] * pool[p, MW_CORE] + need[2] * pool[p, MW_CARD] + (need[1] * pool[p, MW_GIB]) // 1024
+def need_of(pool: Ints, p: int, job: Ints, j: int) -> Need:
+    """What the job takes from the pool, at full use."""
+    cores, mem, cards = job[j, J_CORES], job[j, J_MEM], job[j, J_CARDS]
+    power = cores * pool[p, MW_CORE] + cards * pool[p, MW_CARD] + (mem * pool[p, MW_GIB]) // 1024
+    return Need(cores, mem, cards, power)
 
 
 @njit(cache=True, error_model="numpy")
@@ -400,14 +410,14 @@ def use_of(pool: Ints, p: int, job: Ints, j: int, dur: int) -> int:
 @njit(cache=True, error_model="numpy")
 def write_row(
     cells: Any, rows: Rows, pool: Ints, p: int, job: Ints, j: int, first_s: int, start: int, since: int,
-    transport: int, need: Ints, row: Ints,
+    transport: int, need: Need, row: Ints,
 ) -> None:
     """Fill a result row for a start that was found."""
     s = pool[p, SITE]
     dur = seconds_at(pool, p, job, j)
     end = start + dur
-    energy = times_power(over(cells, rows.energy + s, first_s, start, end), need[3])
-    carbon = times_power(over(cells, rows.carbon + s, first_s, start, end), need[3])
+    energy = times_power(over(cells, rows.energy + s, first_s, start, end), need.mw)
+    carbon = times_power(over(cells, rows.carbon + s, first_s, start, end), need.mw)
     k0, k1 = (start - first_s) // SLOT, (end - 1 - first_s) // SLOT
     scarcity = scarcity_of(cells, rows, p, s, k0, k1, need)
     row[POOL], row[CODE], row[START], row[FINISH] = p, OK, start, end
@@ -451,7 +461,7 @@ def place_batch(
     """
     sites, blocks, scarce = own.shape[0], low.shape[1], any_scarce(cells, rows)
     spans = spans_of(low, rows)
-    need, trial, scratch = np.zeros(4, np.int64), np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
+    trial, scratch = np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
     for j in range(job.shape[0]):
         for s in range(sites):
             out[j, s, :] = 0
@@ -463,7 +473,7 @@ def place_batch(
             s = pool[p, SITE]
             if barred[j, s] != OK:
                 continue
-            fits(pool, p, job, j, need)
+            need = need_of(pool, p, job, j)
             code = need_code(pool, p, job, j)
             row = out[j, s]
             if code == OK:
@@ -494,16 +504,16 @@ def place_batch(
         choice[j] = best
         if best >= 0:
             row = out[j, best]
-            take(cells, low, high, rows, pool, job, j, first_s, row, need)
+            take(cells, low, high, rows, pool, job, j, first_s, row)
 
 
 @njit(cache=True, error_model="numpy")
 def take(
-    cells: Any, low: Any, high: Any, rows: Rows, pool: Ints, job: Ints, j: int, first_s: int, row: Ints, need: Ints
+    cells: Any, low: Any, high: Any, rows: Rows, pool: Ints, job: Ints, j: int, first_s: int, row: Ints
 ) -> None:
     """Reserve what a row says."""
     p = row[POOL]
-    fits(pool, p, job, j, need)
+    need = need_of(pool, p, job, j)
     k0, k1 = (row[START] - first_s) // SLOT, (row[FINISH] - 1 - first_s) // SLOT
     reserve(cells, low, high, rows, p, pool[p, SITE], k0, k1, need)
 
@@ -520,7 +530,7 @@ def choose_batch(
     """
     pools, blocks, scarce = pool.shape[0], low.shape[1], any_scarce(cells, rows)
     spans = spans_of(low, rows)
-    need, trial, scratch = np.zeros(4, np.int64), np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
+    trial, scratch = np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
     bound, least, length = np.empty(pools, np.int64), np.empty(pools, np.int64), np.empty(pools, np.int64)
     floors = np.empty((pools, 4), np.int64)
     for p in range(pools):  # the least prices of a second over the whole horizon, once a batch
@@ -537,13 +547,13 @@ def choose_batch(
             bound[p] = _FAR
             if barred[j, s] != OK or need_code(pool, p, job, j) != OK:
                 continue
-            fits(pool, p, job, j, need)
+            need = need_of(pool, p, job, j)
             dur = seconds_at(pool, p, job, j)
             begin = max(now_s, job[j, J_EARLIEST], ready[j, s])
             since = min(job[j, J_SINCE], begin)
             whole = (dur + SLOT - 1) // SLOT * SLOT
-            least[p] = times_power(floors[p, 0] * dur + floors[p, 1] * whole, need[3])
-            least[p] += (floors[p, 2] * need[0] + floors[p, 3] * need[2]) * whole
+            least[p] = times_power(floors[p, 0] * dur + floors[p, 1] * whole, need.mw)
+            least[p] += (floors[p, 2] * need.cores + floors[p, 3] * need.cards) * whole
             fixed = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO
             bound[p] = least[p] + fixed + job[j, J_DELAY] * (begin - since)
             length[p] = dur
@@ -559,7 +569,7 @@ def choose_batch(
             bound[p] = _FAR
             left -= 1
             s = pool[p, SITE]
-            fits(pool, p, job, j, need)
+            need = need_of(pool, p, job, j)
             dur = length[p]
             begin = max(now_s, job[j, J_EARLIEST], ready[j, s])
             since = min(job[j, J_SINCE], begin)
@@ -580,4 +590,4 @@ def choose_batch(
                 limit = (total_of(best) + _ROUNDING) * _PICO
         choice[j] = best_s
         if best_s >= 0:
-            take(cells, low, high, rows, pool, job, j, first_s, best, need)
+            take(cells, low, high, rows, pool, job, j, first_s, best)
