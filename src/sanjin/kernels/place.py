@@ -53,6 +53,22 @@ _ROUNDING = 6
 Ints = NDArray[np.int64]
 
 
+class Job(NamedTuple):
+    """A row of the job table by value, so that it is read once; see the columns above."""
+
+    cores: int
+    mem: int
+    cards: int
+    card_kind: int
+    kind: int
+    seconds: int
+    since: int
+    earliest: int
+    deadline: int
+    delay: int
+    budget: int
+
+
 class Need(NamedTuple):
     """What a job takes from a pool: cores, MiB, cards, mW."""
 
@@ -376,45 +392,54 @@ def extremes(values: Any, n: int, b: int, slots: int) -> tuple[int, int]:
 
 
 @njit(cache=True, error_model="numpy")
-def seconds_at(pool: Ints, p: int, job: Ints, j: int) -> int:
-    """Run time at a pool's speed, rounded up."""
-    return (job[j, J_SECONDS] * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
+def job_of(job: Ints, j: int) -> Job:
+    """Row ``j`` of the job table."""
+    return Job(
+        job[j, J_CORES], job[j, J_MEM], job[j, J_CARDS], job[j, J_CARD_KIND], job[j, J_KIND], job[j, J_SECONDS],
+        job[j, J_SINCE], job[j, J_EARLIEST], job[j, J_DEADLINE], job[j, J_DELAY], job[j, J_BUDGET],
+    )
 
 
 @njit(cache=True, error_model="numpy")
-def need_of(pool: Ints, p: int, job: Ints, j: int) -> Need:
+def seconds_at(pool: Ints, p: int, ask: Job) -> int:
+    """Run time at a pool's speed, rounded up."""
+    return (ask.seconds * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
+
+
+@njit(cache=True, error_model="numpy")
+def need_of(pool: Ints, p: int, ask: Job) -> Need:
     """What the job takes from the pool, at full use."""
-    cores, mem, cards = job[j, J_CORES], job[j, J_MEM], job[j, J_CARDS]
+    cores, mem, cards = ask.cores, ask.mem, ask.cards
     power = cores * pool[p, MW_CORE] + cards * pool[p, MW_CARD] + (mem * pool[p, MW_GIB]) // 1024
     return Need(cores, mem, cards, power)
 
 
 @njit(cache=True, error_model="numpy")
-def need_code(pool: Ints, p: int, job: Ints, j: int) -> int:
+def need_code(pool: Ints, p: int, ask: Job) -> int:
     """0 where the pool could hold the job when empty, else the constraint that fails first."""
-    if job[j, J_KIND] >= 0 and job[j, J_KIND] != pool[p, KIND]:
+    if ask.kind >= 0 and ask.kind != pool[p, KIND]:
         return CODE_POOL_KIND
-    if job[j, J_CARDS] > 0 and job[j, J_CARD_KIND] >= 0 and job[j, J_CARD_KIND] != pool[p, CARD_KIND]:
+    if ask.cards > 0 and ask.card_kind >= 0 and ask.card_kind != pool[p, CARD_KIND]:
         return CODE_ACCELERATOR
-    if job[j, J_CORES] > pool[p, CORES] or job[j, J_MEM] > pool[p, MEM] or job[j, J_CARDS] > pool[p, CARDS]:
+    if ask.cores > pool[p, CORES] or ask.mem > pool[p, MEM] or ask.cards > pool[p, CARDS]:
         return CODE_TOO_LARGE
     return OK
 
 
 @njit(cache=True, error_model="numpy")
-def use_of(pool: Ints, p: int, job: Ints, j: int, dur: int) -> int:
+def use_of(pool: Ints, p: int, ask: Job, dur: int) -> int:
     """The site's charge for its machines, pico-yuan."""
-    return dur * (job[j, J_CORES] * pool[p, USE_CORE] + job[j, J_CARDS] * pool[p, USE_CARD])
+    return dur * (ask.cores * pool[p, USE_CORE] + ask.cards * pool[p, USE_CARD])
 
 
 @njit(cache=True, error_model="numpy")
 def write_row(
-    cells: Any, rows: Rows, pool: Ints, p: int, job: Ints, j: int, first_s: int, start: int, since: int,
+    cells: Any, rows: Rows, pool: Ints, p: int, ask: Job, first_s: int, start: int, since: int,
     transport: int, need: Need, row: Ints,
 ) -> None:
     """Fill a result row for a start that was found."""
     s = pool[p, SITE]
-    dur = seconds_at(pool, p, job, j)
+    dur = seconds_at(pool, p, ask)
     end = start + dur
     energy = times_power(over(cells, rows.energy + s, first_s, start, end), need.mw)
     carbon = times_power(over(cells, rows.carbon + s, first_s, start, end), need.mw)
@@ -422,8 +447,8 @@ def write_row(
     scarcity = scarcity_of(cells, rows, p, s, k0, k1, need)
     row[POOL], row[CODE], row[START], row[FINISH] = p, OK, start, end
     row[ENERGY], row[CARBON], row[TRANSPORT] = energy // _PICO, carbon // _PICO, transport
-    row[USE], row[SCARCITY] = use_of(pool, p, job, j, dur) // _PICO, scarcity // _PICO
-    row[WAITING] = job[j, J_DELAY] * (start - since) // _PICO
+    row[USE], row[SCARCITY] = use_of(pool, p, ask, dur) // _PICO, scarcity // _PICO
+    row[WAITING] = ask.delay * (start - since) // _PICO
 
 
 @njit(cache=True, error_model="numpy")
@@ -463,6 +488,7 @@ def place_batch(
     spans = spans_of(low, rows)
     trial, scratch = np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
     for j in range(job.shape[0]):
+        ask = job_of(job, j)
         for s in range(sites):
             out[j, s, :] = 0
             out[j, s, POOL] = -1
@@ -473,28 +499,28 @@ def place_batch(
             s = pool[p, SITE]
             if barred[j, s] != OK:
                 continue
-            need = need_of(pool, p, job, j)
-            code = need_code(pool, p, job, j)
+            need = need_of(pool, p, ask)
+            code = need_code(pool, p, ask)
             row = out[j, s]
             if code == OK:
-                dur = seconds_at(pool, p, job, j)
-                begin = max(now_s, job[j, J_EARLIEST], ready[j, s])
-                since = min(job[j, J_SINCE], begin)
-                fixed, budget = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO, job[j, J_BUDGET] * _PICO
+                dur = seconds_at(pool, p, ask)
+                begin = max(now_s, ask.earliest, ready[j, s])
+                since = min(ask.since, begin)
+                fixed, budget = use_of(pool, p, ask, dur) + transport[j, s] * _PICO, ask.budget * _PICO
                 start = best_start(
-                    cells, low, high, rows, p, s, first_s, need, begin, since, dur, job[j, J_DEADLINE], job[j, J_DELAY],
+                    cells, low, high, rows, p, s, first_s, need, begin, since, dur, ask.deadline, ask.delay,
                     fixed, budget, scarce, floor_of(spans, rows, p, s, 0, blocks, need, dur, scarce), _FAR,
                     spans, scratch,
                 )
                 if start < 0:
                     code = why_not(
-                        cells, low, rows, p, s, first_s, need, begin, dur, job[j, J_DEADLINE], fixed, budget
+                        cells, low, rows, p, s, first_s, need, begin, dur, ask.deadline, fixed, budget
                     )
             if code != OK:
                 if row[POOL] < 0:
                     row[CODE] = max(row[CODE], code)
                 continue
-            write_row(cells, rows, pool, p, job, j, first_s, start, since, transport[j, s], need, trial)
+            write_row(cells, rows, pool, p, ask, first_s, start, since, transport[j, s], need, trial)
             trial[READY] = ready[j, s]
             if better(trial, own[s], s, row, own[s], s):
                 row[:] = trial
@@ -504,16 +530,16 @@ def place_batch(
         choice[j] = best
         if best >= 0:
             row = out[j, best]
-            take(cells, low, high, rows, pool, job, j, first_s, row)
+            take(cells, low, high, rows, pool, ask, first_s, row)
 
 
 @njit(cache=True, error_model="numpy")
 def take(
-    cells: Any, low: Any, high: Any, rows: Rows, pool: Ints, job: Ints, j: int, first_s: int, row: Ints
+    cells: Any, low: Any, high: Any, rows: Rows, pool: Ints, ask: Job, first_s: int, row: Ints
 ) -> None:
     """Reserve what a row says."""
     p = row[POOL]
-    need = need_of(pool, p, job, j)
+    need = need_of(pool, p, ask)
     k0, k1 = (row[START] - first_s) // SLOT, (row[FINISH] - 1 - first_s) // SLOT
     reserve(cells, low, high, rows, p, pool[p, SITE], k0, k1, need)
 
@@ -537,6 +563,7 @@ def choose_batch(
         for i, row in enumerate((rows.watt + pool[p, SITE], rows.power + pool[p, SITE], rows.core + p, rows.card + p)):
             floors[p, i] = low[row].min()
     for j in range(job.shape[0]):
+        ask = job_of(job, j)
         best = won[j]
         best[:] = 0
         best[POOL] = -1
@@ -545,17 +572,17 @@ def choose_batch(
         for p in range(pools):
             s = pool[p, SITE]
             bound[p] = _FAR
-            if barred[j, s] != OK or need_code(pool, p, job, j) != OK:
+            if barred[j, s] != OK or need_code(pool, p, ask) != OK:
                 continue
-            need = need_of(pool, p, job, j)
-            dur = seconds_at(pool, p, job, j)
-            begin = max(now_s, job[j, J_EARLIEST], ready[j, s])
-            since = min(job[j, J_SINCE], begin)
+            need = need_of(pool, p, ask)
+            dur = seconds_at(pool, p, ask)
+            begin = max(now_s, ask.earliest, ready[j, s])
+            since = min(ask.since, begin)
             whole = (dur + SLOT - 1) // SLOT * SLOT
             least[p] = times_power(floors[p, 0] * dur + floors[p, 1] * whole, need.mw)
             least[p] += (floors[p, 2] * need.cores + floors[p, 3] * need.cards) * whole
-            fixed = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO
-            bound[p] = least[p] + fixed + job[j, J_DELAY] * (begin - since)
+            fixed = use_of(pool, p, ask, dur) + transport[j, s] * _PICO
+            bound[p] = least[p] + fixed + ask.delay * (begin - since)
             length[p] = dur
             left += 1
         limit = _FAR
@@ -569,19 +596,19 @@ def choose_batch(
             bound[p] = _FAR
             left -= 1
             s = pool[p, SITE]
-            need = need_of(pool, p, job, j)
+            need = need_of(pool, p, ask)
             dur = length[p]
-            begin = max(now_s, job[j, J_EARLIEST], ready[j, s])
-            since = min(job[j, J_SINCE], begin)
-            fixed = use_of(pool, p, job, j, dur) + transport[j, s] * _PICO
+            begin = max(now_s, ask.earliest, ready[j, s])
+            since = min(ask.since, begin)
+            fixed = use_of(pool, p, ask, dur) + transport[j, s] * _PICO
             start = best_start(
-                cells, low, high, rows, p, s, first_s, need, begin, since, dur, job[j, J_DEADLINE], job[j, J_DELAY],
-                fixed, job[j, J_BUDGET] * _PICO, scarce, least[p], limit - fixed if limit < _FAR else _FAR,
+                cells, low, high, rows, p, s, first_s, need, begin, since, dur, ask.deadline, ask.delay,
+                fixed, ask.budget * _PICO, scarce, least[p], limit - fixed if limit < _FAR else _FAR,
                 spans, scratch,
             )
             if start < 0:
                 continue
-            write_row(cells, rows, pool, p, job, j, first_s, start, since, transport[j, s], need, trial)
+            write_row(cells, rows, pool, p, ask, first_s, start, since, transport[j, s], need, trial)
             trial[READY] = ready[j, s]
             if better(trial, own[s], s, best, own[best_s] if best_s >= 0 else 0, best_s):
                 best[:] = trial
@@ -590,4 +617,4 @@ def choose_batch(
                 limit = (total_of(best) + _ROUNDING) * _PICO
         choice[j] = best_s
         if best_s >= 0:
-            take(cells, low, high, rows, pool, job, j, first_s, best)
+            take(cells, low, high, rows, pool, ask, first_s, best)
