@@ -96,7 +96,7 @@ def _kernels() -> Check:
     from sanjin.kernels import place
 
     there = Path(place.__file__).parent / "__pycache__"
-    kept = any(there.glob("*.nbc"))
+    kept = any(there.rglob("*.nbc"))
     return Check("kernels", kept, str(there) if kept else "", "" if kept else "compiled at first use", needed=False)
 
 

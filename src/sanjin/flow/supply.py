@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sanjin.kernels import board as layout
 from sanjin.kernels import place as kernel
 from sanjin.model.energy import site_tables
 from sanjin.model.job import JobSpec
@@ -43,17 +44,17 @@ class Prices:
 
 def blocks_of(slots: int) -> int:
     """Blocks that the kernel divides a horizon into."""
-    return -(-slots // kernel.BLOCK)
+    return -(-slots // layout.BLOCK)
 
 
 class Board:
-    """The arrays that the kernel works on, with views of their parts; see :class:`kernel.Rows`.
+    """The arrays that the kernel works on, with views of their parts; see :class:`layout.Rows`.
 
     ``cores``, ``mem``, ``cards`` int64[P, T] and ``mw`` int64[S, T] are free capacity; change them in place.
     """
 
     def __init__(self, pools: int, sites: int, slots: int) -> None:
-        self.rows, count = kernel.rows_of(pools, sites)
+        self.rows, count = layout.rows_of(pools, sites)
         self.cells = np.zeros((count, slots + 1), np.int64)
         self.low = np.zeros((count, blocks_of(slots)), np.int64)
         self.high = np.zeros((count, blocks_of(slots)), np.int64)
@@ -72,12 +73,12 @@ class Board:
         for begin, price in zip((at.energy, at.carbon, at.watt, at.power, at.core, at.card), parts, strict=True):
             part = slice(begin, begin + price.shape[0])
             np.cumsum(price * SLOT_S, axis=1, out=self.cells[part, 1:])
-            kernel.bounds(price, self.low[part], self.high[part])
+            layout.bounds(price, self.low[part], self.high[part])
 
     def settle(self) -> None:
         """Bring the bounds of the blocks in line with the free capacity; call after changing that."""
         end = self.rows.energy
-        kernel.bounds(self.cells[:end, : self._slots], self.low[:end], self.high[:end])
+        layout.bounds(self.cells[:end, : self._slots], self.low[:end], self.high[:end])
 
 
 Prices64 = NDArray[np.int64]

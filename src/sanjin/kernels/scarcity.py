@@ -6,6 +6,7 @@ from typing import Any
 
 from numba import njit
 
+from sanjin.kernels.board import SLOT
 from sanjin.kernels.place import (
     FINISH,
     J_CARDS,
@@ -16,7 +17,6 @@ from sanjin.kernels.place import (
     MW_GIB,
     POOL,
     SITE,
-    SLOT,
     START,
 )
 

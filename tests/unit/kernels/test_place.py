@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -251,3 +252,17 @@ def test_a_lower_price_never_makes_a_site_less_chosen(seed: int, site: int) -> N
 def test_the_world_of_these_tests_has_every_part(name: str) -> None:
     varied = {getattr(world(seed), name).tobytes() for seed in range(6)}
     assert len(varied) > 1
+
+
+def test_compiled_code_is_kept_by_the_contents_of_all_kernels() -> None:
+    """Else a change of the board would leave code in use that was compiled from the old one."""
+    from pathlib import Path
+
+    from numba.core import config
+
+    place(world(1))
+    here = Path(kernel.__file__).parent
+    if str(here) in config.CACHE_DIR:  # not where the user said otherwise
+        digest = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(here.glob("*.py")))).hexdigest()[:12]
+        assert config.CACHE_DIR.endswith(f"numba-{digest}")
+        assert any(Path(config.CACHE_DIR).rglob("*.nbc"))
