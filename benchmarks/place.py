@@ -12,6 +12,7 @@ a (task, site), as a multi-cloud optimizer asks it (CBC), and its relaxation (Hi
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -136,14 +137,19 @@ def main() -> None:
     rounds = options.parse_args().rounds
     cases = ((16, 96, 20_000, 500_000), (11, 672, 20_000, 100_000), (340, 672, 5000, 5000))
     print("decisions a second")
-    print(f"{'sites x slots':>14} {'busy':>10} {'placed':>7} {'empty':>10} {'goal':>8} {'busy, all rows':>15}")
+    heads = (("sites x slots", 14), ("busy", 10), ("placed", 7), ("empty", 10), ("goal", 8), ("busy, all rows", 15))
+    print(" ".join(f"{h:>{w}}" for h, w in (*heads, ("board MiB", 10))))
     headline, all_rates = 0.0, {}
     for sites, slots, jobs, goal in cases:
         (busy, placed), (empty, _) = (rate(sites, slots, jobs, load, rounds) for load in LOADS)
         rows, _ = rate(sites, slots, min(jobs, 5000), LOADS[0], 2, rows=True)
         headline = headline or busy
         all_rates[f"{sites}x{slots}"] = {"busy": round(busy), "empty": round(empty), "all rows": round(rows)}
-        print(f"{f'{sites} x {slots}':>14} {busy:10,.0f} {placed:7.1%} {empty:10,.0f} {goal:8,} {rows:15,.0f}")
+        board, _ = world(sites, slots, 1, LOADS[0])
+        mib = sum(part.nbytes for part in (board.cells, board.low, board.high)) / 2**20
+        row = f"{busy:10,.0f} {placed:7.1%} {empty:10,.0f} {goal:8,} {rows:15,.0f} {mib:10.2f}"
+        print(f"{f'{sites} x {slots}':>14} {row}")
+    print(f"whole process at its most: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
     peers = {"HiGHS, relaxed, 100 x 17": round(highs(100, 17))}
     found = cbc(100, 17)
     if found is not None:
