@@ -120,15 +120,14 @@ class Week:
         cores = np.repeat(np.maximum(np.rint(self.pool[:, [kernel.CORES]] * share), 1), SLOTS, axis=1).astype(np.int64)
         mw = np.zeros((sites, SLOTS), np.int64)
         np.add.at(mw, self.pool[:, kernel.SITE], cores * self.pool[:, [kernel.MW_CORE]] * 2)
-        block = self.supply.book.at(BEGIN_S // SLOT)
-        part = slice(BEGIN_S // SLOT - block.first_slot, BEGIN_S // SLOT - block.first_slot + SLOTS)
+        energy, carbon = self.supply.plain_prices()
         return Capacity(
             first_s=BEGIN_S,
             cores=cores,
             cards=np.zeros((pools, SLOTS), np.int64),
             mw=mw,
-            energy=block.energy[:, part],
-            carbon=block.carbon[:, part],
+            energy=energy,
+            carbon=carbon,
         )
 
 

@@ -25,7 +25,7 @@ from typing import IO, Any
 import msgspec
 
 from sanjin.adapters.clock import FastClock, RealClock
-from sanjin.model.errors import NotAllowed, NotReachable, SanjinError
+from sanjin.model.errors import NotAllowed, NotFound, NotReachable, SanjinError
 from sanjin.model.scarcity import HOURS_A_WEEK, Scarcity
 
 
@@ -86,6 +86,13 @@ class StateFolder:
     def keep_region(self, document: str) -> None:
         """Keep the region document beside the state that it explains."""
         self._write("region.yaml", document)
+
+    def region_document(self) -> Path:
+        """The region document that was kept. Raises NotFound where no region was ever up here."""
+        path = self.path / "region.yaml"
+        if not path.exists():
+            raise NotFound(f"{self.path} holds no state of a region; see --state")
+        return path
 
     def keep_scarcity(self, document: bytes) -> None:
         """Keep learnt prices of scarce capacity for the next start."""

@@ -34,7 +34,7 @@ from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.model.status import AuditResult
 from sanjin.regions.load import bundled, load_region
-from sanjin.report.comparison import Comparison, Run, compare
+from sanjin.report.comparison import Comparison, Run, by_kind, compare, totals
 from sanjin.tree.region import LiveRegion
 
 START_S = 1_784_066_400
@@ -197,8 +197,6 @@ def _write_report(region: Region, day: _Day, rate: float, report: Path) -> None:
 
 
 def _summary(day: _Day, report: Path) -> dict[str, object]:
-    from sanjin.report.demo_page import totals
-
     ours, home = totals(day.found)
     return {
         "sandbox": day.sandbox,
@@ -213,27 +211,21 @@ def _summary(day: _Day, report: Path) -> dict[str, object]:
 
 
 def _print_day(region: Region, day: _Day, report: Path, state: Path, rate: float) -> None:
-    from sanjin.report.demo_page import totals
-
     rows: list[list[object]] = []
-    by_kind: dict[str, list[tuple[Run, int | None]]] = {}
-    for run, home in zip(day.found.runs, day.found.home, strict=True):
-        by_kind.setdefault(run.record.spec.kind, []).append((run, home.fen if home else None))
-    for kind, listed in sorted(by_kind.items()):
-        sites = Counter(r.record.site for r, _ in listed)
-        paid, home = (sum(r.settled.fen for r, h in listed if h is not None), sum(h or 0 for _, h in listed))
-        why = Counter(_why(r.record) for r, _ in listed).most_common(1)[0][0]
+    for each in by_kind(day.found):
+        model = KINDS[each.kind]
+        why = Counter(_why(r.record) for r in each.runs).most_common(1)[0][0]
         rows.append(
             [
-                f"{KINDS[kind].title_en} {KINDS[kind].title_zh}",
-                len(listed),
-                ", ".join(f"{region.nodes[s].name_zh} {n}" for s, n in sites.most_common(4)),
+                f"{model.title_en} {model.title_zh}",
+                len(each.runs),
+                ", ".join(f"{region.nodes[s].name_zh} {n}" for s, n in each.sites().most_common(4)),
                 text(why),
-                f"{sum(r.settled.fen for r, _ in listed) / 100:.2f}",
-                f"{sum(r.settled.facility_mwh for r, _ in listed) / 1e6:.2f}",
-                f"{sum(r.settled.carbon_mg for r, _ in listed) / 1e6:.2f}",
-                f"{sum(r.ended.start_s - r.record.submitted_s for r, _ in listed) / len(listed) / 3600:.1f} h",
-                f"{(paid / home - 1) * 100:+.0f} %" if home else "",
+                f"{each.yuan:.2f}",
+                f"{each.kwh:.2f}",
+                f"{each.kg:.2f}",
+                f"{each.wait_h:.1f} h",
+                "" if each.against_home is None else f"{each.against_home * 100:+.0f} %",
             ]
         )
     heads = ("kind", "jobs", "ran", "why", "cost", "kwh", "kg", "wait", "vs_home")

@@ -9,12 +9,10 @@ from sanjin.cli.output import Word, at, sentence, table, text, yuan
 from sanjin.model.catalogue import say
 from sanjin.model.errors import NotFound
 from sanjin.model.job import JobSpec, JobState
-from sanjin.model.placement import Explanation, Option
+from sanjin.model.placement import TERMS, Explanation, Option
 from sanjin.model.record import JobRecord
 from sanjin.model.status import Happening
 from sanjin.model.units import HOUR_S
-
-TERMS = ("energy", "carbon", "transport", "use", "scarcity", "waiting")
 
 
 def widest(found: list[Explanation]) -> Explanation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -12,6 +13,7 @@ from cyclopts import Parameter
 from sanjin.model.catalogue import LANGUAGES, say
 from sanjin.model.units import HOUR_S
 
+State = Annotated[Path | None, Parameter(help="State folder of the region. 状态目录。")]
 WIDE = 250
 
 Format = Annotated[Literal["table", "json", "yaml"], Parameter(help="How to print. 输出格式。")]

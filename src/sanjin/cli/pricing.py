@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from sanjin.adapters.state_folder import StateFolder, default_folder
 from sanjin.adapters.store.sqlite import SqliteStore
-from sanjin.cli.output import Format, at, data, note, table, text
+from sanjin.cli.output import Format, State, at, data, note, table, text
 from sanjin.model.errors import NotFound
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
@@ -19,7 +19,6 @@ from sanjin.model.scarcity import Scarcity
 from sanjin.ports import JobQuery
 from sanjin.regions.load import load_region
 
-State = Annotated[Path | None, Parameter(help="State folder of the region. 状态目录。")]
 PAGE = 5000
 
 
@@ -38,7 +37,7 @@ def learn(
     from sanjin.flow.learn import learn as learn_from
 
     folder = StateFolder(state or default_folder())
-    region = _region(folder)
+    region = load_region(folder.region_document())
     records = list(_records(folder.path, region))
     if not records:
         raise NotFound(f"{folder.path}: no job was ever submitted here; there is nothing to learn from")
@@ -60,13 +59,7 @@ def show(*, state: State = None, output: Format = "table") -> None:
     if found is None:
         raise NotFound(f"{folder.path}: no prices of scarcity were learnt; see: sanjin prices learn")
     if not data(found, output):
-        _print(found, _region(folder))
-
-
-def _region(folder: StateFolder) -> Region:
-    if not (folder.path / "region.yaml").exists():
-        raise NotFound(f"{folder.path} holds no state of a region; see --state")
-    return load_region(folder.path / "region.yaml")
+        _print(found, load_region(folder.region_document()))
 
 
 def _records(folder: Path, region: Region) -> list[JobRecord]:

@@ -10,13 +10,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from sanjin import __version__
-from sanjin.cli.output import Format, data, name_of, note, table, text
+from sanjin.cli.output import Format, State, data, name_of, note, table, text
 from sanjin.model.errors import AuditBroken, NotFound
 from sanjin.model.region import Region
 from sanjin.model.status import AuditResult
 from sanjin.regions.load import available, bundled, load_region
-
-State = Annotated[Path | None, Parameter(help="State folder of the region. 状态目录。")]
 
 
 def region_file(name: str) -> Path:
@@ -172,15 +170,13 @@ def verify(
     from sanjin.adapters.store.sqlite import SqliteStore
     from sanjin.tree.overview import audit_node
 
-    folder = StateFolder(state or default_folder()).path
-    if not (folder / "region.yaml").exists():
-        raise NotFound(f"{folder} holds no state of a region; see --state")
-    model = load_region(folder / "region.yaml")
+    folder = StateFolder(state or default_folder())
+    model = load_region(folder.region_document())
     if node and node not in model.nodes:
         raise NotFound(f"there is no node {node}; known: {', '.join(model.nodes)}")
     found: list[AuditResult] = []
     for name in [node] if node else list(model.nodes):
-        store = SqliteStore(folder / name / "state.db")
+        store = SqliteStore(folder.path / name / "state.db")
         found.append(audit_node(model, name, store))
         store.close()
     if not data(found, output):

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from sanjin.cli.amounts import to_bytes, to_instant, to_seconds
 from sanjin.cli.explaining import print_explanation
 from sanjin.cli.job_file import JobFile, read_job_file
-from sanjin.cli.output import Format, data, note, text
+from sanjin.cli.output import Format, State, data, note, text
 from sanjin.cli.watching import exit_of, print_records
 from sanjin.client import Client
 from sanjin.flow.submit import problem
@@ -62,7 +62,7 @@ def submit(
     dry_run: Annotated[bool, Parameter(negative=(), help="Show where it would go; submit nothing. 试算。")] = False,
     wait: Annotated[bool, Parameter(negative=(), help="Wait for the end; exit 9 where one fails. 等待结束。")] = False,
     options: CommandOptions = CommandOptions(),
-    state: Annotated[Path | None, Parameter(help="State folder of the region. 状态目录。")] = None,
+    state: State = None,
     output: Format = "table",
 ) -> int:
     """Submit jobs: a job file, or a command after --. 提交作业。

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from sanjin.cli.explaining import changes, print_changes, print_explanation, standing, why_not, widest
-from sanjin.cli.output import Format, at, data, note, span, table, text, yuan
+from sanjin.cli.output import Format, State, at, data, note, span, table, text, yuan
 from sanjin.client import Client
 from sanjin.model.errors import NotFound
 from sanjin.model.job import JobState
@@ -19,7 +18,6 @@ from sanjin.model.record import JobRecord
 from sanjin.model.status import Happening, JobBill
 
 Follow = Annotated[bool, Parameter(name=("--follow", "-f"), negative=(), help="Until it has ended. 持续输出。")]
-State = Annotated[Path | None, Parameter(help="State folder of the region. 状态目录。")]
 Job = Annotated[str, Parameter(help="Id of the job. 作业编号。")]
 
 _NOT_WELL = 9

@@ -102,15 +102,14 @@ def _empty_region(region: Region, begin_s: int) -> View:
 
 
 def _capacity(supply: Supply) -> Capacity:
-    block = supply.book.at(supply.first_slot)
-    part = slice(supply.first_slot - block.first_slot, supply.first_slot - block.first_slot + SLOTS)
+    energy, carbon = supply.plain_prices()
     return Capacity(
         first_s=supply.first_slot * SLOT_S,
         cores=np.repeat(supply.pool[:, [kernel.CORES]], SLOTS, axis=1),
         cards=np.repeat(supply.pool[:, [kernel.CARDS]], SLOTS, axis=1),
         mw=np.repeat(supply.it_cap_mw[:, None], SLOTS, axis=1),
-        energy=block.energy[:, part],
-        carbon=block.carbon[:, part],
+        energy=energy,
+        carbon=carbon,
     )
 
 

@@ -226,12 +226,16 @@ class Supply:
         self.freed += freed
 
     def _reprice(self) -> None:
-        block = self.book.at(self.first_slot)
-        part = slice(self.first_slot - block.first_slot, self.first_slot - block.first_slot + self.slots)
-        energy, carbon = block.energy[:, part], block.carbon[:, part]
+        energy, carbon = self.plain_prices()
         self.board.price(energy, carbon, *self._scarce())
         most = [int(v) for v in self.pool[:, 7:12].max(axis=0)]
         self.ceiling = Ceiling(int((energy + carbon).max()), *most)
+
+    def plain_prices(self) -> tuple[Prices64, Prices64]:
+        """Energy and carbon of the horizon's slots, int64[S, T], pico-yuan per watt-second of IT load."""
+        block = self.book.at(self.first_slot)
+        part = slice(self.first_slot - block.first_slot, self.first_slot - block.first_slot + self.slots)
+        return block.energy[:, part], block.carbon[:, part]
 
     def _scarce(self) -> tuple[Prices64, Prices64, Prices64]:
         """Prices of scarce power int64[S, T], cores and cards int64[P, T], pico-yuan per second."""
@@ -250,11 +254,6 @@ class Supply:
                 if name in index:
                     rows[index[name]] = np.rint(np.array(week)[hours] * unit)
         return power, core, card
-
-    @property
-    def horizon_end_s(self) -> int:
-        """End of the last slot, seconds UTC."""
-        return (self.first_slot + self.slots) * SLOT_S
 
     def need(self, spec: JobSpec, pool: int) -> tuple[int, int, int, int]:
         """What a job takes from a pool: cores, MiB, cards, mW."""

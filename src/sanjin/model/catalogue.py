@@ -19,8 +19,3 @@ def say(key: str, lang: str = "both", **values: object) -> str:
     if lang == "zh":
         return zh.format(**values)
     return f"{en.format(**values)} · {zh.format(**values)}"
-
-
-def knows(key: str) -> bool:
-    """Whether the catalogue has the key."""
-    return key in MESSAGES

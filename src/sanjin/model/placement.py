@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from sanjin.model.reason import Reason
 
@@ -32,6 +32,10 @@ class Terms:
     def payable(self) -> int:
         """What the tenant is billed of it, micro-yuan: all but scarcity and waiting."""
         return self.total - self.scarcity - self.waiting
+
+
+TERMS = tuple(f.name for f in fields(Terms))
+"""Names of the terms, in the order of the kernel's columns and of every table."""
 
 
 @dataclass(frozen=True, slots=True)

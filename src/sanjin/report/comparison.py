@@ -7,6 +7,7 @@ job whose city has no pool that could hold it, or whose data may not go there, i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from sanjin.model import event as ev
 from sanjin.model.network import Network
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Pool, Region
+from sanjin.model.units import HOUR_S
 
 ACCOUNTS = ("energy", "carbon", "site", "network")
 """The parts of a bill, as the first part of the account that was credited."""
@@ -101,3 +103,73 @@ def parts(settled: ev.Settled) -> dict[str, int]:
         if name in found:
             found[name] -= posting.fen
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class KindSum:
+    """The runs of one kind of job and what they came to; each with its settlement at home, or None."""
+
+    kind: str
+    runs: tuple[Run, ...]
+    home: tuple[ev.Settled | None, ...]
+
+    def sites(self) -> Counter[str]:
+        """Number of runs by site."""
+        return Counter(r.record.site for r in self.runs)
+
+    @property
+    def yuan(self) -> float:
+        """What all runs cost."""
+        return sum(r.settled.fen for r in self.runs) / 100
+
+    @property
+    def kwh(self) -> float:
+        """Energy at the facilities' meters."""
+        return sum(r.settled.facility_mwh for r in self.runs) / 1e6
+
+    @property
+    def kg(self) -> float:
+        """CO2e."""
+        return sum(r.settled.carbon_mg for r in self.runs) / 1e6
+
+    @property
+    def wait_h(self) -> float:
+        """Mean time from submission to start, hours."""
+        return sum(r.ended.start_s - r.record.submitted_s for r in self.runs) / len(self.runs) / HOUR_S
+
+    @property
+    def against_home(self) -> float | None:
+        """Change of cost against home, of those that could run there; None where none could, or for nothing."""
+        pairs = [(r.settled.fen, h.fen) for r, h in zip(self.runs, self.home, strict=True) if h is not None]
+        home = sum(h for _, h in pairs)
+        return sum(fen for fen, _ in pairs) / home - 1 if home else None
+
+
+def by_kind(found: Comparison) -> list[KindSum]:
+    """The runs by kind of job."""
+    grouped: dict[str, list[tuple[Run, ev.Settled | None]]] = {}
+    for run, home in zip(found.runs, found.home, strict=True):
+        grouped.setdefault(run.record.spec.kind, []).append((run, home))
+    return [
+        KindSum(kind, tuple(run for run, _ in listed), tuple(home for _, home in listed))
+        for kind, listed in sorted(grouped.items())
+    ]
+
+
+def totals(found: Comparison) -> tuple[dict[str, float], dict[str, float]]:
+    """(as it was, at once at home) over the runs that can be compared: yuan, kWh, kg, mean wait in hours."""
+    pairs = found.pairs()
+    count = max(len(pairs), 1)
+    ours = {
+        "yuan": sum(r.settled.fen for r, _ in pairs) / 100,
+        "kwh": sum(r.settled.facility_mwh for r, _ in pairs) / 1e6,
+        "kg": sum(r.settled.carbon_mg for r, _ in pairs) / 1e6,
+        "wait_h": sum(r.ended.start_s - r.record.submitted_s for r, _ in pairs) / count / HOUR_S,
+    }
+    home = {
+        "yuan": sum(h.fen for _, h in pairs) / 100,
+        "kwh": sum(h.facility_mwh for _, h in pairs) / 1e6,
+        "kg": sum(h.carbon_mg for _, h in pairs) / 1e6,
+        "wait_h": 0.0,
+    }
+    return ours, home

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from html import escape
 
 from sanjin.model.catalogue import say
-from sanjin.model.placement import Explanation
+from sanjin.model.placement import TERMS, Explanation
 from sanjin.model.region import Region
-from sanjin.model.units import HOUR_S
 from sanjin.report import plots
-from sanjin.report.comparison import Comparison, Run
+from sanjin.report.comparison import Comparison, by_kind, totals
 
 _STYLE = """
 :root{color-scheme:light}body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;
@@ -22,7 +20,6 @@ tr.won{background:#fdf1dc}.big{display:flex;gap:2rem;flex-wrap:wrap;margin:1rem 
 .big b{display:block;font-size:1.6rem}figure{margin:0;overflow-x:auto}svg{max-width:100%;height:auto}
 .why{color:#666}p.note{color:#555;font-size:.9rem}
 """
-TERMS = ("energy", "carbon", "transport", "use", "scarcity", "waiting")
 
 
 def page(
@@ -62,25 +59,6 @@ def page(
     )
 
 
-def totals(found: Comparison) -> tuple[dict[str, float], dict[str, float]]:
-    """(as it was, at once at home) over the runs that can be compared: yuan, kWh, kg, mean wait in hours."""
-    pairs = found.pairs()
-    count = max(len(pairs), 1)
-    ours = {
-        "yuan": sum(r.settled.fen for r, _ in pairs) / 100,
-        "kwh": sum(r.settled.facility_mwh for r, _ in pairs) / 1e6,
-        "kg": sum(r.settled.carbon_mg for r, _ in pairs) / 1e6,
-        "wait_h": sum(r.ended.start_s - r.record.submitted_s for r, _ in pairs) / count / HOUR_S,
-    }
-    home = {
-        "yuan": sum(h.fen for _, h in pairs) / 100,
-        "kwh": sum(h.facility_mwh for _, h in pairs) / 1e6,
-        "kg": sum(h.carbon_mg for _, h in pairs) / 1e6,
-        "wait_h": 0.0,
-    }
-    return ours, home
-
-
 def _headline(found: Comparison) -> str:
     ours, home = totals(found)
     cells = [f"<div><b>{len(found.runs)}</b>jobs 作业</div>"]
@@ -103,24 +81,19 @@ def _left_out(found: Comparison) -> str:
 
 def kinds_table(region: Region, found: Comparison, titles: Mapping[str, tuple[str, str]]) -> str:
     """A row a kind: where it ran, what it cost, against home."""
-    rows = defaultdict[str, list[tuple[Run, int | None]]](list)
-    for run, home in zip(found.runs, found.home, strict=True):
-        rows[run.record.spec.kind].append((run, None if home is None else home.fen))
     out: list[str] = []
-    for kind, listed in sorted(rows.items()):
-        en, zh = titles.get(kind, (kind, ""))
-        sites = Counter(r.record.site for r, _ in listed)
-        where = ", ".join(f"{region.nodes[s].name_en} {region.nodes[s].name_zh} {n}" for s, n in sites.most_common())
-        paid = sum(r.settled.fen for r, h in listed if h is not None)
-        home = sum(h for _, h in listed if h is not None)
-        wait = sum(r.ended.start_s - r.record.submitted_s for r, _ in listed) / len(listed) / HOUR_S
+    for each in by_kind(found):
+        en, zh = titles.get(each.kind, (each.kind, ""))
+        where = ", ".join(
+            f"{region.nodes[s].name_en} {region.nodes[s].name_zh} {n}" for s, n in each.sites().most_common()
+        )
         cells = (
-            str(len(listed)),
-            f"{sum(r.settled.fen for r, _ in listed) / 100:.2f}",
-            f"{sum(r.settled.facility_mwh for r, _ in listed) / 1e6:.2f}",
-            f"{sum(r.settled.carbon_mg for r, _ in listed) / 1e6:.2f}",
-            f"{wait:.1f} h",
-            f"{(paid / home - 1) * 100:+.0f} %" if home else "",
+            str(len(each.runs)),
+            f"{each.yuan:.2f}",
+            f"{each.kwh:.2f}",
+            f"{each.kg:.2f}",
+            f"{each.wait_h:.1f} h",
+            "" if each.against_home is None else f"{each.against_home * 100:+.0f} %",
         )
         out.append(
             f"<tr><td>{escape(en)}<br>{escape(zh)}</td><td class=l>{escape(where)}</td>"
