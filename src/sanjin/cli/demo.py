@@ -50,6 +50,9 @@ GIVE_UP_WALL_S = 240.0
 LOOK_WALL_S = 0.25
 EXPLAINED = 3
 
+LATER_S = 1800
+"""A planned start this long after submission is a wait for a better hour, region seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Day:
@@ -156,11 +159,12 @@ def _runs(client: Client, records: Sequence[JobRecord]) -> list[Run]:
     """What was measured of each job that ran, from the journal of its site."""
     found: list[Run] = []
     for record in records:
-        events = {h.kind: h for h in client.happenings(record.id) if h.node == record.site}
-        if ev.Ended.kind in events and ev.Settled.kind in events:
-            ended, settled = (ev.from_fields(events[k].kind, events[k].body) for k in (ev.Ended.kind, ev.Settled.kind))
-            if isinstance(ended, ev.Ended) and isinstance(settled, ev.Settled):
-                found.append(Run(record=record, ended=ended, settled=settled))
+        there = [h for h in client.happenings(record.id) if h.node == record.site]
+        events = {type(e): e for e in (ev.from_fields(h.kind, h.body) for h in there)}
+        placed, ended, settled = (events.get(kind) for kind in (ev.Placed, ev.Ended, ev.Settled))
+        if isinstance(placed, ev.Placed) and isinstance(ended, ev.Ended) and isinstance(settled, ev.Settled):
+            planned_s = placed.placement.start_s
+            found.append(Run(record=record, planned_s=planned_s, ended=ended, settled=settled))
     return found
 
 
@@ -214,7 +218,7 @@ def _print_day(region: Region, day: _Day, report: Path, state: Path, rate: float
     rows: list[list[object]] = []
     for each in by_kind(day.found):
         model = KINDS[each.kind]
-        why = Counter(_why(r.record) for r in each.runs).most_common(1)[0][0]
+        why = Counter(_why(r) for r in each.runs).most_common(1)[0][0]
         rows.append(
             [
                 f"{model.title_en} {model.title_zh}",
@@ -260,15 +264,16 @@ def _print_day(region: Region, day: _Day, report: Path, state: Path, rate: float
     sys.stdout.flush()
 
 
-def _why(record: JobRecord) -> str:
+def _why(run: Run) -> str:
     """The main reason for a job's place, for the table."""
-    spec = record.spec
+    record, spec = run.record, run.record.spec
     if spec.latency_class_ms:
         return "why.latency"
     if spec.grade.value == "core":
         return "why.residency"
     home = record.id.rpartition("-")[0]
-    if record.placement and record.placement.start_s - record.submitted_s > 1800:
+    # the site's plan: the owner of a job that was sent on keeps no placement of it
+    if run.planned_s - record.submitted_s > LATER_S:
         return "why.later_home" if record.site == home else "why.later_away"
     return "why.home" if record.site == home else "why.away"
 

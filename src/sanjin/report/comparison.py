@@ -27,9 +27,10 @@ ACCOUNTS = ("energy", "carbon", "site", "network")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A job that ran: its record, what was measured, and how it was settled."""
+    """A job that ran: its record, the start that its site planned, what was measured, how it was settled."""
 
     record: JobRecord
+    planned_s: int
     ended: ev.Ended
     settled: ev.Settled
 
