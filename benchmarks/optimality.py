@@ -28,6 +28,7 @@ from common import SHARED, finish
 from sanjin.flow.scarcity import Capacity, Demand, choose, priced_board, shadow_prices
 from sanjin.flow.supply import PriceBook, Supply
 from sanjin.kernels import place as kernel
+from sanjin.kernels import tables
 from sanjin.model.network import network_of
 from sanjin.model.units import HOUR_S
 from sanjin.regions.load import bundled, load_region
@@ -67,41 +68,41 @@ class Week:
         order = np.argsort(hours % 168, kind="stable")
         rows, self.odd = rows[order], self.odd[order]
         count = len(rows)
-        job = np.zeros((count, 11), np.int64)
-        job[:, kernel.J_CORES] = rows[:, 2]
-        job[:, kernel.J_MEM] = 1
-        job[:, kernel.J_CARD_KIND], job[:, kernel.J_KIND] = -1, -1
-        job[:, kernel.J_SECONDS] = np.maximum(rows[:, 1] * HOUR_S, 60)
-        job[:, kernel.J_SINCE] = BEGIN_S + (rows[:, 0] % 168 * HOUR_S).astype(np.int64)
-        job[:, kernel.J_EARLIEST] = job[:, kernel.J_SINCE]
+        job = np.zeros((count, tables.JOB_COLUMNS), np.int64)
+        job[:, tables.J_CORES] = rows[:, 2]
+        job[:, tables.J_MEM] = 1
+        job[:, tables.J_CARD_KIND], job[:, tables.J_KIND] = -1, -1
+        job[:, tables.J_SECONDS] = np.maximum(rows[:, 1] * HOUR_S, 60)
+        job[:, tables.J_SINCE] = BEGIN_S + (rows[:, 0] % 168 * HOUR_S).astype(np.int64)
+        job[:, tables.J_EARLIEST] = job[:, tables.J_SINCE]
         # yuan that an hour of delay costs a core: from nothing to speak of to more than the machine itself
-        per_hour = 10.0 ** rng.uniform(-5, -1, count) * job[:, kernel.J_CORES]
-        job[:, kernel.J_DELAY] = (per_hour * 1e12 / HOUR_S).astype(np.int64)
+        per_hour = 10.0 ** rng.uniform(-5, -1, count) * job[:, tables.J_CORES]
+        job[:, tables.J_DELAY] = (per_hour * 1e12 / HOUR_S).astype(np.int64)
         self.job = job
-        asked = float((job[:, kernel.J_CORES] * job[:, kernel.J_SECONDS]).sum())
+        asked = float((job[:, tables.J_CORES] * job[:, tables.J_SECONDS]).sum())
         self._shrink(asked)
         sites = len(self.supply.sites)
         self.barred = np.zeros((count, sites), np.int64)
-        self.ready = np.repeat(job[:, [kernel.J_EARLIEST]], sites, axis=1)
+        self.ready = np.repeat(job[:, [tables.J_EARLIEST]], sites, axis=1)
         self.transport = np.zeros((count, sites), np.int64)
         network = network_of(region)
         held = np.flatnonzero(rng.random(count) < 0.2)
-        weight = self.pool[:, kernel.CORES] / self.pool[:, kernel.CORES].sum()
+        weight = self.pool[:, tables.CORES] / self.pool[:, tables.CORES].sum()
         home_pool = rng.choice(len(self.pool), count, p=weight)
         self.home_pool = home_pool
-        home = self.pool[home_pool, kernel.SITE]
+        home = self.pool[home_pool, tables.SITE]
         size_gb = rng.lognormal(-2.0, 1.5, count)
         for j in held:
             self.transport[j] = np.rint(network.price_yuan_gb[home[j]] * size_gb[j] * 1e6).astype(np.int64)
 
     def _shrink(self, asked: float) -> None:
         """Make the pools as small as the trace wants them; every pool still holds the largest job."""
-        least = int(self.job[:, kernel.J_CORES].max())
-        cores = self.pool[:, kernel.CORES].astype(float)
-        speed = self.pool[:, kernel.SPEED] / 1000
+        least = int(self.job[:, tables.J_CORES].max())
+        cores = self.pool[:, tables.CORES].astype(float)
+        speed = self.pool[:, tables.SPEED] / 1000
         cores *= asked / LOAD / (cores * speed).sum() / WEEK_S
-        self.pool[:, kernel.CORES] = np.maximum(np.rint(cores), least).astype(np.int64)
-        self.pool[:, kernel.MEM] = 2**50
+        self.pool[:, tables.CORES] = np.maximum(np.rint(cores), least).astype(np.int64)
+        self.pool[:, tables.MEM] = 2**50
 
     def demand(self, which: np.ndarray) -> Demand:
         """Some of the jobs."""
@@ -112,14 +113,15 @@ class Week:
             barred=self.barred[which],
             ready=self.ready[which],
             transport=self.transport[which],
+            latency=np.zeros_like(self.transport[which]),
         )
 
     def capacity(self, share: float) -> Capacity:
         """This share of every pool, over both weeks; power as the cores can draw, so that it does not bind twice."""
         pools, sites = len(self.pool), len(self.supply.sites)
-        cores = np.repeat(np.maximum(np.rint(self.pool[:, [kernel.CORES]] * share), 1), SLOTS, axis=1).astype(np.int64)
+        cores = np.repeat(np.maximum(np.rint(self.pool[:, [tables.CORES]] * share), 1), SLOTS, axis=1).astype(np.int64)
         mw = np.zeros((sites, SLOTS), np.int64)
-        np.add.at(mw, self.pool[:, kernel.SITE], cores * self.pool[:, [kernel.MW_CORE]] * 2)
+        np.add.at(mw, self.pool[:, tables.SITE], cores * self.pool[:, [tables.MW_CORE]] * 2)
         energy, carbon = self.supply.plain_prices()
         return Capacity(
             first_s=BEGIN_S,
@@ -133,10 +135,10 @@ class Week:
 
 def totals(capacity: Capacity, demand: Demand, won: np.ndarray) -> dict[str, float]:
     """Yuan by term of choices made by any rule, at the true prices; mean wait in hours."""
-    pool, job, p = demand.pool, demand.job, won[:, kernel.POOL]
-    s = pool[p, kernel.SITE]
-    power = job[:, kernel.J_CORES] * pool[p, kernel.MW_CORE] + job[:, kernel.J_MEM] * pool[p, kernel.MW_GIB] // 1024
-    start, end = won[:, kernel.START] - capacity.first_s, won[:, kernel.FINISH] - capacity.first_s
+    pool, job, p = demand.pool, demand.job, won[:, tables.POOL]
+    s = pool[p, tables.SITE]
+    power = job[:, tables.J_CORES] * pool[p, tables.MW_CORE] + job[:, tables.J_MEM] * pool[p, tables.MW_GIB] // 1024
+    start, end = won[:, tables.START] - capacity.first_s, won[:, tables.FINISH] - capacity.first_s
 
     def window(price: np.ndarray) -> float:
         cum = np.hstack([np.zeros((len(price), 1)), np.cumsum(price * float(SLOT), axis=1)])
@@ -147,14 +149,14 @@ def totals(capacity: Capacity, demand: Demand, won: np.ndarray) -> dict[str, flo
 
         return float(((until(end) - until(start)) * power / 1000).sum() / 1e12)
 
-    use = ((end - start) * job[:, kernel.J_CORES] * pool[p, kernel.USE_CORE]).sum() / 1e12
-    wait = start + capacity.first_s - job[:, kernel.J_SINCE]
+    use = ((end - start) * job[:, tables.J_CORES] * pool[p, tables.USE_CORE]).sum() / 1e12
+    wait = start + capacity.first_s - job[:, tables.J_SINCE]
     found = {
         "energy": window(capacity.energy),
         "carbon": window(capacity.carbon),
         "data": float(demand.transport[np.arange(len(s)), s].sum() / 1e6),
         "machines": float(use),
-        "waiting": float((wait * job[:, kernel.J_DELAY].astype(float)).sum() / 1e12),
+        "waiting": float((wait * job[:, tables.J_DELAY].astype(float)).sum() / 1e12),
     }
     return {"total": sum(found.values()), **found, "wait h": float(wait.mean() / HOUR_S)}
 
@@ -172,25 +174,31 @@ def online(capacity: Capacity, demand: Demand, prices: tuple[np.ndarray, ...] | 
 def hurried(demand: Demand) -> Demand:
     """The same jobs with no wish but to start."""
     job = demand.job.copy()
-    job[:, kernel.J_DELAY] = HURRY
+    job[:, tables.J_DELAY] = HURRY
     return replace(demand, job=job)
 
 
 def greenest(capacity: Capacity, demand: Demand) -> np.ndarray:
     """Each job at its greenest site and hour within a day, whatever else it costs."""
     job, pool = demand.job.copy(), demand.pool.copy()
-    job[:, kernel.J_DELAY] = 1  # of equals the earliest
-    pool[:, kernel.USE_CORE] = 0
+    job[:, tables.J_DELAY] = 1  # of equals the earliest
+    pool[:, tables.USE_CORE] = 0
     board_of = replace(capacity, energy=np.zeros_like(capacity.energy), carbon=capacity.carbon * 100)
-    job[:, kernel.J_DEADLINE] = job[:, kernel.J_SINCE] + 86_400 + job[:, kernel.J_SECONDS] * 2
+    job[:, tables.J_DEADLINE] = job[:, tables.J_SINCE] + 86_400 + job[:, tables.J_SECONDS] * 2
     asked = replace(demand, job=job, pool=pool, transport=np.zeros_like(demand.transport))
     zero = np.zeros_like(capacity.cores)
     board = priced_board(board_of, zero, zero, np.zeros_like(capacity.mw), plenty=False)
     won, choice = choose(board, asked, capacity.first_s, capacity.first_s)
     late = choice < 0  # full within a day: as soon as may be
     if late.any():
-        rest = hurried(Demand(**{f: getattr(demand, f) if f in ("pool", "own") else getattr(demand, f)[late]
-                                 for f in ("pool", "own", "job", "barred", "ready", "transport")}))
+        rest = hurried(
+            Demand(
+                **{
+                    f: getattr(demand, f) if f in ("pool", "own") else getattr(demand, f)[late]
+                    for f in ("pool", "own", "job", "barred", "ready", "transport", "latency")
+                }
+            )
+        )
         won[late], found = choose(board, rest, capacity.first_s, capacity.first_s)
         assert (found >= 0).all()
     return won
@@ -198,15 +206,15 @@ def greenest(capacity: Capacity, demand: Demand) -> np.ndarray:
 
 def at_home(capacity: Capacity, demand: Demand, home: np.ndarray, backfill: bool) -> np.ndarray:
     """FCFS, or EASY backfill, in each job's own pool; run times are known exactly."""
-    won = np.zeros((len(home), kernel.ROW), np.int64)
-    seconds = -(-demand.job[:, kernel.J_SECONDS] * 1000 // demand.pool[home, kernel.SPEED])
+    won = np.zeros((len(home), tables.ROW), np.int64)
+    seconds = -(-demand.job[:, tables.J_SECONDS] * 1000 // demand.pool[home, tables.SPEED])
     for p in range(len(demand.pool)):
         mine = np.flatnonzero(home == p)
-        cores = demand.job[mine, kernel.J_CORES]
-        arrive = demand.job[mine, kernel.J_SINCE]
+        cores = demand.job[mine, tables.J_CORES]
+        arrive = demand.job[mine, tables.J_SINCE]
         starts = easy(arrive, cores, seconds[mine], int(capacity.cores[p, 0]), backfill)
-        won[mine, kernel.POOL], won[mine, kernel.START] = p, starts
-        won[mine, kernel.FINISH] = starts + seconds[mine]
+        won[mine, tables.POOL], won[mine, tables.START] = p, starts
+        won[mine, tables.FINISH] = starts + seconds[mine]
     return won
 
 
@@ -255,7 +263,11 @@ def easy(arrive: np.ndarray, cores: np.ndarray, seconds: np.ndarray, size: int, 
 
 
 def _begin(
-    jobs: list[int], now: int, starts: np.ndarray, seconds: np.ndarray, cores: np.ndarray,
+    jobs: list[int],
+    now: int,
+    starts: np.ndarray,
+    seconds: np.ndarray,
+    cores: np.ndarray,
     running: list[tuple[int, int]],
 ) -> None:
     for j in jobs:
@@ -273,8 +285,8 @@ def main() -> None:
     week = Week(rows)
     every, odd, even = np.ones(len(rows), bool), week.odd, ~week.odd
     share = float(
-        (week.job[odd][:, kernel.J_CORES] * week.job[odd][:, kernel.J_SECONDS]).sum()
-        / (week.job[:, kernel.J_CORES] * week.job[:, kernel.J_SECONDS]).sum()
+        (week.job[odd][:, tables.J_CORES] * week.job[odd][:, tables.J_SECONDS]).sum()
+        / (week.job[:, tables.J_CORES] * week.job[:, tables.J_SECONDS]).sum()
     )
     results: dict[str, dict[str, float]] = {}
     for label, which, part in (("all", every, 1.0), ("odd weeks", odd, share)):

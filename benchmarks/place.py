@@ -22,11 +22,13 @@ from common import finish
 
 from sanjin.flow.supply import Board
 from sanjin.kernels import place as kernel
+from sanjin.kernels import tables
 from sanjin.model.energy import site_tables
 from sanjin.model.money import pico_per_watt_second
 from sanjin.regions.load import bundled, load_region
 
 SLOT = kernel.SLOT
+PLAIN = tables.Weights(1000, 1000)
 LOADS = (0.7, 0.01)
 """Core-seconds that the jobs ask for, of those that the horizon has: a busy region, and an empty one."""
 
@@ -38,43 +40,43 @@ def world(sites: int, slots: int, jobs: int, load: float, seed: int = 7) -> tupl
     rng = np.random.default_rng(seed)
     region = load_region(bundled("shanxi"))
     nodes = list(region.nodes.values())
-    tables = [site_tables(region, nodes[s % len(nodes)], FIRST_SLOT, slots) for s in range(sites)]
+    energies = [site_tables(region, nodes[s % len(nodes)], FIRST_SLOT, slots) for s in range(sites)]
     unit = pico_per_watt_second(1.0)
     factor = rng.uniform(0.9, 1.1, (sites, 1))
-    energy = np.rint(np.array([t.energy_yuan_kwh * t.pue for t in tables]) * factor * unit).astype(np.int64)
-    carbon = np.rint(np.array([t.carbon_kg_kwh * t.pue for t in tables]) * 0.1 * unit).astype(np.int64)
-    table = np.zeros((jobs, 11), np.int64)
-    table[:, kernel.J_CORES] = 2 ** rng.integers(0, 6, jobs)
-    table[:, kernel.J_SECONDS] = np.minimum(rng.lognormal(7.5, 1.0, jobs), slots * SLOT // 4).astype(np.int64) + 60
-    asked = int((table[:, kernel.J_CORES] * table[:, kernel.J_SECONDS]).sum())
-    pool = np.zeros((sites, 12), np.int64)
-    pool[:, kernel.SITE] = np.arange(sites)
-    pool[:, kernel.CARD_KIND] = -2
+    energy = np.rint(np.array([t.energy_yuan_kwh * t.pue for t in energies]) * factor * unit).astype(np.int64)
+    carbon = np.rint(np.array([t.carbon_kg_kwh * t.pue for t in energies]) * 0.1 * unit).astype(np.int64)
+    table = np.zeros((jobs, tables.JOB_COLUMNS), np.int64)
+    table[:, tables.J_CORES] = 2 ** rng.integers(0, 6, jobs)
+    table[:, tables.J_SECONDS] = np.minimum(rng.lognormal(7.5, 1.0, jobs), slots * SLOT // 4).astype(np.int64) + 60
+    asked = int((table[:, tables.J_CORES] * table[:, tables.J_SECONDS]).sum())
+    pool = np.zeros((sites, tables.POOL_COLUMNS), np.int64)
+    pool[:, tables.SITE] = np.arange(sites)
+    pool[:, tables.CARD_KIND] = -2
     share = rng.uniform(0.5, 1.5, sites)
     cores = asked / load / (slots * SLOT) * share / share.sum()
-    pool[:, kernel.CORES] = np.maximum(np.rint(cores), 64).astype(np.int64)
-    pool[:, kernel.MEM] = pool[:, kernel.CORES] * 4096
-    pool[:, kernel.SPEED] = rng.integers(900, 1300, sites)
-    pool[:, kernel.MW_CORE], pool[:, kernel.MW_GIB] = 6000, 400
-    pool[:, kernel.USE_CORE] = rng.integers(10_000_000, 14_000_000, sites)
+    pool[:, tables.CORES] = np.maximum(np.rint(cores), 64).astype(np.int64)
+    pool[:, tables.MEM] = pool[:, tables.CORES] * 4096
+    pool[:, tables.SPEED] = rng.integers(900, 1300, sites)
+    pool[:, tables.MW_CORE], pool[:, tables.MW_GIB] = 6000, 400
+    pool[:, tables.USE_CORE] = rng.integers(10_000_000, 14_000_000, sites)
     board = Board(sites, sites, slots)
-    board.cores[:], board.mem[:] = pool[:, [kernel.CORES]], pool[:, [kernel.MEM]]
-    board.mw[:] = pool[:, [kernel.CORES]] * 6000
+    board.cores[:], board.mem[:] = pool[:, [tables.CORES]], pool[:, [tables.MEM]]
+    board.mw[:] = pool[:, [tables.CORES]] * 6000
     nothing = np.zeros((sites, slots), np.int64)
     board.price(energy, carbon, nothing, nothing, nothing)
     board.settle()
-    table[:, kernel.J_MEM] = table[:, kernel.J_CORES] * rng.integers(512, 4096, jobs)
-    table[:, kernel.J_CARD_KIND], table[:, kernel.J_KIND] = -1, 0
+    table[:, tables.J_MEM] = table[:, tables.J_CORES] * rng.integers(512, 4096, jobs)
+    table[:, tables.J_CARD_KIND], table[:, tables.J_KIND] = -1, 0
     now = FIRST_SLOT * SLOT
     arrivals = now + np.sort(rng.integers(0, slots * SLOT * 9 // 10, jobs))
-    table[:, kernel.J_SINCE] = table[:, kernel.J_EARLIEST] = arrivals
+    table[:, tables.J_SINCE] = table[:, tables.J_EARLIEST] = arrivals
     # what an hour costs the owner: a hundredth of a fen to a yuan
-    table[:, kernel.J_DELAY] = (10.0 ** rng.uniform(8, 12, jobs) / 3600).astype(np.int64)
+    table[:, tables.J_DELAY] = (10.0 ** rng.uniform(8, 12, jobs) / 3600).astype(np.int64)
     barred = (rng.random((jobs, sites)) < 0.1).astype(np.int64)
-    ready = np.repeat(table[:, [kernel.J_EARLIEST]], sites, axis=1)
+    ready = np.repeat(table[:, [tables.J_EARLIEST]], sites, axis=1)
     transport = np.where(rng.random((jobs, sites)) < 0.3, rng.integers(0, 50_000, (jobs, sites)), 0)
     own = np.ones(sites, np.int64)
-    return board, [pool, own, table, barred, ready, transport]
+    return board, [pool, own, table, barred, ready, transport, np.zeros_like(transport)]
 
 
 def rate(sites: int, slots: int, jobs: int, load: float, rounds: int, rows: bool = False) -> tuple[float, float]:
@@ -83,11 +85,11 @@ def rate(sites: int, slots: int, jobs: int, load: float, rounds: int, rows: bool
     for round_ in range(rounds + 1):
         board, arrays = world(sites, slots, jobs, load)
         choice = np.full(jobs, -1, np.int64)
-        out = np.zeros((jobs, sites, kernel.ROW) if rows else (jobs, kernel.ROW), np.int64)
+        out = np.zeros((jobs, sites, tables.ROW) if rows else (jobs, tables.ROW), np.int64)
         place: Callable[..., None] = kernel.place_batch if rows else kernel.choose_batch
         began = time.perf_counter()
         now = FIRST_SLOT * SLOT
-        place(board.cells, board.low, board.high, board.rows, now, now, *arrays, out, choice)
+        place(board.cells, board.low, board.high, board.rows, now, now, PLAIN, *arrays, out, choice)
         if round_:  # the first compiles, or reads what was compiled
             rates.append(jobs / (time.perf_counter() - began))
         placed = float((choice >= 0).mean())

@@ -9,6 +9,7 @@ from sanjin.adapters.clock import VirtualClock
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.flow.supply import PriceBook
 from sanjin.model.network import network_of
+from sanjin.model.policy import Policy
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.ports import (
@@ -66,10 +67,7 @@ class ModelEngine:
         return [r for r in found if r]
 
     def find(self, keys: list[str]) -> list[RunReport]:
-        return [
-            RunReport(key=k, state=RunState.RUNNING if k in self.started else RunState.ABSENT)
-            for k in keys
-        ]
+        return [RunReport(key=k, state=RunState.RUNNING if k in self.started else RunState.ABSENT) for k in keys]
 
     def cancel(self, keys: list[str]) -> None:
         self.cancelled.update(keys)
@@ -100,8 +98,15 @@ class ModelMover:
 class World:
     """Shanxi in one folder; ``turn`` lets every node take a turn."""
 
-    def __init__(self, folder: Path, region: Region | None = None, scarcity: Scarcity | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        region: Region | None = None,
+        scarcity: Scarcity | None = None,
+        policy: Policy | None = None,
+    ) -> None:
         self.scarcity = scarcity
+        self.policy = policy or Policy()
         self.region = region or load_region(bundled("shanxi"))
         self.folder = folder
         self.clock = VirtualClock(START_S)
@@ -126,6 +131,7 @@ class World:
             engine=self.engines[name],
             mover=ModelMover(held),
             scarcity=self.scarcity,
+            policy=self.policy,
         )
         parent = region.nodes[name].parent
         node = Node(name, parts, self.board.uplink(name, parent) if parent else None)

@@ -6,6 +6,7 @@ file                    what it holds
 ``token``               the secret that the API asks for; only its owner may read it
 ``address``             where the API of the running region listens
 ``region.yaml``         the region document that it was last started with
+``policy.yaml``         the policy document, where one was set
 ``scarcity.json``       prices of scarce capacity that were learnt, where they were
 ``clock.json``          where a faster clock began, so that a restart goes on with it
 ``lock``                held while a region is up
@@ -93,6 +94,15 @@ class StateFolder:
         if not path.exists():
             raise NotFound(f"{self.path} holds no state of a region; see --state")
         return path
+
+    def keep_policy(self, document: str) -> None:
+        """Keep a policy document for the next start."""
+        self._write("policy.yaml", document)
+
+    def policy_document(self) -> Path | None:
+        """The policy document that was kept, or None."""
+        path = self.path / "policy.yaml"
+        return path if path.exists() else None
 
     def keep_scarcity(self, document: bytes) -> None:
         """Keep learnt prices of scarce capacity for the next start."""

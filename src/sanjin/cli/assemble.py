@@ -14,6 +14,7 @@ from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.movers.folder import FolderMover
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.examples import data
+from sanjin.model.policy import Policy
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.ports import Clock
@@ -31,6 +32,7 @@ def assemble(
     version: str,
     listener: Listener | None = None,
     scarcity: Scarcity | None = None,
+    policy: Policy | None = None,
 ) -> LiveRegion:
     """A region whose nodes share this machine: as many runs at once as it has cores, over all sites."""
     slots = HostSlots(max(os.cpu_count() or 1, 1))
@@ -44,6 +46,7 @@ def assemble(
         version=version,
         listener=listener,
         scarcity=scarcity,
+        policy=policy,
     )
 
 

@@ -41,6 +41,8 @@ _audit = App(name="audit", help="Journals: verify and list. 审计日志。")
 
 _prices = App(name="prices", help="What scarce capacity is worth. 稀缺价格。")
 
+_policy = App(name="policy", help="By which rule work is placed. 调度策略。")
+
 _COMMANDS = {
     "demo": ("sanjin.cli.demo:demo", "Run a day of Shanxi on this machine: real work, a faster clock. 演示。"),
     "up": ("sanjin.cli.running:up", "Bring a region up on this machine. 启动区域。"),
@@ -62,7 +64,10 @@ _audit.command("sanjin.cli.running:verify", name="verify", help="Verify every jo
 _audit.command("sanjin.cli.running:journal", name="journal", help="List a node's journal. 日志条目。")
 _prices.command("sanjin.cli.pricing:learn", name="learn", help="Learn them from last week's work. 学习。")
 _prices.command("sanjin.cli.pricing:show", name="show", help="Show them. 查看。")
+_policy.command("sanjin.cli.policies:set_policy", name="set", help="Set it from a document. 设置。")
+_policy.command("sanjin.cli.policies:show", name="show", help="Show it. 查看。")
 app.command(_region)
+app.command(_policy)
 app.command(_prices)
 app.command(_audit)
 app.register_install_completion_command(help="Set up shell completion. 安装命令补全。")  # pyright: ignore

@@ -47,21 +47,32 @@ def show(
     if data(region, output):
         return
     rows = [
-        [n.id, name_of(n), text(f"tier.{n.tier}"), n.parent,
-         ", ".join(f"{p.id} {p.cores}" + (f" +{p.accelerators} {p.accelerator_kind}" if p.accelerators else "")
-                   for p in n.site.pools)]
+        [
+            n.id,
+            name_of(n),
+            text(f"tier.{n.tier}"),
+            n.parent,
+            ", ".join(
+                f"{p.id} {p.cores}" + (f" +{p.accelerators} {p.accelerator_kind}" if p.accelerators else "")
+                for p in n.site.pools
+            ),
+        ]
         for n in region.nodes.values()
     ]
     heads = ("head.node", "head.name", "head.tier", "head.parent", "head.cores")
     table(heads, rows, name_of(region), left=(0, 1, 2, 3, 4))
     print()
-    sets = [[d.id, d.title_en, d.title_zh, text(f"grade.{d.grade}"), f"{d.size.value:g}", ", ".join(d.replicas)]
-            for d in region.datasets.values()]
+    sets = [
+        [d.id, d.title_en, d.title_zh, text(f"grade.{d.grade}"), f"{d.size.value:g}", ", ".join(d.replicas)]
+        for d in region.datasets.values()
+    ]
     heads = ("head.dataset", "head.name", "head.name", "head.grade", "head.gb", "head.held_at")
     table(heads, sets, left=(0, 1, 2, 3, 5))
     print()
-    tenants = [[t.id, name_of(t), ", ".join(f"{n}: {e.cores}/{e.yuan:g}" for n, e in t.envelopes.items())]
-               for t in region.tenants.values()]
+    tenants = [
+        [t.id, name_of(t), ", ".join(f"{n}: {e.cores}/{e.yuan:g}" for n, e in t.envelopes.items())]
+        for t in region.tenants.values()
+    ]
     table(("head.tenant", "head.name", "head.envelopes"), tenants, left=(0, 1, 2))
 
 
@@ -85,6 +96,9 @@ def up(
     from sanjin.api.stream import EventHub
     from sanjin.cli.amounts import to_instant
     from sanjin.cli.assemble import assemble, seed_data, settle_memory
+    from sanjin.cli.policies import kept_policy
+    from sanjin.model.policy import Rule
+    from sanjin.regions.policy import applied
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     document = region_file(region)
@@ -98,14 +112,16 @@ def up(
         if sample_data:
             seed_data(model, folder.path)
         hub = EventHub()
-        scarcity = folder.scarcity()
-        live = assemble(model, folder.path, clock, __version__, hub.listen, scarcity)
+        scarcity, policy = folder.scarcity(), kept_policy(folder)
+        live = assemble(applied(model, policy), folder.path, clock, __version__, hub.listen, scarcity, policy)
         server = Server(make_app(live, hub, folder.token(), __version__), port)
         live.start()
         settle_memory()
         try:
             folder.announce(server.url)
             _greet(model, server.url, folder.path, output)
+            if policy.rule is not Rule.LEAST_TOTAL and output == "table":
+                note(text("cli.rule_used", rule=policy.rule))
             if scarcity and output == "table":
                 note(text("cli.prices_used", count=scarcity.jobs))
             # a polite end on SIGTERM too: uvicorn raises the signal again when it has stopped
@@ -180,9 +196,7 @@ def verify(
         found.append(audit_node(model, name, store))
         store.close()
     if not data(found, output):
-        rows = [
-            [r.node, r.entries, r.tip, text("cli.audit_broken" if r.problems else "cli.audit_ok")] for r in found
-        ]
+        rows = [[r.node, r.entries, r.tip, text("cli.audit_broken" if r.problems else "cli.audit_ok")] for r in found]
         table(("head.node", "head.entries", "head.tip", "head.result"), rows, left=(0, 2, 3))
     broken = [f"{r.node}: {p.text()}" for r in found for p in r.problems]
     if broken:
@@ -215,10 +229,6 @@ def doctor(*, state: State = None, output: Format = "table") -> int:
 
     found = checks(state)
     if not data(found, output):
-        rows = [
-            [text(f"doctor.{c.what}"), text("cli.ok" if c.ok else "cli.missing"), c.value, c.todo] for c in found
-        ]
+        rows = [[text(f"doctor.{c.what}"), text("cli.ok" if c.ok else "cli.missing"), c.value, c.todo] for c in found]
         table(("head.what", "head.result", "head.value", "head.todo"), rows, left=(0, 1, 2, 3))
     return 0 if all(c.ok or not c.needed for c in found) else 1
-
-

@@ -34,8 +34,11 @@ class CommandOptions:
     key: Annotated[str, Parameter(help="Client key: the same key is the same job. 客户端键。")] = ""
     tenant: Annotated[str, Parameter(help="Who pays. 租户。")] = "public"
     cores: Annotated[int, Parameter(help="CPU cores. 核数。")] = 1
+    nodes: Annotated[int, Parameter(help="Machines at once, each with these cores. 节点数。")] = 1
+    members: Annotated[int, Parameter(help="Members of an array; each has $SANJIN_INDEX. 数组成员数。")] = 0
     memory: Annotated[str, Parameter(help="Memory: 512MiB, 2GB. 内存。")] = "512MiB"
     duration: Annotated[str, Parameter(help="Expected run time: 90, 15m, 2h. 预计时长。")] = "15m"
+    spread: Annotated[str, Parameter(help="How much longer it may well take. 时长余量。")] = "0"
     time_limit: Annotated[str, Parameter(help="Ends the job; default four times the duration. 时间上限。")] = ""
     accelerators: Annotated[int, Parameter(help="Accelerator cards. 加速卡数。")] = 0
     accelerator_kind: Annotated[str, Parameter(help="Kind of card. 加速卡型号。")] = ""
@@ -43,6 +46,11 @@ class CommandOptions:
     site: Annotated[str, Parameter(help="Only at this site. 指定站点。")] = ""
     input: Annotated[tuple[str, ...], Parameter(help="A dataset it reads; repeat for more. 输入数据集。")] = ()
     env: Annotated[tuple[str, ...], Parameter(help="NAME=VALUE; repeat for more. 环境变量。")] = ()
+    queue: Annotated[str, Parameter(help="Queue. 队列。")] = "batch"
+    priority: Annotated[int, Parameter(help="Before others of its queue. 优先级。")] = 0
+    stoppable: Annotated[bool, Parameter(negative=(), help="Can stop and go on from $SANJIN_CHECKPOINT. 可中断。")] = (
+        False
+    )
     grade: Annotated[_Grade, Parameter(help="Grade of its data. 数据等级。")] = "general"
     earliest: Annotated[str, Parameter(help="Not before: 2026-07-15T18:00, +2h. 最早开始。")] = ""
     deadline: Annotated[str, Parameter(help="To end by: 2026-07-15T18:00, +6h. 截止时间。")] = ""
@@ -133,12 +141,18 @@ def _spec(options: CommandOptions, command: Sequence[str], now_s: int, offset_h:
         command=tuple(command),
         environment=dict(e.split("=", 1) for e in options.env),
         tenant=options.tenant,
+        queue=options.queue,
+        priority=options.priority,
         cores=options.cores,
+        nodes=options.nodes,
+        members=options.members,
+        stoppable=options.stoppable,
         memory_bytes=to_bytes(options.memory, "--memory"),
         accelerators=options.accelerators,
         accelerator_kind=options.accelerator_kind,
         pool_kind=PoolKind(options.pool) if options.pool else None,
         duration_s=to_seconds(options.duration, "--duration"),
+        duration_spread_s=to_seconds(options.spread, "--spread"),
         time_limit_s=to_seconds(options.time_limit, "--time-limit") if options.time_limit else 0,
         inputs=options.input,
         earliest_start_s=instant(options.earliest, "--earliest"),

@@ -24,10 +24,11 @@ def ceiling_fen(view: View, spec: JobSpec) -> int:
     """
     ceiling = view.supply.ceiling
     seconds = spec.limit_s()
-    mib = -(-spec.memory_bytes // MIB)
-    power = spec.cores * ceiling.mw_core + spec.accelerators * ceiling.mw_card + mib * ceiling.mw_gib // 1024
+    mib = -(-spec.memory_bytes // MIB) * spec.width()
+    cores, cards = spec.all_cores(), spec.all_accelerators()
+    power = cores * ceiling.mw_core + cards * ceiling.mw_card + mib * ceiling.mw_gib // 1024
     pico = ceiling.price_pico * seconds * power // 1000
-    pico += seconds * (spec.cores * ceiling.use_core_pico + spec.accelerators * ceiling.use_card_pico)
+    pico += seconds * (cores * ceiling.use_core_pico + cards * ceiling.use_card_pico)
     micro = pico // PICO_PER_MICRO
     for dataset in spec.inputs:
         micro += round(view.region.datasets[dataset].size.value * view.network.dearest_yuan_gb * MICRO_PER_YUAN)
@@ -53,11 +54,11 @@ def admit(view: View, jobs: Iterable[str]) -> Iterable[ev.Event]:
         need_fen = ceiling_fen(view, spec)
         free_fen = round(envelope.yuan * 100) - use.spent_fen - use.reserved_fen
         free_cores = envelope.cores - use.cores
-        if spec.cores <= free_cores and need_fen <= free_fen:
+        if spec.all_cores() <= free_cores and need_fen <= free_fen:
             yield ev.Admitted(job=job, reserved_fen=need_fen)
             continue
-        short = spec.cores > free_cores
+        short = spec.all_cores() > free_cores
         reason = stopped[spec.tenant] = Reason.QUOTA if short else Reason.BUDGET
         if record.reason is not reason:
-            need, free = (spec.cores, free_cores) if short else (need_fen, free_fen)
+            need, free = (spec.all_cores(), free_cores) if short else (need_fen, free_fen)
             yield ev.Held(job=job, reason=reason, need=need, free=max(free, 0))

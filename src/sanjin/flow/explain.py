@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sanjin.flow.supply import Supply
-from sanjin.kernels import place as kernel
+from sanjin.flow.supply import HURRY_FEN_PER_HOUR, Supply
+from sanjin.kernels import tables
 from sanjin.model import event as ev
 from sanjin.model.job import JobSpec
 from sanjin.model.money import PICO_PER_MICRO
@@ -19,16 +19,16 @@ Decision = ev.Placed | ev.Assigned | ev.Raised | ev.Waiting
 
 def option(row: ev.Row, site: str, pools: Sequence[str]) -> Option:
     """One site's row as an option; ``pools`` lists pools as ``site/pool`` in the kernel's order."""
-    if row[kernel.POOL] < 0:
-        return Option(site, "", KERNEL_REASONS[row[kernel.CODE]], 0, 0, row[kernel.READY], None)
-    terms = Terms(*row[kernel.ENERGY : kernel.WAITING + 1])
+    if row[tables.POOL] < 0:
+        return Option(site, "", KERNEL_REASONS[row[tables.CODE]], 0, 0, row[tables.READY], None)
+    terms = Terms(*row[tables.ENERGY : tables.WAITING + 1])
     return Option(
         site=site,
-        pool=pools[row[kernel.POOL]].partition("/")[2],
+        pool=pools[row[tables.POOL]].partition("/")[2],
         reason=None,
-        start_s=row[kernel.START],
-        finish_s=row[kernel.FINISH],
-        ready_s=row[kernel.READY],
+        start_s=row[tables.START],
+        finish_s=row[tables.FINISH],
+        ready_s=row[tables.READY],
         terms=terms,
         total_micro=terms.total,
     )
@@ -54,7 +54,7 @@ def at_once(supply: Supply, spec: JobSpec, choice: Option, at_s: int, since_s: i
     if choice.terms is None or choice.start_s <= begin:
         return None
     pool = supply.pool_index[f"{choice.site}/{choice.pool}"]
-    site, milliwatt = int(supply.pool[pool, kernel.SITE]), supply.need(spec, pool)[3]
+    site, milliwatt = int(supply.pool[pool, tables.SITE]), supply.need(spec, pool)[3]
     finish = begin + choice.finish_s - choice.start_s
     energy = carbon = 0
     for slot in range(begin // SLOT_S, (finish - 1) // SLOT_S + 1):
@@ -63,22 +63,31 @@ def at_once(supply: Supply, spec: JobSpec, choice: Option, at_s: int, since_s: i
         energy += int(prices.energy[site, slot - prices.first_slot]) * seconds
         carbon += int(prices.carbon[site, slot - prices.first_slot]) * seconds
     terms = Terms(
-        energy=energy * milliwatt // 1000 // PICO_PER_MICRO,
-        carbon=carbon * milliwatt // 1000 // PICO_PER_MICRO,
+        energy=round(energy * milliwatt // 1000 // PICO_PER_MICRO * supply.weights.energy),
+        carbon=round(carbon * milliwatt // 1000 // PICO_PER_MICRO * supply.weights.carbon),
         transport=choice.terms.transport,
+        latency=choice.terms.latency,
         use=choice.terms.use,
         scarcity=0,
-        waiting=spec.delay_price_fen_per_hour * max(begin - max(since_s, spec.earliest_start_s), 0) * 10_000 // HOUR_S,
+        waiting=_waiting(supply, spec, begin, since_s, finish),
     )
     return Option(choice.site, choice.pool, None, begin, finish, choice.ready_s, terms, terms.total)
+
+
+def _waiting(supply: Supply, spec: JobSpec, begin: int, since_s: int, finish: int) -> int:
+    """The term of waiting of a start at ``begin``, micro-yuan."""
+    hurries = supply.policy.rule.hurries
+    fen = HURRY_FEN_PER_HOUR if hurries else spec.delay_price_fen_per_hour
+    seconds = max(begin - max(since_s, spec.earliest_start_s), 0) + (finish - begin) * hurries
+    return round(fen * seconds * supply.weights.waiting) * 10_000 // HOUR_S
 
 
 def chosen_site(decision: Decision, sites: Sequence[str]) -> str:
     """The site that the decision took; for a raised job the best known outside (empty: none)."""
     if isinstance(decision, ev.Placed | ev.Assigned):
         return decision.placement.site
-    feasible = [(i, r) for i, r in enumerate(decision.options) if r[kernel.POOL] >= 0]
+    feasible = [(i, r) for i, r in enumerate(decision.options) if r[tables.POOL] >= 0]
     if not feasible:
         return ""
-    best = min(feasible, key=lambda item: (sum(item[1][kernel.ENERGY :]), item[1][kernel.START], item[0]))
+    best = min(feasible, key=lambda item: (sum(item[1][tables.ENERGY :]), item[1][tables.START], item[0]))
     return sites[best[0]]

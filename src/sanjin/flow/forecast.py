@@ -28,7 +28,7 @@ def hourly_demand(records: Iterable[JobRecord], begin_s: int, hours: int) -> Flo
     for record in records:
         hour = (record.submitted_s - begin_s) // HOUR_S
         if 0 <= hour < hours:
-            found[hour] += record.spec.cores * record.spec.duration_s / HOUR_S
+            found[hour] += record.spec.all_cores() * record.spec.duration_s / HOUR_S
     return found
 
 

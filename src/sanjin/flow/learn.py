@@ -14,11 +14,11 @@ from dataclasses import replace
 import numpy as np
 
 from sanjin.flow.forecast import back_test, hourly_demand
-from sanjin.flow.place import tables
+from sanjin.flow.place import asked
 from sanjin.flow.scarcity import Capacity, Demand, Ints, choose, priced_board, shadow_prices
 from sanjin.flow.supply import PriceBook, Supply
 from sanjin.flow.view import View
-from sanjin.kernels import place as kernel
+from sanjin.kernels import tables
 from sanjin.model.money import WATT_SECONDS_PER_KWH
 from sanjin.model.network import network_of
 from sanjin.model.record import JobRecord
@@ -56,10 +56,15 @@ def learn(
     supply = view.supply
     capacity = _capacity(supply)
     none = np.zeros_like(capacity.cores)
+    given = asked(view, expected, begin_s)
     demand = Demand(
-        **dict(zip(("job", "barred", "ready", "transport"), tables(view, expected, begin_s), strict=True)),
         pool=supply.pool,
         own=np.ones(len(supply.sites), np.int64),
+        job=given.jobs,
+        barred=given.barred,
+        ready=given.ready,
+        transport=given.transport,
+        latency=given.latency,
     )
     board = priced_board(capacity, none, none, np.zeros_like(capacity.mw), plenty=True)
     _, choice = choose(board, demand, begin_s, begin_s)
@@ -105,8 +110,8 @@ def _capacity(supply: Supply) -> Capacity:
     energy, carbon = supply.plain_prices()
     return Capacity(
         first_s=supply.first_slot * SLOT_S,
-        cores=np.repeat(supply.pool[:, [kernel.CORES]], SLOTS, axis=1),
-        cards=np.repeat(supply.pool[:, [kernel.CARDS]], SLOTS, axis=1),
+        cores=np.repeat(supply.pool[:, [tables.CORES]], SLOTS, axis=1),
+        cards=np.repeat(supply.pool[:, [tables.CARDS]], SLOTS, axis=1),
         mw=np.repeat(supply.it_cap_mw[:, None], SLOTS, axis=1),
         energy=energy,
         carbon=carbon,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
 
-from sanjin.flow import admit, meter, place, run, settle, stage, submit
+from sanjin.flow import admit, backfill, meter, order, place, reconsider, run, settle, stage, submit
 from sanjin.flow.audit import chain
 from sanjin.flow.view import Pending, View
 from sanjin.model import event as ev
@@ -102,6 +102,8 @@ class Loop:
         self.router = router
         self.outbox: dict[str, list[Mail]] = {}
         self._parked_at = -1
+        self._looked_at = -1
+        self._movable: list[str] = []
         self._batch = Batch()
         self._done = Done()
         self._touched: dict[str, None] = {}
@@ -131,6 +133,7 @@ class Loop:
         self._runs(work.runs)
         self._transfers(work.transfers)
         self._admit()
+        self._reconsider(rolled)
         self._place()
         self._start()
         self._report()
@@ -190,7 +193,7 @@ class Loop:
         p = event.placement
         pool = self.view.supply.pool_index[f"{p.site}/{p.pool}"]
         need = self.view.supply.need(record.spec, pool)
-        self.view.pending.setdefault(event.child, []).append(Pending(seq, pool, p.start_s, p.finish_s, need))
+        self.view.pending.setdefault(event.child, []).append(Pending(seq, pool, p.start_s, p.kept_s, need))
 
     # -- what comes in
 
@@ -319,6 +322,18 @@ class Loop:
         for event in admit.admit(self.view, held):
             self.record(event)
 
+    def _reconsider(self, rolled: bool) -> None:
+        """Look again at what is placed and has not started: every slot; in order of the queue, at every change."""
+        view = self.view
+        in_order = view.supply.policy.rule.in_order and view.supply.freed != self._looked_at
+        if rolled or in_order:
+            self._movable = [r.id for r in reconsider.movable(view, self._now)]
+            self._looked_at = view.supply.freed
+        jobs, self._movable = self._movable[: reconsider.A_TURN], self._movable[reconsider.A_TURN :]
+        still = {r.id: r for r in reconsider.movable(view, self._now)} if jobs else {}
+        for event in reconsider.reconsider(view, [still[j] for j in jobs if j in still], self._now):
+            self.record(event)
+
     def _place(self) -> None:
         view = self.view
         if view.parked and view.supply.freed != self._parked_at:
@@ -326,12 +341,13 @@ class Loop:
             for job in list(islice(view.parked, PLACE_A_TURN)):
                 del view.parked[job]
                 view.queue[job] = None
-        jobs = list(islice(view.queue, PLACE_A_TURN))
+        jobs = order.in_turn(view, list(islice(view.queue, order.AHEAD)))[:PLACE_A_TURN]
         if not jobs:
             return
-        for event in place.place(view, jobs, self._now):
+        decide = backfill.place_in_order if view.supply.policy.rule.in_order else place.place
+        for event in decide(view, jobs, self._now):
             record = view.jobs[event.job]
-            if isinstance(event, ev.Waiting) and record.reason is Reason.NO_PLACE:
+            if isinstance(event, ev.Waiting) and record.reason is event.reason:
                 view.put(record)  # still no place: nothing new to write
                 continue
             self.record(event)
@@ -343,15 +359,15 @@ class Loop:
     def _stage(self, record: JobRecord) -> None:
         for event in stage.stage(self.view, record, self._now):
             self.record(event)
-            self._done.fetch.append(
-                Transfer(dataset=event.dataset, source=event.source, done_at_s=event.done_at_s)
-            )
+            self._done.fetch.append(Transfer(dataset=event.dataset, source=event.source, done_at_s=event.done_at_s))
 
     def _start(self) -> None:
         for event in list(run.due(self.view, self._now)):
             record = self.record(event)
             if record is not None:
                 self._done.starts.append(self._order(record))
+                if self.view.supply.policy.rule.in_order:  # the next in the queue comes to its head
+                    self.view.supply.changed(own=False, freed=True)
 
     def _order(self, record: JobRecord) -> RunOrder:
         spec = record.spec
@@ -376,7 +392,7 @@ class Loop:
         view = self.view
         for job in view.running.values():
             record = view.jobs[job]
-            if record.placement and record.placement.finish_s <= self._now:
+            if record.placement and record.placement.kept_s <= self._now:
                 pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
                 finish = (self._now // SLOT_S + 1) * SLOT_S
                 view.supply.take(pool, self._now, finish, view.supply.need(record.spec, pool), 1)

@@ -25,7 +25,7 @@ def meter(
     spec = record.spec
     seconds = ended.end_s - ended.start_s
     power = watts(pool, record, ended)
-    core_seconds, card_seconds = spec.cores * seconds, spec.accelerators * seconds
+    core_seconds, card_seconds = spec.all_cores() * seconds, spec.all_accelerators() * seconds
     hourly = core_seconds * pool.price_core.value + card_seconds * pool.price_accelerator.value
     return ev.Metered(
         job=record.id,
@@ -43,13 +43,13 @@ def watts(pool: Pool, record: JobRecord, ended: ev.Ended) -> float:
     """Mean IT power of the run, W."""
     spec = record.spec
     scale = spec.scale()
-    busy = min(ended.cpu_ms / ended.wall_ms * scale, spec.cores) if ended.wall_ms else 0.0
-    memory = min(ended.memory_peak_bytes * scale, spec.memory_bytes) / GIB
+    busy = min(ended.cpu_ms / ended.wall_ms * scale, spec.all_cores()) if ended.wall_ms else 0.0
+    memory = min(ended.memory_peak_bytes * scale, spec.all_memory_bytes()) / GIB
     return (
-        spec.cores * pool.watts_idle_core.value
+        spec.all_cores() * pool.watts_idle_core.value
         + busy * pool.watts_core.value
         + memory * pool.watts_gib.value
-        + spec.accelerators * pool.watts_accelerator.value
+        + spec.all_accelerators() * pool.watts_accelerator.value
     )
 
 

@@ -12,16 +12,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sanjin.flow.supply import job_rows, run_kernel
+from sanjin.flow.supply import Asked, Supply, job_rows, run_kernel
 from sanjin.flow.view import View
-from sanjin.kernels import place as kernel
+from sanjin.kernels import tables
+from sanjin.kernels.tables import SITE, job_of, need_code
 from sanjin.model import event as ev
 from sanjin.model.job import JobSpec
+from sanjin.model.network import Network
 from sanjin.model.placement import Placement, Terms
 from sanjin.model.reason import KERNEL_REASONS, Reason
 from sanjin.model.record import JobRecord
 from sanjin.model.region import DataGrade, NodeTier, Region
-from sanjin.model.units import GB
+from sanjin.model.units import GB, HOUR_S
 
 _CODE = {reason: code for code, reason in enumerate(KERNEL_REASONS) if reason}
 Ints = NDArray[np.int64]
@@ -34,28 +36,31 @@ def place(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
     listed = rows.tolist()
     view.supply.changed(own=bool(np.any(view.supply.own[choice[choice >= 0]])), freed=False)
     return [
-        decide(view, record, tuple(tuple(row) for row in listed[i]), int(choice[i]))
-        for i, record in enumerate(records)
+        decide(view, record, tuple(tuple(row) for row in listed[i]), int(choice[i])) for i, record in enumerate(records)
     ]
 
 
 def price(view: View, records: Sequence[JobRecord], now_s: int) -> tuple[Ints, Ints]:
     """Run the kernel for these jobs: rows int64[J, S, ROW] and the choice of each (site or -1)."""
-    return run_kernel(view.supply, now_s, *tables(view, records, now_s))
+    return run_kernel(view.supply, now_s, asked(view, records, now_s))
 
 
-def tables(view: View, records: Sequence[JobRecord], now_s: int) -> tuple[Ints, Ints, Ints, Ints]:
-    """What the kernel asks of jobs: the job table, and by site the bars, when inputs are there, what moving costs."""
+def asked(view: View, records: Sequence[JobRecord], now_s: int) -> Asked:
+    """What the kernel asks of these jobs."""
     supply = view.supply
     masks: dict[tuple[object, ...], Ints] = {}
     moves: dict[tuple[str, ...], tuple[Ints, Ints]] = {}
     barred = np.empty((len(records), len(supply.sites)), np.int64)
     ready = np.empty_like(barred)
     transport = np.empty_like(barred)
+    latency = np.zeros_like(barred)
     for i, record in enumerate(records):
         spec = record.spec
         origin = spec.latency_origin or origin_of(record)
-        key = (spec.grade, spec.latency_class_ms, origin, spec.site, spec.inputs, record.barred, record.bound)
+        key = (
+            spec.grade, spec.latency_class_ms, origin, spec.site, spec.inputs, record.barred, record.bound,
+            _size(spec) if supply.policy.rule.at_home else None,
+        )  # fmt: skip
         mask = masks.get(key)
         if mask is None:
             mask = masks[key] = barred_sites(view, record)
@@ -64,7 +69,17 @@ def tables(view: View, records: Sequence[JobRecord], now_s: int) -> tuple[Ints, 
         if move is None:
             move = moves[spec.inputs] = moving(view, spec.inputs, now_s)
         ready[i], transport[i] = move
-    return job_rows(supply, [(r.spec, r.submitted_s) for r in records], now_s), barred, ready, transport
+        if spec.latency_class_ms:
+            latency[i] = latency_rate(view, origin)
+    return Asked(job_rows(supply, [(r.spec, r.submitted_s) for r in records]), barred, ready, transport, latency)
+
+
+def latency_rate(view: View, origin: str) -> Ints:
+    """int64[S]: pico-yuan for each second that a job from ``origin`` runs there, as the policy prices its distance."""
+    supply = view.supply
+    per_ms = supply.policy.latency_yuan_ms_hour * supply.weights.latency * 1e12 / HOUR_S
+    distance = view.network.latency_ms[supply.site_index[origin]]
+    return np.where(np.isfinite(distance), np.rint(np.nan_to_num(distance, posinf=0.0) * per_ms), 0).astype(np.int64)
 
 
 def origin_of(record: JobRecord) -> str:
@@ -79,13 +94,18 @@ def barred_sites(view: View, record: JobRecord) -> Ints:
     mask = np.zeros(len(supply.sites), np.int64)
     allowed = residency(view.region, view.holders, spec, origin)
     source = supply.site_index[spec.latency_origin or origin] if spec.latency_class_ms else -1
+    home = home_of(supply, view.network, spec, origin) if supply.policy.rule.at_home and not spec.site else ""
     for i, site in enumerate(supply.sites):
         if spec.site and site != spec.site:
             mask[i] = _CODE[Reason.SITE_PINNED]
+        elif home and site != home:
+            mask[i] = _CODE[Reason.KEPT_AT_HOME]
         elif allowed is not None and site not in allowed:
             mask[i] = _CODE[Reason.RESIDENCY]
         elif source >= 0 and view.network.latency_ms[source, i] > spec.latency_class_ms:
             mask[i] = _CODE[Reason.LATENCY_CLASS]
+        elif record.done_s and site != record.site:
+            mask[i] = _CODE[Reason.CHECKPOINT_ELSEWHERE]
         elif not supply.own[i] and (record.bound or not view.parent_reachable):
             mask[i] = _CODE[Reason.OUTSIDE_SUBTREE]
         elif not supply.heard[i]:
@@ -93,6 +113,20 @@ def barred_sites(view: View, record: JobRecord) -> Ints:
         elif record.barred and view.child_of(site) in record.barred:
             mask[i] = _CODE[Reason.DECLINED]
     return mask
+
+
+def home_of(supply: Supply, network: Network, spec: JobSpec, origin: str) -> str:
+    """The site nearest to the node of submission (itself if it can) that could hold the job when empty."""
+    row = job_rows(supply, [(spec, 0)])[0]
+    job = job_of(row.reshape(1, -1), 0)
+    able = {int(supply.pool[p, SITE]) for p in range(len(supply.pools)) if need_code(supply.pool, p, job) == 0}
+    distance = network.latency_ms[supply.site_index[origin]]
+    return supply.sites[min(able, key=lambda s: (distance[s], s))] if able else origin
+
+
+def _size(spec: JobSpec) -> tuple[object, ...]:
+    """What decides which pools could hold the job."""
+    return spec.cores, spec.memory_bytes, spec.accelerators, spec.accelerator_kind, spec.pool_kind, spec.nodes
 
 
 def residency(region: Region, holders: dict[str, set[str]], spec: JobSpec, origin: str) -> set[str] | None:
@@ -156,10 +190,11 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
         return ev.Raised(job=record.id, parent=view.parent, full=False, options=options)
     placement = Placement(
         site=site,
-        pool=supply.pool_models[row[kernel.POOL]].id,
-        start_s=row[kernel.START],
-        finish_s=row[kernel.FINISH],
-        terms=Terms(*row[kernel.ENERGY : kernel.WAITING + 1]),
+        pool=supply.pool_models[row[tables.POOL]].id,
+        start_s=row[tables.START],
+        finish_s=row[tables.FINISH],
+        until_s=row[tables.UNTIL],
+        terms=Terms(*row[tables.ENERGY : tables.WAITING + 1]),
     )
     if site == view.node:
         return ev.Placed(job=record.id, placement=placement, options=options)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sanjin.flow.supply import Board
 from sanjin.kernels import place as kernel
+from sanjin.kernels import tables
 from sanjin.kernels.scarcity import add_load
 from sanjin.model.units import SLOT_S
 
@@ -28,6 +29,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 PLENTY = np.int64(2**55)
+PLAIN = tables.Weights(1000, 1000)
 _PICO = 1_000_000
 PACE = 0.05
 """First step of a price, as a share of what a unit usually costs."""
@@ -43,6 +45,7 @@ class Demand:
     barred: Ints
     ready: Ints
     transport: Ints
+    latency: Ints
 
     def part(self, jobs: slice | NDArray[np.bool_]) -> Demand:
         """Some of the jobs."""
@@ -53,6 +56,7 @@ class Demand:
             barred=self.barred[jobs],
             ready=self.ready[jobs],
             transport=self.transport[jobs],
+            latency=self.latency[jobs],
         )
 
 
@@ -100,10 +104,24 @@ def priced_board(capacity: Capacity, core: Ints, card: Ints, power: Ints, *, ple
 def choose(board: Board, demand: Demand, first_s: int, now_s: int) -> tuple[Ints, Ints]:
     """The winning rows int64[J, ROW] and sites int64[J] of all jobs in order, reserving on the board."""
     count = demand.job.shape[0]
-    won, choice = np.zeros((count, kernel.ROW), np.int64), np.full(count, -1, np.int64)
+    won, choice = np.zeros((count, tables.ROW), np.int64), np.full(count, -1, np.int64)
     kernel.choose_batch(
-        board.cells, board.low, board.high, board.rows, first_s, now_s,
-        demand.pool, demand.own, demand.job, demand.barred, demand.ready, demand.transport, won, choice,
+        board.cells,
+        board.low,
+        board.high,
+        board.rows,
+        first_s,
+        now_s,
+        PLAIN,
+        demand.pool,
+        demand.own,
+        demand.job,
+        demand.barred,
+        demand.ready,
+        demand.transport,
+        demand.latency,
+        won,
+        choice,
     )
     return won, choice
 
@@ -151,9 +169,9 @@ def shadow_prices(
 
 def _usual_prices(demand: Demand, capacity: Capacity) -> tuple[float, float, float]:
     """What a core-, card- and watt-second cost here without scarcity: the measure of a step."""
-    core = float(demand.pool[:, kernel.USE_CORE].mean())
-    with_cards = demand.pool[:, kernel.CARDS] > 0
-    card = float(demand.pool[with_cards, kernel.USE_CARD].mean()) if with_cards.any() else core
+    core = float(demand.pool[:, tables.USE_CORE].mean())
+    with_cards = demand.pool[:, tables.CARDS] > 0
+    card = float(demand.pool[with_cards, tables.USE_CARD].mean()) if with_cards.any() else core
     return core, card, float((capacity.energy + capacity.carbon).mean())
 
 
@@ -175,7 +193,7 @@ def _respond(
         cores, cards = np.zeros_like(capacity.cores), np.zeros_like(capacity.cores)
         mw = np.zeros_like(capacity.mw)
         add_load(won, choice, some.pool, some.job, capacity.first_s, cores, cards, mw)
-        return float(won[:, kernel.ENERGY :].sum()), [cores.astype(np.float64), cards.astype(np.float64), mw / 1000]
+        return float(won[:, tables.ENERGY :].sum()), [cores.astype(np.float64), cards.astype(np.float64), mw / 1000]
 
     parts = list(workers.map(work, [slice(a, b) for a, b in pairwise(edges)]))
     loads = [np.sum([p[1][i] for p in parts], axis=0) for i in range(3)]

@@ -6,6 +6,7 @@ What passes is accepted durably and belongs to this node; the same client key gi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from sanjin.flow.view import View
 from sanjin.model import event as ev
@@ -24,8 +25,17 @@ DELAY_PRICE_MAX = 10**6
 BUDGET_MAX = 10**8
 """fen (a million yuan), for the same reason."""
 
+NODES_MAX = 100_000
+"""Machines of a gang."""
+
+MEMBERS_MAX = 100_000
+"""Members of an array."""
+
+PRIORITY_MAX = 1000
+
 _MANY = 10**9
 _LATE_S = 10**11
+_SIZES = ("cores", "memory_bytes", "accelerators")
 _GRADES = tuple(DataGrade)
 
 
@@ -62,7 +72,13 @@ def _numbers(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
         ("cores", spec.cores, 1, _MANY),
         ("memory_bytes", spec.memory_bytes, MIB, 2**60),
         ("accelerators", spec.accelerators, 0, _MANY),
+        ("nodes", spec.nodes, 1, NODES_MAX),
+        ("members", spec.members, 0, MEMBERS_MAX),
+        ("first_member", spec.first_member, 0, _MANY),
         ("duration_s", spec.duration_s, 1, _LATE_S),
+        ("duration_spread_s", spec.duration_spread_s, 0, _LATE_S),
+        ("priority", spec.priority, -PRIORITY_MAX, PRIORITY_MAX),
+        ("stop_cost_s", spec.stop_cost_s, 0, _LATE_S),
         ("time_limit_s", spec.time_limit_s, 0, _LATE_S),
         ("earliest_start_s", spec.earliest_start_s, 0, _LATE_S),
         ("deadline_s", spec.deadline_s, 0, _LATE_S),
@@ -74,14 +90,19 @@ def _numbers(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
             yield problem("too_small", f"{at}.{field}", value=value, least=least)
         elif value > most:
             yield problem("too_big", f"{at}.{field}", value=value, most=most)
-    if spec.duration_s > horizon:
-        yield problem("window_too_long", f"{at}.duration_s", value=spec.duration_s, most=horizon)
+    if spec.duration_s + spec.duration_spread_s > horizon:
+        value = spec.duration_s + spec.duration_spread_s
+        yield problem("window_too_long", f"{at}.duration_s", value=value, most=horizon)
     if spec.deadline_s and spec.deadline_s < spec.earliest_start_s + 1:
         yield problem("deadline_too_early", f"{at}.deadline_s")
     if spec.deadline_firm and not spec.deadline_s:
         yield problem("no_deadline", f"{at}.deadline_s")
     if spec.latency_class_ms not in LATENCY_CLASSES:
         yield problem("latency_class", f"{at}.latency_class_ms", value=spec.latency_class_ms)
+    if spec.nodes > 1 and spec.members:
+        yield problem("gang_of_array", f"{at}.members")
+    if spec.first_member and not spec.members:
+        yield problem("no_members", f"{at}.first_member")
     if spec.sample_cores > spec.cores:
         yield problem("sample_larger", f"{at}.sample_cores")
 
@@ -93,9 +114,12 @@ def _names(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
         yield problem("unknown_tenant", f"{at}.tenant", value=spec.tenant, known=", ".join(region.tenants))
     elif tenant.envelope(view.node).cores <= 0:
         yield problem("no_envelope", f"{at}.tenant", value=spec.tenant, node=view.node)
-    elif tenant.envelope(view.node).cores < spec.cores:
+    elif tenant.envelope(view.node).cores < spec.all_cores():
         most = tenant.envelope(view.node).cores
-        yield problem("over_quota", f"{at}.cores", value=spec.cores, most=most, node=view.node)
+        yield problem("over_quota", f"{at}.cores", value=spec.all_cores(), most=most, node=view.node)
+    queues = view.supply.policy.queues
+    if queues and spec.queue not in queues:
+        yield problem("unknown_queue", f"{at}.queue", value=spec.queue, known=", ".join(queues))
     for field, node in (("site", spec.site), ("latency_origin", spec.latency_origin)):
         if node and node not in region.nodes:
             yield problem("unknown_node", f"{at}.{field}", value=node, known=", ".join(region.nodes))
@@ -125,25 +149,25 @@ def _fits(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
     if not cards:
         yield problem("no_accelerator", f"{at}.accelerator_kind", value=spec.accelerator_kind or "-")
         return
-    if any(
-        p.cores >= spec.cores and p.memory_bytes >= spec.memory_bytes and p.accelerators >= spec.accelerators
-        for p in cards
-    ):
+    gang = replace(spec, members=0)
+    asked = (gang.all_cores(), gang.all_memory_bytes(), gang.all_accelerators())
+    sizes = [(p.cores, p.memory_bytes, p.accelerators) for p in cards]
+    if not any(all(a <= b for a, b in zip(asked, size, strict=True)) for size in sizes):
+        most = [max(column) for column in zip(*sizes, strict=True)]
+        over = [i for i in range(3) if asked[i] > most[i]] or [0]  # no one pool has enough of all
+        for i in over:
+            yield problem("larger_than_any_site", f"{at}.{_SIZES[i]}", value=asked[i], most=most[i])
         return
-    for field, value, most in (
-        ("cores", spec.cores, max(p.cores for p in cards)),
-        ("memory_bytes", spec.memory_bytes, max(p.memory_bytes for p in cards)),
-        ("accelerators", spec.accelerators, max(p.accelerators for p in cards)),
-    ):
+    each = (spec.cores, spec.memory_bytes, spec.accelerators)
+    machines = [(p.machine_cores, p.machine_memory_bytes, p.machine_accelerators) for p in cards if p.machine_cores]
+    if len(machines) < len(cards) or any(all(a <= b for a, b in zip(each, m, strict=True)) for m in machines):
+        return
+    for field, value, most in zip(_SIZES, each, (max(column) for column in zip(*machines, strict=True)), strict=True):
         if value > most:
-            yield problem("larger_than_any_site", f"{at}.{field}", value=value, most=most)
-    if spec.cores <= max(p.cores for p in cards) and spec.memory_bytes <= max(p.memory_bytes for p in cards):
-        yield problem("larger_than_any_site", f"{at}.cores", value=spec.cores, most=max(p.cores for p in cards))
+            yield problem("larger_than_any_machine", f"{at}.{field}", value=value, most=most)
 
 
 def submit(view: View, submissions: Sequence[Submission]) -> list[ev.Submitted]:
     """Accept checked submissions as jobs of this node, numbered in order. Keys must be new."""
     first = view.next_number
-    return [
-        ev.Submitted(job=f"{view.node}-{first + i}", key=s.key, spec=s.spec) for i, s in enumerate(submissions)
-    ]
+    return [ev.Submitted(job=f"{view.node}-{first + i}", key=s.key, spec=s.spec) for i, s in enumerate(submissions)]

@@ -16,15 +16,19 @@ from numpy.typing import NDArray
 
 from sanjin.kernels import board as layout
 from sanjin.kernels import place as kernel
+from sanjin.kernels import tables
 from sanjin.model.energy import site_tables
 from sanjin.model.job import JobSpec
 from sanjin.model.money import pico_per_watt_second
+from sanjin.model.policy import Policy
 from sanjin.model.region import Pool, PoolKind, Region
 from sanjin.model.scarcity import Scarcity, hour_of_week
 from sanjin.model.units import DAY_S, HORIZON_SLOTS, HOUR_S, MIB, SLOT_S
 
 KINDS = tuple(PoolKind)
 SLOTS_A_DAY = DAY_S // SLOT_S
+HURRY_FEN_PER_HOUR = 100
+"""What an hour until the finish counts for where the rule is to hurry, for every job alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,23 @@ class Board:
         self.mw = self.cells[at.mw : at.energy, :slots]
         self._sites, self._pools, self._slots = sites, pools, slots
 
-    def price(self, energy: Prices64, carbon: Prices64, power: Prices64, core: Prices64, card: Prices64) -> None:
+    def price(
+        self,
+        energy: Prices64,
+        carbon: Prices64,
+        power: Prices64,
+        core: Prices64,
+        card: Prices64,
+        paid: Prices64 | None = None,
+    ) -> None:
         """Set all prices, per second and slot: pico-yuan per watt a site (``power``: of scarce power), and of
-        scarce capacity per core and card a pool."""
+        scarce capacity per core and card a pool. ``paid`` is what is billed per watt where that is not
+        ``energy`` and ``carbon``."""
         at = self.rows
-        parts = (energy, carbon, energy + carbon, power, core, card)
-        for begin, price in zip((at.energy, at.carbon, at.watt, at.power, at.core, at.card), parts, strict=True):
+        both = energy + carbon
+        parts = (energy, carbon, both if paid is None else paid, both, power, core, card)
+        begins = (at.energy, at.carbon, at.paid, at.watt, at.power, at.core, at.card)
+        for begin, price in zip(begins, parts, strict=True):
             part = slice(begin, begin + price.shape[0])
             np.cumsum(price * SLOT_S, axis=1, out=self.cells[part, 1:])
             layout.bounds(price, self.low[part], self.high[part])
@@ -131,6 +146,9 @@ def _pool_row(site: int, pool: Pool, accelerators: list[str]) -> list[int]:
         round(pool.watts_gib.value * 1000),
         round(pool.price_core.value * per_hour),
         round(pool.price_accelerator.value * per_hour),
+        pool.machine_cores,
+        pool.machine_memory_bytes // MIB,
+        pool.machine_accelerators,
     ]
 
 
@@ -162,9 +180,12 @@ class Supply:
         book: PriceBook,
         slots: int = HORIZON_SLOTS,
         scarcity: Scarcity | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self.region = region
         self.scarcity = scarcity
+        self.policy = policy or Policy()
+        self.weights = self.policy.in_force()
         self.book = book
         self.slots = slots
         self.sites = tuple(region.nodes)
@@ -174,12 +195,8 @@ class Supply:
         self.pool_index = {name: i for i, name in enumerate(self.pools)}
         self.pool_models = tuple(p for _, p in listed)
         self.accelerators = sorted({p.accelerator_kind for _, p in listed if p.accelerator_kind})
-        self.pool = np.array(
-            [_pool_row(self.site_index[s], p, self.accelerators) for s, p in listed], np.int64
-        )
-        self.it_cap_mw = np.array(
-            [round(region.nodes[s].site.power.it_cap.value * 1e6) for s in self.sites], np.int64
-        )
+        self.pool = np.array([_pool_row(self.site_index[s], p, self.accelerators) for s, p in listed], np.int64)
+        self.it_cap_mw = np.array([round(region.nodes[s].site.power.it_cap.value * 1e6) for s in self.sites], np.int64)
         subtree = set(region.subtree(node))
         self.own = np.array([s in subtree for s in self.sites], np.int64)
         self.heard = np.array([s == node for s in self.sites], bool)
@@ -227,7 +244,9 @@ class Supply:
 
     def _reprice(self) -> None:
         energy, carbon = self.plain_prices()
-        self.board.price(energy, carbon, *self._scarce())
+        weighed = (weigh(energy, self.weights.energy), weigh(carbon, self.weights.carbon))
+        power, core, card = (weigh(prices, self.weights.scarcity) for prices in self._scarce())
+        self.board.price(*weighed, power, core, card, paid=energy + carbon)
         most = [int(v) for v in self.pool[:, 7:12].max(axis=0)]
         self.ceiling = Ceiling(int((energy + carbon).max()), *most)
 
@@ -257,65 +276,112 @@ class Supply:
 
     def need(self, spec: JobSpec, pool: int) -> tuple[int, int, int, int]:
         """What a job takes from a pool: cores, MiB, cards, mW."""
-        mib = -(-spec.memory_bytes // MIB)
+        n = spec.width()
+        mib = -(-spec.memory_bytes // MIB) * n
         row = self.pool[pool]
-        power = spec.cores * int(row[7]) + spec.accelerators * int(row[8]) + mib * int(row[9]) // 1024
-        return spec.cores, mib, spec.accelerators, power
+        power = spec.cores * n * int(row[7]) + spec.accelerators * n * int(row[8]) + mib * int(row[9]) // 1024
+        return spec.cores * n, mib, spec.accelerators * n, power
 
     def take(self, pool: int, start_s: int, finish_s: int, need: tuple[int, int, int, int], sign: int) -> None:
         """Reserve (``sign`` 1) or release (-1) ``need`` over the part of a window still ahead."""
+        if self.shift(pool, start_s, finish_s, need, sign):
+            self.changed(own=bool(self.own[self.pool[pool, tables.SITE]]), freed=sign < 0)
+
+    def shift(self, pool: int, start_s: int, finish_s: int, need: tuple[int, int, int, int], sign: int) -> bool:
+        """As :meth:`take`, for a trial that is taken back: nobody is told. Whether any slot was ahead."""
         k0 = max(start_s // SLOT_S - self.first_slot, 0)
         k1 = min((finish_s - 1) // SLOT_S - self.first_slot + 1, self.slots)
         if k0 >= k1:
-            return
+            return False
         self.free_cores[pool, k0:k1] -= sign * need[0]
         self.free_mem[pool, k0:k1] -= sign * need[1]
         self.free_acc[pool, k0:k1] -= sign * need[2]
-        site = int(self.pool[pool, 0])
-        self.free_mw[site, k0:k1] -= sign * need[3]
-        self.changed(own=bool(self.own[site]), freed=sign < 0)
+        self.free_mw[int(self.pool[pool, tables.SITE]), k0:k1] -= sign * need[3]
+        return True
 
 
-def job_rows(supply: Supply, specs: Sequence[tuple[JobSpec, int]], now_s: int) -> NDArray[np.int64]:
+def weigh(prices: Prices64, weight: float) -> Prices64:
+    """Prices times a weight, as integers."""
+    return prices if weight == 1 else np.rint(prices * weight).astype(np.int64)
+
+
+def job_rows(supply: Supply, specs: Sequence[tuple[JobSpec, int]]) -> NDArray[np.int64]:
     """The kernel's job table for (spec, submitted_s) pairs; see :func:`kernel.place_batch`."""
     rows: list[list[int]] = []
-    accelerators = supply.accelerators
+    accelerators, hurries, weight = supply.accelerators, supply.policy.rule.hurries, supply.weights.waiting
     per_hour = 10**10 // HOUR_S  # pico-yuan per second of one fen per hour
     for spec, submitted_s in specs:
         kind = spec.accelerator_kind
+        delay = round((HURRY_FEN_PER_HOUR if hurries else spec.delay_price_fen_per_hour) * per_hour * weight)
         rows.append(
             [
-                spec.cores,
-                -(-spec.memory_bytes // MIB),
-                spec.accelerators,
+                spec.cores * spec.nodes,
+                -(-spec.memory_bytes // MIB) * spec.nodes,
+                spec.accelerators * spec.nodes,
                 (accelerators.index(kind) if kind in accelerators else -3) if kind else -1,
                 KINDS.index(spec.pool_kind) if spec.pool_kind else -1,
                 spec.duration_s,
                 max(submitted_s, spec.earliest_start_s),
                 spec.earliest_start_s,
                 spec.deadline_s if spec.deadline_firm else 0,
-                spec.delay_price_fen_per_hour * per_hour,
+                delay,
                 spec.budget_fen * 10_000,
+                spec.duration_spread_s,
+                spec.nodes,
+                0,
+                delay if hurries else 0,
             ]
         )
-    return np.array(rows, np.int64).reshape(len(rows), 11)
+    return np.array(rows, np.int64).reshape(len(rows), tables.JOB_COLUMNS)
 
 
-def run_kernel(
-    supply: Supply,
-    now_s: int,
-    jobs: NDArray[np.int64],
-    barred: NDArray[np.int64],
-    ready: NDArray[np.int64],
-    transport: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the kernel asks of J jobs at S sites, int64: the job table, and by site the code that bars it, when
+    inputs can be there (seconds UTC), what moving them costs (micro-yuan), and the price of its latency
+    (pico-yuan a second of running)."""
+
+    jobs: NDArray[np.int64]
+    barred: NDArray[np.int64]
+    ready: NDArray[np.int64]
+    transport: NDArray[np.int64]
+    latency: NDArray[np.int64]
+
+    def part(self, j: int) -> Asked:
+        """Job ``j`` alone, copied."""
+        return Asked(*(a[j : j + 1].copy() for a in self.arrays()))
+
+    def arrays(self) -> tuple[Prices64, Prices64, Prices64, Prices64, Prices64]:
+        """In the kernel's order."""
+        return self.jobs, self.barred, self.ready, self.transport, self.latency
+
+
+def run_kernel(supply: Supply, now_s: int, asked: Asked) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Place a batch on ``supply`` (reserving as it goes): (rows int64[J, S, ROW], choice int64[J])."""
-    out = np.zeros((jobs.shape[0], len(supply.sites), kernel.ROW), np.int64)
-    choice = np.full(jobs.shape[0], -1, np.int64)
+    count = asked.jobs.shape[0]
+    out = np.zeros((count, len(supply.sites), tables.ROW), np.int64)
+    choice = np.full(count, -1, np.int64)
     board = supply.board
     board.settle()
     kernel.place_batch(
-        board.cells, board.low, board.high, board.rows, supply.first_slot * SLOT_S, now_s,
-        supply.pool, supply.own, jobs, barred, ready, transport, out, choice,
-    )
+        board.cells, board.low, board.high, board.rows, supply.first_slot * SLOT_S, now_s, term_weights(supply),
+        supply.pool, supply.own, *asked.arrays(), out, choice,
+    )  # fmt: skip
     return out, choice
+
+
+def term_weights(supply: Supply) -> tables.Weights:
+    """The policy's weights that the kernel applies; those of energy, carbon and scarcity are in the board's prices."""
+    return tables.Weights(round(supply.weights.transport * 1000), round(supply.weights.use * 1000))
+
+
+def row_at(supply: Supply, asked: Asked, pool: int, start_s: int) -> NDArray[np.int64]:
+    """What the first job of ``asked`` costs at one start in one pool, room or not: a row of the kernel."""
+    row, board = np.zeros(tables.ROW, np.int64), supply.board
+    site = int(supply.pool[pool, tables.SITE])
+    kernel.price_at(
+        board.cells, board.rows, supply.pool, pool, asked.jobs, supply.first_slot * SLOT_S, start_s,
+        int(asked.ready[0, site]), int(asked.transport[0, site]), int(asked.latency[0, site]),
+        term_weights(supply), row,
+    )  # fmt: skip
+    return row

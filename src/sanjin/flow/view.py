@@ -29,6 +29,8 @@ class TenantUse:
     cores: int = 0
     reserved_fen: int = 0
     spent_fen: int = 0
+    placed: list[int] = field(default_factory=lambda: [0, 0, 0])
+    """Cores, MiB and cards of its work that this node has placed, or given to a child, and that has not ended."""
 
 
 @dataclass(slots=True)
@@ -107,15 +109,24 @@ class View:
 
     def put(self, record: JobRecord) -> JobRecord:
         """Store a record and keep the indexes in step with its state."""
+        self._count(self.jobs.get(record.id), -1)
         self.jobs[record.id] = record
+        self._count(record, 1)
         here = not record.sent_to
         _set(self.held, record.id, here and record.state is JobState.HELD)
         queued = here and record.state is JobState.QUEUED
-        _set(self.queue, record.id, queued and record.reason is not Reason.NO_PLACE)
-        _set(self.parked, record.id, queued and record.reason is Reason.NO_PLACE)
+        parked = record.reason in (Reason.NO_PLACE, Reason.QUEUE_ORDER)
+        _set(self.queue, record.id, queued and not parked)
+        _set(self.parked, record.id, queued and parked)
         if here and record.state in (JobState.PLACED, JobState.STAGING) and record.placement:
             heapq.heappush(self.starts, (record.placement.start_s, record.id))
         return record
+
+    def _count(self, record: JobRecord | None, sign: int) -> None:
+        if record is not None and record.state in _HAS_A_PLACE:
+            placed = self.tenant(record.spec.tenant).placed
+            for i, amount in enumerate(record.spec.amounts()):
+                placed[i] += sign * amount
 
     def change(self, job: str, at_s: int, **fields: Any) -> JobRecord:
         """The job's record with some fields replaced."""
@@ -126,17 +137,20 @@ class View:
         if record.placement and record.placement.site == self.node and not record.sent_to:
             pool = self.supply.pool_index[f"{self.node}/{record.placement.pool}"]
             start = max(record.placement.start_s, at_s)
-            self.supply.take(pool, start, record.placement.finish_s, self.supply.need(record.spec, pool), -1)
+            self.supply.take(pool, start, record.placement.kept_s, self.supply.need(record.spec, pool), -1)
 
     def close_account(self, record: JobRecord, fen: int) -> None:
         """The job ended: what it held of its tenant's envelope here is free again, ``fen`` is spent."""
         if record.came_from or not record.reserved_fen:
             return
         use = self.tenant(record.spec.tenant)
-        use.cores -= record.spec.cores
+        use.cores -= record.spec.all_cores()
         use.reserved_fen -= record.reserved_fen
         use.spent_fen += fen
         self.admit_due = True
+
+
+_HAS_A_PLACE = frozenset({JobState.ASSIGNED, JobState.PLACED, JobState.STAGING, JobState.RUNNING})
 
 
 def _set(index: dict[str, None], job: str, present: bool) -> None:
@@ -149,9 +163,7 @@ def _set(index: dict[str, None], job: str, present: bool) -> None:
 def _submitted(view: View, e: ev.Submitted, at_s: int) -> JobRecord:
     view.next_number += 1
     view.admit_due = True
-    return view.put(
-        JobRecord(id=e.job, key=e.key, spec=e.spec, state=JobState.HELD, submitted_s=at_s, updated_s=at_s)
-    )
+    return view.put(JobRecord(id=e.job, key=e.key, spec=e.spec, state=JobState.HELD, submitted_s=at_s, updated_s=at_s))
 
 
 def _received(view: View, e: ev.Received, at_s: int) -> JobRecord:
@@ -184,13 +196,13 @@ def _held(view: View, e: ev.Held, at_s: int) -> JobRecord:
 def _admitted(view: View, e: ev.Admitted, at_s: int) -> JobRecord:
     spec = view.jobs[e.job].spec
     use = view.tenant(spec.tenant)
-    use.cores += spec.cores
+    use.cores += spec.all_cores()
     use.reserved_fen += e.reserved_fen
     return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, reserved_fen=e.reserved_fen)
 
 
 def _waiting(view: View, e: ev.Waiting, at_s: int) -> JobRecord:
-    return view.change(e.job, at_s, state=JobState.QUEUED, reason=Reason.NO_PLACE, barred=())
+    return view.change(e.job, at_s, state=JobState.QUEUED, reason=e.reason, barred=())
 
 
 def _raised(view: View, e: ev.Raised, at_s: int) -> JobRecord:
@@ -226,6 +238,11 @@ def _placed(view: View, e: ev.Placed, at_s: int) -> JobRecord:
         total_micro=e.placement.terms.total,
         barred=(),
     )
+
+
+def _unplaced(view: View, e: ev.Unplaced, at_s: int) -> JobRecord:
+    view.release(view.jobs[e.job], at_s)
+    return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, placement=None)
 
 
 def _declined(view: View, e: ev.Declined, at_s: int) -> JobRecord:
@@ -324,6 +341,7 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.Raised: _raised,
     ev.Assigned: _assigned,
     ev.Placed: _placed,
+    ev.Unplaced: _unplaced,
     ev.Declined: _declined,
     ev.TakenBack: _taken_back,
     ev.TransferStarted: _transfer_started,
@@ -348,14 +366,12 @@ def restore(view: View, stored: Stored, now_s: int) -> None:
         view.put(record)
         if not record.came_from and record.reserved_fen:
             use = view.tenant(record.spec.tenant)
-            use.cores += record.spec.cores
+            use.cores += record.spec.all_cores()
             use.reserved_fen += record.reserved_fen
         here = record.placement and not record.sent_to and record.placement.site == view.node
         if here and record.placement and record.state in (JobState.PLACED, JobState.STAGING, JobState.RUNNING):
             pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
-            finish = max(record.placement.finish_s, now_s + 1)
+            finish = max(record.placement.kept_s, now_s + 1)
             view.supply.take(pool, record.placement.start_s, finish, view.supply.need(record.spec, pool), 1)
         if here and record.state is JobState.RUNNING:
             view.running[record.run] = record.id
-
-

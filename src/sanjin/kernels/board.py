@@ -45,10 +45,11 @@ class Rows(NamedTuple):
 
     A board is three arrays. ``cells`` int64[N, T+1] holds free capacity a slot (``cores``, ``mem`` in MiB,
     ``cards`` a pool, ``mw`` a site; the last column is not used), and prices cumulated from the
-    horizon's begin: ``energy`` and ``carbon`` a site in pico-yuan per watt of IT load, PUE in it;
-    ``watt`` their sum. ``power`` a site, ``core`` and ``card`` a pool are what scarce capacity is worth to other
-    work, pico-yuan per watt, core or card; since capacity is taken in whole slots, so is this. ``low`` and
-    ``high`` int64[N, B] are the least and the most of each block; for prices, per second.
+    horizon's begin: ``energy`` and ``carbon`` a site in pico-yuan per watt of IT load, PUE in it, as the
+    region's policy weighs them; ``watt`` their sum; ``paid`` what is billed for both. ``power`` a site,
+    ``core`` and ``card`` a pool are what scarce capacity is worth to other work, pico-yuan per watt, core or
+    card; since capacity is taken in whole slots, so is this. ``low`` and ``high`` int64[N, B] are the least
+    and the most of each block; for prices, per second.
 
     One array of everything, since a kernel pays for each array that it hands on.
     """
@@ -59,6 +60,7 @@ class Rows(NamedTuple):
     mw: int
     energy: int
     carbon: int
+    paid: int
     watt: int
     power: int
     core: int
@@ -68,7 +70,7 @@ class Rows(NamedTuple):
 def rows_of(pools: int, sites: int) -> tuple[Rows, int]:
     """The rows of a board for so many pools and sites, and how many there are."""
     begins = [0]
-    for size in (pools, pools, pools, sites, sites, sites, sites, sites, pools, pools):
+    for size in (pools, pools, pools, sites, sites, sites, sites, sites, sites, pools, pools):
         begins.append(begins[-1] + size)
     return Rows(*begins[:-1]), begins[-1]
 
@@ -214,9 +216,8 @@ def any_scarce(cells: Any, rows: Rows) -> bool:
 
 @njit(cache=True, error_model="numpy")
 def paid(cells: Any, rows: Rows, s: int, first_s: int, start: int, end: int, need: Need) -> int:
-    """What a window's energy and carbon cost, pico-yuan: what scarcity adds is not billed."""
-    per_watt = over(cells, rows.energy + s, first_s, start, end) + over(cells, rows.carbon + s, first_s, start, end)
-    return times_power(per_watt, need.mw)
+    """What is billed for a window's energy and carbon, pico-yuan."""
+    return times_power(over(cells, rows.paid + s, first_s, start, end), need.mw)
 
 
 @njit(cache=True, error_model="numpy")

@@ -7,8 +7,7 @@ from typing import Any
 from numba import njit
 
 from sanjin.kernels.board import SLOT
-from sanjin.kernels.place import (
-    FINISH,
+from sanjin.kernels.tables import (
     J_CARDS,
     J_CORES,
     J_MEM,
@@ -18,6 +17,7 @@ from sanjin.kernels.place import (
     POOL,
     SITE,
     START,
+    UNTIL,
 )
 
 
@@ -34,7 +34,7 @@ def add_load(won: Any, choice: Any, pool: Any, job: Any, first_s: int, cores: An
         s = pool[p, SITE]
         power = job[j, J_CORES] * pool[p, MW_CORE] + job[j, J_CARDS] * pool[p, MW_CARD]
         power += job[j, J_MEM] * pool[p, MW_GIB] // 1024
-        start, end = won[j, START] - first_s, won[j, FINISH] - first_s
+        start, end = won[j, START] - first_s, won[j, UNTIL] - first_s
         for k in range(start // SLOT, (end - 1) // SLOT + 1):
             cores[p, k] += job[j, J_CORES]
             cards[p, k] += job[j, J_CARDS]

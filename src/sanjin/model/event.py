@@ -152,6 +152,16 @@ class Placed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unplaced(Event):
+    """The place is given up before the start, for a better one: the job is placed again. ``gain_micro`` is what
+    that saves, micro-yuan, at the prices of now."""
+
+    kind: ClassVar[str] = "job.unplaced"
+    reason: Reason
+    gain_micro: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Declined(Event):
     """Capacity went since the offer: the job goes back to the node that sent it."""
 
@@ -297,6 +307,7 @@ EVENTS: dict[str, type[Event]] = {
         Raised,
         Assigned,
         Placed,
+        Unplaced,
         Declined,
         TakenBack,
         TransferStarted,

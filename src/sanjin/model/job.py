@@ -69,6 +69,13 @@ class JobSpec:
     ends the job (default: four times the duration, at least 15 min). ``inputs`` names datasets of
     the region. ``earliest_start_s`` and ``deadline_s`` are seconds UTC; a deadline that is not firm
     only shows in reports. ``delay_price_fen_per_hour`` is what an hour of waiting costs the owner.
+    ``nodes`` machines are taken at once (a gang: all or none); cores, memory and accelerators are of each.
+    ``members`` (0: none) makes an array: the command runs once for each member, which finds its number, from
+    ``first_member`` on, in ``$SANJIN_INDEX``; all else is of each member.
+    ``duration_spread_s`` is how much longer it may well take: capacity is kept for it, and a firm deadline
+    counts with it, while the price reckons with the expected time. ``priority`` goes before the order of
+    arrival within a queue. ``stoppable`` work can be stopped and go on later from its checkpoint;
+    each time costs it ``stop_cost_s`` of work.
     ``latency_class_ms`` (1, 5, 20) bounds the one-way latency from ``latency_origin`` (the node of
     submission where empty). ``budget_fen`` bounds the placement's price. ``kind`` is a label for
     reports.
@@ -85,7 +92,14 @@ class JobSpec:
     accelerators: int = 0
     accelerator_kind: str = ""
     pool_kind: PoolKind | None = None
+    nodes: int = 1
+    members: int = 0
+    first_member: int = 0
     duration_s: int = 900
+    duration_spread_s: int = 0
+    priority: int = 0
+    stoppable: bool = False
+    stop_cost_s: int = 60
     time_limit_s: int = 0
     inputs: tuple[str, ...] = ()
     earliest_start_s: int = 0
@@ -102,6 +116,26 @@ class JobSpec:
     sample_cores: int = 0
     """Cores that the command really uses, where it is a sample of a job of ``cores``: measured CPU
     and memory are then multiplied by cores / sample_cores, and every figure says so. 0: no sample."""
+
+    def width(self) -> int:
+        """Machines that it takes at once: the nodes of a gang, for each member of an array."""
+        return self.nodes * max(self.members, 1)
+
+    def all_cores(self) -> int:
+        """Cores that it takes at once."""
+        return self.cores * self.width()
+
+    def all_memory_bytes(self) -> int:
+        """Memory that it takes at once."""
+        return self.memory_bytes * self.width()
+
+    def all_accelerators(self) -> int:
+        """Accelerators that it takes at once."""
+        return self.accelerators * self.width()
+
+    def amounts(self) -> tuple[int, int, int]:
+        """Cores, MiB and accelerators that it takes at once."""
+        return self.all_cores(), -(-self.all_memory_bytes() // MIB), self.all_accelerators()
 
     def scale(self) -> float:
         """By how much measured CPU and memory are multiplied (1 unless the job is a sample)."""

@@ -12,13 +12,16 @@ class Terms:
     """The price of one option, micro-yuan a term. The terms are the explanation.
 
     ``energy`` tariff x PUE x IT power over the run; ``carbon`` grid factor x carbon price over the
-    same; ``transport`` moving inputs over the links; ``use`` the site's charge for its machines;
-    ``waiting`` the job's own price of delay until the start.
+    same; ``transport`` moving inputs over the links; ``latency`` the distance from the origin of a job with
+    a latency class; ``use`` the site's charge for its machines; ``scarcity`` what the capacity is worth to
+    other work; ``waiting`` the job's own price of delay until the start. Each as the region's policy
+    weighs it.
     """
 
     energy: int
     carbon: int
     transport: int
+    latency: int
     use: int
     scarcity: int
     waiting: int
@@ -26,12 +29,13 @@ class Terms:
     @property
     def total(self) -> int:
         """Sum of the terms, micro-yuan: what placement makes least."""
-        return self.energy + self.carbon + self.transport + self.use + self.scarcity + self.waiting
+        paid = self.energy + self.carbon + self.transport + self.use
+        return paid + self.latency + self.scarcity + self.waiting
 
     @property
     def payable(self) -> int:
-        """What the tenant is billed of it, micro-yuan: all but scarcity and waiting."""
-        return self.total - self.scarcity - self.waiting
+        """What the tenant is billed of it, micro-yuan: all but latency, scarcity and waiting."""
+        return self.total - self.latency - self.scarcity - self.waiting
 
 
 TERMS = tuple(f.name for f in fields(Terms))
@@ -56,13 +60,20 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A site, a pool and a window for a job. ``finish_s`` is expected."""
+    """A site, a pool and a window for a job. ``finish_s`` is the expected end."""
 
     site: str
     pool: str
     start_s: int
     finish_s: int
     terms: Terms
+    until_s: int = 0
+    """Capacity is kept until then, where that is later than the expected end."""
+
+    @property
+    def kept_s(self) -> int:
+        """When the capacity is free again, seconds UTC."""
+        return max(self.finish_s, self.until_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,15 @@ class Reason(StrEnum):
     JOB_BUDGET = "job_budget"
     NO_OFFER = "no_offer"
     DECLINED = "declined"
+    MACHINE_TOO_SMALL = "machine_too_small"
+    KEPT_AT_HOME = "kept_at_home"
+    CHECKPOINT_ELSEWHERE = "checkpoint_elsewhere"
     # why a job waits
     QUOTA = "quota"
     BUDGET = "budget"
     NO_PLACE = "no_place"
+    QUEUE_ORDER = "queue_order"
+    BETTER_PLACE = "better_place"
     PARENT_ASKED = "parent_asked"
     CHEAPER_LATER = "cheaper_later"
     INPUTS_MOVING = "inputs_moving"
@@ -62,5 +67,8 @@ KERNEL_REASONS: tuple[Reason | None, ...] = (
     Reason.JOB_BUDGET,
     Reason.NO_OFFER,
     Reason.DECLINED,
+    Reason.MACHINE_TOO_SMALL,
+    Reason.KEPT_AT_HOME,
+    Reason.CHECKPOINT_ELSEWHERE,
 )
 """Reason of each code that :mod:`sanjin.kernels.place` returns; code 0 is feasible."""

@@ -38,6 +38,8 @@ class JobRecord:
     pool: str = ""
     run: str = ""
     runs: int = 0
+    done_s: int = 0
+    """Work that is done and kept, seconds at speed 1, of a job that was stopped and can go on."""
     start_s: int = 0
     end_s: int = 0
     barred: tuple[str, ...] = ()

@@ -179,6 +179,11 @@ class Pool:
     price_core: Figure
     price_accelerator: Figure
     capacity: Figure
+    machine_cores: int = 0
+    """Of one machine, as ``machine_memory_bytes`` and ``machine_accelerators``: what a node of a job may take
+    (0: not stated, no bound)."""
+    machine_memory_bytes: int = 0
+    machine_accelerators: int = 0
 
 
 @dataclass(frozen=True, slots=True)

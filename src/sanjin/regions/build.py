@@ -167,6 +167,14 @@ def _pool(name: str, table: Table) -> Pool:
     capacity = table.figure("capacity", "cores", above=True)
     memory = table.figure("memory", "GiB", above=True)
     cards = table.figure("accelerators", "cards", above=True) if table.has("accelerators") else None
+    machine = table.table("machine", optional=True)
+    sizes = {
+        key: _whole(machine, key, machine.figure(key, unit, above=True)) if machine.has(key) else 0
+        for key, unit in (("cores", "cores"), ("memory", "GiB"), ("accelerators", "cards"))
+    }
+    if sizes["cores"] == 0 and machine.node is not None:
+        machine.note("missing_key", "cores", key="cores")
+    machine.close()
     none = Figure(0.0, "", capacity.date, "no accelerators in this pool", Status.COMPUTED)
 
     def of_card(key: str, unit: str) -> Figure:
@@ -190,6 +198,9 @@ def _pool(name: str, table: Table) -> Pool:
         price_core=table.figure("price_core", "yuan/core-hour"),
         price_accelerator=of_card("price_accelerator", "yuan/card-hour"),
         capacity=capacity,
+        machine_cores=sizes["cores"],
+        machine_memory_bytes=(sizes["memory"] or round(memory.value)) * GIB,
+        machine_accelerators=sizes["accelerators"] or (_whole(table, "accelerators", cards) if cards else 0),
     )
 
 

@@ -43,12 +43,16 @@ def load_region(path: str | Path) -> Region:
 
     Raises ProblemsFound with all problems, also where the file cannot be read.
     """
+    return read_region(text_of(path), str(path))
+
+
+def text_of(path: str | Path) -> str:
+    """The text of a document. Raises ProblemsFound where it cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ProblemsFound([problem("unreadable_file", str(path), 0, "", reason=reason)]) from error
-    return read_region(text, str(path))
 
 
 def read_region(text: str, file: str) -> Region:
@@ -56,15 +60,20 @@ def read_region(text: str, file: str) -> Region:
 
     Raises ProblemsFound with all problems.
     """
-    notes = Notes(file)
-    root = Table(notes, _composed(text, file), "")
+    root = root_of(text, file)
+    region = _region(root.notes, root)
+    if root.notes.found:
+        raise ProblemsFound(root.notes.problems)
+    return region
+
+
+def root_of(text: str, file: str) -> Table:
+    """The outermost mapping of a document. Raises ProblemsFound where it has none."""
+    root = Table(Notes(file), _composed(text, file), "")
     if root.node is None:
         details = {"expected": "a mapping", "expected_zh": "一组键值", "found_zh": "其他内容"}
         raise ProblemsFound([problem("wrong_type", file, 1, "", found="something else", **details)])
-    region = _region(notes, root)
-    if notes.found:
-        raise ProblemsFound(notes.problems)
-    return region
+    return root
 
 
 def _composed(text: str, file: str) -> YamlNode | None:

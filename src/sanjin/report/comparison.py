@@ -89,9 +89,9 @@ def _holds(pool: Pool, record: JobRecord) -> bool:
     spec = record.spec
     return (
         spec.pool_kind in (None, pool.kind)
-        and pool.cores >= spec.cores
-        and pool.memory_bytes >= spec.memory_bytes
-        and pool.accelerators >= spec.accelerators
+        and pool.cores >= spec.all_cores()
+        and pool.memory_bytes >= spec.all_memory_bytes()
+        and pool.accelerators >= spec.all_accelerators()
         and (not spec.accelerator_kind or spec.accelerator_kind == pool.accelerator_kind)
     )
 

@@ -20,11 +20,13 @@ from sanjin.flow.loop import Ask, Done, Loop, Work
 from sanjin.flow.submit import check, problem
 from sanjin.flow.supply import PriceBook, Supply
 from sanjin.flow.view import View, restore
+from sanjin.kernels import tables
 from sanjin.model import event as ev
 from sanjin.model.errors import NotReachable, Problem, ProblemsFound, SanjinError, StoreFailed
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.network import Network
 from sanjin.model.placement import Explanation
+from sanjin.model.policy import Policy
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
@@ -89,6 +91,7 @@ class Parts:
     mover: Mover
     slots: int = HORIZON_SLOTS
     scarcity: Scarcity | None = None
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(slots=True)
@@ -162,7 +165,7 @@ class Node:
         """Make the view anew from the store, as after a crash."""
         parts = self.parts
         now = parts.clock.now()
-        supply = Supply(parts.region, self.name, parts.book, parts.slots, parts.scarcity)
+        supply = Supply(parts.region, self.name, parts.book, parts.slots, parts.scarcity, parts.policy)
         supply.roll(now)
         view = View(self.name, self.parent, parts.region, parts.network, supply)
         for dataset in parts.region.datasets.values():
@@ -409,8 +412,8 @@ class Node:
             what = explanation(view.supply, "", self.name, now, site, options, spec, now)
             won = what.choice()
             if won is not None:
-                pool = view.supply.pool_index[f"{won.site}/{won.pool}"]
-                view.supply.take(pool, won.start_s, won.finish_s, view.supply.need(spec, pool), -1)
+                pool, until = (int(rows[0, choice[0], c]) for c in (tables.POOL, tables.UNTIL))
+                view.supply.shift(pool, won.start_s, until, view.supply.need(spec, pool), -1)
             found.append(what)
         return found
 
@@ -512,9 +515,7 @@ class Node:
         if held is None:
             return
         now, view = self.parts.clock.wall(), self.view
-        tell = child.wants or (
-            child.told_version != view.supply.version and now - child.told_at >= REFRESH_WALL_S
-        )
+        tell = child.wants or (child.told_version != view.supply.version and now - child.told_at >= REFRESH_WALL_S)
         outside = b""
         if tell:
             others = set(self.region.nodes) - self._below[name]

@@ -10,6 +10,7 @@ from sanjin.flow.supply import PriceBook
 from sanjin.model import event as ev
 from sanjin.model.network import network_of
 from sanjin.model.placement import Explanation
+from sanjin.model.policy import Policy
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
@@ -36,6 +37,7 @@ class LiveRegion:
         version: str,
         listener: Listener | None = None,
         scarcity: Scarcity | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self.region = region
         self.clock = clock
@@ -53,6 +55,7 @@ class LiveRegion:
                 engine=engine(name, own / "engine"),
                 mover=mover(name, folder),
                 scarcity=scarcity,
+                policy=policy or Policy(),
             )
             uplink = self.board.uplink(name, model.parent) if model.parent else None
             node = Node(name, parts, uplink, listener)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from sanjin.flow.learn import SLOTS, WEEK_S, _empty_region, learn
-from sanjin.flow.place import tables
+from sanjin.flow.place import asked
 from sanjin.flow.scarcity import Demand, choose
 from sanjin.flow.supply import PriceBook, Supply
-from sanjin.kernels import place as kernel
+from sanjin.kernels import tables
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
@@ -80,9 +80,7 @@ def test_with_prices_from_last_week_this_week_costs_less(region: Region) -> None
     """Weeks differ in every job, and are alike in what they ask for. 1.7 % less was seen."""
     small = scaled(region, {n: {p.id: max(p.cores // 30, 4000) for p in m.site.pools} for n, m in region.nodes.items()})
     last = [r for n in region.nodes for r in records(seed_of(n), 1000, BEGIN_S - WEEK_S, n)]
-    this = [
-        r for w in (0, 1) for n in region.nodes for r in records(seed_of(n) + 1 + w, 1000, BEGIN_S + w * WEEK_S, n)
-    ]
+    this = [r for w in (0, 1) for n in region.nodes for r in records(seed_of(n) + 1 + w, 1000, BEGIN_S + w * WEEK_S, n)]
     prices = learn(small, last, BEGIN_S - 1, rounds=60, threads=2)
     assert prices.core
     plain, priced = (total(small, this, s) for s in (None, prices))
@@ -101,13 +99,15 @@ def total(region: Region, jobs: list[JobRecord], scarcity: Scarcity | None) -> i
     supply.heard[:] = True
     timed = sorted(jobs, key=lambda r: r.submitted_s)
     timed = [replace(r, spec=replace(r.spec, earliest_start_s=r.submitted_s)) for r in timed]
-    job, barred, ready, transport = tables(view, timed, BEGIN_S)
+    job, barred, ready, transport, latency = asked(view, timed, BEGIN_S).arrays()
     own = np.ones(len(supply.sites), np.int64)
-    demand = Demand(pool=supply.pool, own=own, job=job, barred=barred, ready=ready, transport=transport)
+    demand = Demand(
+        pool=supply.pool, own=own, job=job, barred=barred, ready=ready, transport=transport, latency=latency
+    )
     supply.board.settle()
     won, choice = choose(supply.board, demand, BEGIN_S, BEGIN_S)
     assert (choice >= 0).all()
-    return int(won[:, kernel.ENERGY :].sum() - won[:, kernel.SCARCITY].sum())
+    return int(won[:, tables.ENERGY :].sum() - won[:, tables.SCARCITY].sum())
 
 
 def test_nodes_price_scarcity_and_say_so(region: Region, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from scipy.optimize import linprog
 
 from sanjin.flow.scarcity import Capacity, Demand, choose, priced_board, shadow_prices
 from sanjin.kernels import place as kernel
+from sanjin.kernels import tables
 
 SITES, POOLS, SLOTS = 2, 3, 12
 SLOT = kernel.SLOT
@@ -18,22 +19,23 @@ SLOT = kernel.SLOT
 def instance(seed: int, jobs: int = 30) -> tuple[Demand, Capacity]:
     """Jobs that want the same cheap slots of few cores."""
     rng = np.random.default_rng(seed)
-    pool = np.zeros((POOLS, 12), np.int64)
-    pool[:, kernel.SITE] = (0, 0, 1)
-    pool[:, kernel.CARD_KIND] = -2
-    pool[:, kernel.CORES], pool[:, kernel.MEM] = 100, 2**40
-    pool[:, kernel.SPEED] = (1000, 900, 1100)
-    pool[:, kernel.MW_CORE] = 8000
-    pool[:, kernel.USE_CORE] = rng.integers(1_000_000, 4_000_000, POOLS)
-    job = np.zeros((jobs, 11), np.int64)
-    job[:, kernel.J_CORES], job[:, kernel.J_MEM] = rng.integers(1, 5, jobs), 1
-    job[:, kernel.J_CARD_KIND] = job[:, kernel.J_KIND] = -1
-    job[:, kernel.J_SECONDS] = rng.integers(300, 3 * SLOT, jobs)
-    job[:, kernel.J_SINCE] = job[:, kernel.J_EARLIEST] = rng.integers(0, 3 * SLOT, jobs)
-    job[:, kernel.J_DELAY] = 10 ** rng.uniform(4, 7, jobs)
-    ready = np.repeat(job[:, [kernel.J_EARLIEST]], SITES, axis=1)
+    pool = np.zeros((POOLS, tables.POOL_COLUMNS), np.int64)
+    pool[:, tables.SITE] = (0, 0, 1)
+    pool[:, tables.CARD_KIND] = -2
+    pool[:, tables.CORES], pool[:, tables.MEM] = 100, 2**40
+    pool[:, tables.SPEED] = (1000, 900, 1100)
+    pool[:, tables.MW_CORE] = 8000
+    pool[:, tables.USE_CORE] = rng.integers(1_000_000, 4_000_000, POOLS)
+    job = np.zeros((jobs, tables.JOB_COLUMNS), np.int64)
+    job[:, tables.J_CORES], job[:, tables.J_MEM] = rng.integers(1, 5, jobs), 1
+    job[:, tables.J_CARD_KIND] = job[:, tables.J_KIND] = -1
+    job[:, tables.J_SECONDS] = rng.integers(300, 3 * SLOT, jobs)
+    job[:, tables.J_SINCE] = job[:, tables.J_EARLIEST] = rng.integers(0, 3 * SLOT, jobs)
+    job[:, tables.J_DELAY] = 10 ** rng.uniform(4, 7, jobs)
+    ready = np.repeat(job[:, [tables.J_EARLIEST]], SITES, axis=1)
     nothing = np.zeros((jobs, SITES), np.int64)
-    demand = Demand(pool=pool, own=np.ones(SITES, np.int64), job=job, barred=nothing, ready=ready, transport=nothing)
+    own = np.ones(SITES, np.int64)
+    demand = Demand(pool=pool, own=own, job=job, barred=nothing, ready=ready, transport=nothing, latency=nothing)
     capacity = Capacity(
         first_s=0,
         cores=np.full((POOLS, SLOTS), 6, np.int64) + rng.integers(0, 3, (POOLS, SLOTS)),
@@ -50,24 +52,24 @@ def program(demand: Demand, capacity: Capacity) -> float:
     cost, once, taken = [], [], []
     for j, row in enumerate(demand.job):
         for p, pool in enumerate(demand.pool):
-            s, dur = pool[kernel.SITE], -(-row[kernel.J_SECONDS] * 1000 // pool[kernel.SPEED])
-            begin = int(row[kernel.J_EARLIEST])
+            s, dur = pool[tables.SITE], -(-row[tables.J_SECONDS] * 1000 // pool[tables.SPEED])
+            begin = int(row[tables.J_EARLIEST])
             for start in sorted({begin, *(k * SLOT for k in range(SLOTS) if k * SLOT >= begin)}):
                 end = start + dur
                 if end > SLOTS * SLOT:
                     continue
                 window = range(start // SLOT, (end - 1) // SLOT + 1)
-                power = row[kernel.J_CORES] * pool[kernel.MW_CORE]
+                power = row[tables.J_CORES] * pool[tables.MW_CORE]
                 joule = sum(
                     (min(end, (k + 1) * SLOT) - max(start, k * SLOT)) * (capacity.energy[s, k] + capacity.carbon[s, k])
                     for k in window
                 )
-                use = dur * row[kernel.J_CORES] * pool[kernel.USE_CORE]
-                cost.append((joule * power / 1000 + use + row[kernel.J_DELAY] * (start - begin)) / 1e6)
+                use = dur * row[tables.J_CORES] * pool[tables.USE_CORE]
+                cost.append((joule * power / 1000 + use + row[tables.J_DELAY] * (start - begin)) / 1e6)
                 once.append(j)
                 column = np.zeros(POOLS * SLOTS + SITES * SLOTS)
                 for k in window:
-                    column[p * SLOTS + k] = row[kernel.J_CORES]
+                    column[p * SLOTS + k] = row[tables.J_CORES]
                     column[POOLS * SLOTS + s * SLOTS + k] = power / 1000
                 taken.append(column)
     equal = np.zeros((len(demand.job), len(cost)))
@@ -98,7 +100,7 @@ def test_what_the_online_rule_pays_is_never_below_the_bound(seed: int) -> None:
     board = priced_board(capacity, found.core, found.card, found.power, plenty=False)
     won, choice = choose(board, demand, 0, 0)
     if (choice >= 0).all():
-        paid = won[:, kernel.ENERGY :].sum() - won[:, kernel.SCARCITY].sum()
+        paid = won[:, tables.ENERGY :].sum() - won[:, tables.SCARCITY].sum()
         assert paid >= found.bound_micro - len(won)
 
 
@@ -126,6 +128,6 @@ def test_threads_change_nothing() -> None:
 
 def test_a_job_without_any_place_is_said() -> None:
     demand, capacity = instance(2)
-    demand.job[0, kernel.J_CORES] = 1000
+    demand.job[0, tables.J_CORES] = 1000
     with pytest.raises(ValueError, match="1 jobs have no place"):
         shadow_prices(demand, capacity, rounds=1)

@@ -1,0 +1,53 @@
+"""Backfill: a site that starts its queue in order of arrival, FCFS or EASY.
+
+Only the first that cannot start now has a reservation, at its earliest start. Under EASY a later job may go
+before it where it can start now beside that reservation (Mu'alem and Feitelson, 2001); under FCFS none may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sanjin.flow.place import asked, decide, home_of, origin_of
+from sanjin.flow.run import is_ready
+from sanjin.flow.supply import run_kernel
+from sanjin.flow.view import View
+from sanjin.kernels import tables
+from sanjin.model import event as ev
+from sanjin.model.policy import Rule
+from sanjin.model.reason import Reason
+
+
+def place_in_order(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
+    """Decide on queued jobs, in order. Reserves in the view's supply what it chooses."""
+    records = [view.jobs[j] for j in jobs]
+    backfill = view.supply.policy.rule is Rule.EASY
+    waits = any(start_s > now_s and _is_head(view, job, start_s) for start_s, job in view.starts)
+    found: list[ev.Event] = []
+    everything = asked(view, records, now_s)
+    for i, record in enumerate(records):
+        one = everything.part(i)
+        mine = home_of(view.supply, view.network, record.spec, origin_of(record)) == view.node
+        behind = mine and waits
+        if behind and backfill:
+            one.jobs[0, tables.J_LATEST] = now_s
+        if behind and not backfill:
+            found.append(ev.Waiting(job=record.id, reason=Reason.QUEUE_ORDER, options=()))
+            continue
+        rows, choice = run_kernel(view.supply, now_s, one)
+        options = tuple(tuple(row) for row in rows[0].tolist())
+        site = int(choice[0])
+        if behind and site < 0:
+            found.append(ev.Waiting(job=record.id, reason=Reason.QUEUE_ORDER, options=options))
+            continue
+        if mine and site >= 0 and options[site][tables.START] > now_s:
+            waits = True
+        found.append(decide(view, record, options, site))
+    own = [e for e in found if isinstance(e, ev.Placed | ev.Assigned)]
+    view.supply.changed(own=bool(own), freed=False)
+    return found
+
+
+def _is_head(view: View, job: str, start_s: int) -> bool:
+    record = view.jobs.get(job)
+    return record is not None and is_ready(record, start_s)
