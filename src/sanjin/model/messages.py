@@ -106,6 +106,14 @@ _PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("{value} jobs are more than one call may carry ({most})", "{value} 个作业超过单次上限 {most}"),
         ("send several batches", "请分批提交"),
     ),
+    "history_too_short": (
+        ("{value} hours of history are too few to forecast from", "历史仅 {value} 小时,不足以预测"),
+        ("give at least {least} hours; with more, the error can be stated", "至少需要 {least} 小时;更长的历史可给出误差"),
+    ),
+    "no_generation": (
+        ("site {value} has no on-site generation in the region document", "区域文档中站点 {value} 没有自有发电"),
+        ("use a site that has, or add it to the document", "请改用有自有发电的站点,或补充区域文档"),
+    ),
 }
 
 MESSAGES: dict[str, tuple[str, str]] = {
@@ -307,6 +315,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.prices_kept": ("kept; used from the next sanjin up on", "已保存;下次 sanjin up 起生效"),
     "cli.dry_run_prices": ("dry run: nothing was kept", "试算:未保存"),
     "cli.prices_used": ("prices of scarcity learnt from {count} jobs are in use", "正在使用由 {count} 个作业得出的稀缺价格"),
+    "model.seasonal_naive": ("seasonal-naive, the baseline", "季节朴素法(基准)"),
+    "model.levelled_profile": ("mean week times the recent level", "周均廓线×近期水平"),
+    "model.daily_profile": ("mean day", "日均廓线"),
+    "model.smart_persistence": ("measured-to-modelled ratio, decaying to its mean", "实测/模型比值持续法"),
+    "model.modelled": ("model alone", "仅模型"),
     "unit.core_h": ("core-hour", "核时"),
     "unit.card_h": ("card-hour", "卡时"),
     "unit.kwh": ("kWh of IT", "IT 千瓦时"),
