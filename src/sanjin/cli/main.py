@@ -40,6 +40,7 @@ _region = App(name="region", help="Region documents. 区域文档。")
 _audit = App(name="audit", help="Journals: verify and list. 审计日志。")
 
 _prices = App(name="prices", help="What scarce capacity is worth. 稀缺价格。")
+_forecast = App(name="forecast", help="What will come: demand, on-site generation. 预测。")
 
 _COMMANDS = {
     "demo": ("sanjin.cli.demo:demo", "Run a day of Shanxi on this machine: real work, a faster clock. 演示。"),
@@ -62,7 +63,10 @@ _audit.command("sanjin.cli.running:verify", name="verify", help="Verify every jo
 _audit.command("sanjin.cli.running:journal", name="journal", help="List a node's journal. 日志条目。")
 _prices.command("sanjin.cli.pricing:learn", name="learn", help="Learn them from last week's work. 学习。")
 _prices.command("sanjin.cli.pricing:show", name="show", help="Show them. 查看。")
+_forecast.command("sanjin.cli.forecasting:demand", name="demand", help="Core-hours that jobs will ask for. 需求预测。")
+_forecast.command("sanjin.cli.forecasting:generation", name="generation", help="A site's own power. 发电预测。")
 app.command(_region)
+app.command(_forecast)
 app.command(_prices)
 app.command(_audit)
 app.register_install_completion_command(help="Set up shell completion. 安装命令补全。")  # pyright: ignore
