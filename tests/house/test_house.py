@@ -11,6 +11,7 @@ import pytest
 
 from sanjin.flow import view
 from sanjin.model import event as ev
+from sanjin.model.forecast import ForecastModel
 from sanjin.model.job import JobState
 from sanjin.model.messages import MESSAGES
 from sanjin.model.reason import KERNEL_REASONS, Reason
@@ -22,6 +23,7 @@ FILES = sorted(p for p in SOURCE.rglob("*.py"))
 
 def test_every_reason_state_and_event_has_its_words() -> None:
     wanted = {f"reason.{r}" for r in Reason} | {f"state.{s}" for s in JobState} | {f"event.{k}" for k in ev.EVENTS}
+    wanted |= {f"model.{m}" for m in ForecastModel}
     assert wanted - MESSAGES.keys() == set()
 
 
@@ -37,7 +39,8 @@ def test_every_key_that_the_code_says_is_in_the_catalogue() -> None:
 def test_every_text_in_the_catalogue_is_said_by_somebody() -> None:
     code = "\n".join(p.read_text() for p in FILES if p.name != "messages.py")
     by_value = (
-        "reason.", "state.", "event.", "tier.", "period.", "grade.", "term.", "rule.", "doctor.", "label.", "todo."
+        "reason.", "state.", "event.", "tier.", "period.", "grade.", "term.", "rule.", "model.",
+        "doctor.", "label.", "todo.",
     )  # fmt: skip
     silent = [
         key

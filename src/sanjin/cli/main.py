@@ -40,6 +40,7 @@ _region = App(name="region", help="Region documents. 区域文档。")
 _audit = App(name="audit", help="Journals: verify and list. 审计日志。")
 
 _prices = App(name="prices", help="What scarce capacity is worth. 稀缺价格。")
+_forecast = App(name="forecast", help="What will come: demand, on-site generation. 预测。")
 
 _policy = App(name="policy", help="By which rule work is placed. 调度策略。")
 
@@ -66,8 +67,11 @@ _prices.command("sanjin.cli.pricing:learn", name="learn", help="Learn them from 
 _prices.command("sanjin.cli.pricing:show", name="show", help="Show them. 查看。")
 _policy.command("sanjin.cli.policies:set_policy", name="set", help="Set it from a document. 设置。")
 _policy.command("sanjin.cli.policies:show", name="show", help="Show it. 查看。")
-app.command(_region)
 app.command(_policy)
+_forecast.command("sanjin.cli.forecasting:demand", name="demand", help="Core-hours that jobs will ask for. 需求预测。")
+_forecast.command("sanjin.cli.forecasting:generation", name="generation", help="A site's own power. 发电预测。")
+app.command(_region)
+app.command(_forecast)
 app.command(_prices)
 app.command(_audit)
 app.register_install_completion_command(help="Set up shell completion. 安装命令补全。")  # pyright: ignore

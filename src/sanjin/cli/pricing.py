@@ -38,7 +38,7 @@ def learn(
 
     folder = StateFolder(state or default_folder())
     region = load_region(folder.region_document())
-    records = list(_records(folder.path, region))
+    records = kept_records(folder.path, region)
     if not records:
         raise NotFound(f"{folder.path}: no job was ever submitted here; there is nothing to learn from")
     until_s = max(r.submitted_s for r in records)
@@ -62,7 +62,8 @@ def show(*, state: State = None, output: Format = "table") -> None:
         _print(found, load_region(folder.region_document()))
 
 
-def _records(folder: Path, region: Region) -> list[JobRecord]:
+def kept_records(folder: Path, region: Region) -> list[JobRecord]:
+    """Every job that was ever submitted to the region whose state is in ``folder``."""
     found: list[JobRecord] = []
     for name in region.nodes:
         store = SqliteStore(folder / name / "state.db")

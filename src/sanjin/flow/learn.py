@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from sanjin.flow.forecast import back_test, hourly_demand
+from sanjin.flow.demand_forecast import hourly_demand
+from sanjin.flow.forecast import back_test
 from sanjin.flow.place import asked
 from sanjin.flow.scarcity import Capacity, Demand, Ints, choose, priced_board, shadow_prices
 from sanjin.flow.supply import PriceBook, Supply

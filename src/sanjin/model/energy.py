@@ -254,6 +254,20 @@ def generation_kw(power: Power, at_s: int, utc_offset_h: int, lat: float, lon: f
     return float(total[0])
 
 
+def hourly_generation_kw(
+    power: Power, first_hour_s: int, hours: int, utc_offset_h: int, lat: float, lon: float | None = None
+) -> Floats:
+    """Mean on-site generation of each hour from ``first_hour_s``, kW, float64[hours]. Modelled, not measured.
+
+    As :func:`generation_kw`, in the middles of an hour's slots.
+    """
+    per_hour = HOUR_S // SLOT_S
+    middle = first_hour_s + np.arange(hours * per_hour, dtype=np.int64) * SLOT_S + SLOT_S // 2
+    at = _local(middle, utc_offset_h)
+    total, _ = _generated(power.generation, at, _solar_hour(at, utc_offset_h, lon), lat)
+    return total.reshape(hours, per_hour).mean(axis=1)
+
+
 # --- tables ---
 
 

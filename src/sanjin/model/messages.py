@@ -131,6 +131,32 @@ _PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("{value} jobs are more than one call may carry ({most})", "{value} 个作业超过单次上限 {most}"),
         ("send several batches", "请分批提交"),
     ),
+    "history_too_short": (
+        ("{value} hours of history are too few to forecast from", "历史仅 {value} 小时,不足以预测"),
+        ("give at least {least} hours; with more, the error can be stated", "至少需要 {least} 小时;更长的历史可给出误差"),
+    ),
+    "no_generation": (
+        ("site {value} has no on-site generation in the region document", "区域文档中站点 {value} 没有自有发电"),
+        ("use a site that has, or add it to the document", "请改用有自有发电的站点,或补充区域文档"),
+    ),
+    "missing_column": (
+        ("there is no column {value}", "缺少列 {value}"),
+        ("name the columns time and kw in the first line", "请在首行写明列名 time 和 kw"),
+    ),
+    "not_on_the_hour": (
+        ("{value} is not the begin of an hour", "{value} 不是整点"),
+        ("give hourly means, each with the begin of its hour", "请提供小时均值及各小时的起始时刻"),
+    ),
+    "not_hourly": (
+        ("it comes {value} h after the line before it", "与上一行相隔 {value} 小时"),
+        ("give every hour once, in order, without gaps", "请逐小时按顺序提供,不得缺漏或重复"),
+    ),
+    "more_faults": (
+        ("{value} more faults are not shown", "另有 {value} 处错误未列出"),
+        ("correct those above first", "请先更正以上各处"),
+    ),
+    "plot_not_svg": (("{value} does not end in .svg", "{value} 不以 .svg 结尾"), ("name a file like forecast.svg", "文件名如 forecast.svg")),
+    "unwritable": (("the file cannot be written: {value}", "无法写入文件:{value}"), ("check the path", "请检查路径")),
 }
 
 MESSAGES: dict[str, tuple[str, str]] = {
@@ -304,6 +330,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "head.yuan": ("yuan", "元"),
     "head.fen": ("yuan", "元"),
     "head.ran": ("ran at", "运行于"),
+    "head.model": ("forecast by", "预测方法"),
+    "head.off": ("error of what came", "误差/实际总量"),
+    "head.off_peak": ("error of peak power", "误差/峰值功率"),
+    "head.shape": ("shape", "走势"),
     # sentences of explain
     "explain.chosen": (
         "{job} goes to {site} ({pool}), {start} to {finish}, for {total} yuan",
@@ -380,6 +410,29 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "prices of scarcity learnt from {count} jobs are in use",
         "正在使用由 {count} 个作业得出的稀缺价格",
     ),
+    "cli.forecast_by": (
+        "forecast by {model}, from {hours} hours of history",
+        "预测方法:{model};依据 {hours} 小时历史",
+    ),
+    "cli.forecast_error": (
+        "errors by a back-test: daily forecasts ({origins}) of these hours ahead, each from what came before it",
+        "逐日回测({origins} 次)的误差,每次仅用此前数据",
+    ),
+    "cli.forecast_no_error": (
+        "the error is not known: that wants {least} hours of history",
+        "误差未知:回测至少需要 {least} 小时历史",
+    ),
+    "cli.forecast_modelled": (
+        "modelled from the sun's height under a mean sky and the site's peak power, not measured; the error is not known: give --history",
+        "依太阳高度(平均天空状况)与站点峰值功率建模,非实测;误差未知:请提供 --history",
+    ),
+    "cli.forecast_plot": ("plot: {file}", "图:{file}"),
+    "model.seasonal_naive": ("seasonal-naive, the baseline", "季节朴素法(基准)"),
+    "model.levelled_profile": ("mean week times the recent level", "周均廓线×近期水平"),
+    "model.daily_profile": ("mean day", "日均廓线"),
+    "model.smart_persistence": ("measured-to-modelled ratio, decaying to its mean", "实测/模型比值持续法"),
+    "model.modelled": ("model alone", "仅模型"),
+    "unit.kw": ("kW", "千瓦"),
     "unit.core_h": ("core-hour", "核时"),
     "unit.card_h": ("card-hour", "卡时"),
     "unit.kwh": ("kWh of IT", "IT 千瓦时"),

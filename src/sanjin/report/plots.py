@@ -15,11 +15,14 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sanjin.model.energy import site_tables
+from sanjin.model.forecast import Forecast
 from sanjin.model.region import Region
+from sanjin.model.scarcity import HOURS_A_WEEK
 from sanjin.model.units import HOUR_S, SLOT_S
 from sanjin.report.comparison import ACCOUNTS, Comparison, Run, parts
 
@@ -115,6 +118,25 @@ def costs(found: Comparison) -> str:
         axes.invert_yaxis()
         axes.set_xlabel("yuan 元")
         axes.legend(ncols=4, frameon=False, loc="lower center", bbox_to_anchor=(0.45, 1.0))
+        return _svg(figure)
+
+
+def forecast(found: Forecast, history: Sequence[float], utc_offset_h: int, unit: str) -> str:
+    """The last week of a history and what is forecast after it; ``unit`` is the axis' name."""
+    past = list(history[-HOURS_A_WEEK:])
+    first = found.first_hour_s // HOUR_S - len(past) + utc_offset_h
+    hours = range(first, first + len(past) + len(found.values))
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(10, 3))
+        if past:
+            axes.step(hours[: len(past)], past, where="post", color="#444444", lw=1, label="came 实际")
+        axes.step(hours[len(past) :], found.values, where="post", color=COLOURS[0], label="forecast 预测")
+        days = [h for h in hours if h % 24 == 0]
+        days = days[:: len(days) // 16 + 1]
+        axes.set_xticks(days, [str(np.datetime64(h, "h").astype("datetime64[D]"))[5:] for h in days])
+        axes.set_ylim(0)
+        axes.set_ylabel(unit)
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         return _svg(figure)
 
 

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanjin.flow.forecast import WEEK_H, back_test, hourly_demand, seasonal_naive, weighted_error
+from sanjin.flow.demand_forecast import hourly_demand
+from sanjin.flow.forecast import WEEK_H, back_test, choose_model, seasonal_naive, weighted_error
+from sanjin.model.errors import ProblemsFound
+from sanjin.model.forecast import ForecastModel
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.record import JobRecord
 
@@ -40,6 +43,59 @@ def test_errors() -> None:
     assert math.isnan(weighted_error(np.ones(2), np.zeros(2)))
     with pytest.raises(ValueError, match="168"):
         seasonal_naive(np.ones(WEEK_H - 1), 1)
+    with pytest.raises(ValueError, match="origins"):
+        back_test(np.ones(2 * WEEK_H), WEEK_H, origins=9)
+
+
+def flat(history: np.ndarray, ahead: int) -> np.ndarray:
+    return np.full(ahead, history.mean())
+
+
+def days(ahead: int) -> int:
+    """Hours of as many whole days."""
+    return -(-ahead // 24) * 24
+
+
+MODELS = {ForecastModel.SEASONAL_NAIVE: seasonal_naive, ForecastModel.DAILY_PROFILE: flat}
+
+
+@given(st.integers(WEEK_H, 5 * WEEK_H), st.integers(1, 200), st.integers(0, 2**32 - 1))
+def test_the_model_chosen_is_never_worse_than_the_baseline(hours: int, ahead: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    history = rng.uniform(0, 9, hours) * (rng.random(hours) < rng.choice([0.0, 0.02, 0.5]))
+    found = choose_model(history, ahead, MODELS, WEEK_H, peak=9.0)
+    assert (len(found.values), found.origins > 0) == (ahead, hours >= WEEK_H + days(ahead))
+    assert {t.model for t in found.tested} == (set(MODELS) if found.origins else set())
+    baseline, chosen = found.error_of(ForecastModel.SEASONAL_NAIVE), found.error_of(found.model)
+    if baseline is None or chosen is None:  # nothing came, or nothing could be tested
+        first = hours - days(ahead) - 24 * (found.origins - 1)
+        tested = [history[k : k + ahead] for k in range(first, hours - ahead + 1, 24)]
+        assert not found.origins or not np.any(tested)
+    else:
+        assert 0 <= chosen <= baseline
+    assert all(t.error_of_peak is not None and 0 <= t.error_of_peak < 1 for t in found.tested)
+
+
+def test_origins_are_at_the_hour_where_the_forecast_begins() -> None:
+    seen: list[int] = []
+
+    def model(past: np.ndarray, ahead: int) -> np.ndarray:
+        seen.append(len(past))
+        return np.zeros(ahead)
+
+    hours = 2 * WEEK_H + 5
+    found = choose_model(np.ones(hours), 30, {ForecastModel.SEASONAL_NAIVE: model}, WEEK_H)
+    assert seen == [*(hours - 48 - 24 * k for k in range(found.origins)), hours]
+    assert WEEK_H <= seen[-2] < WEEK_H + 24
+
+
+def test_the_baseline_stays_where_nothing_beats_it_or_nothing_can_be_tested() -> None:
+    same = choose_model(np.ones(3 * WEEK_H), 24, MODELS, WEEK_H)
+    assert (same.model, same.error_of(same.model)) == (ForecastModel.SEASONAL_NAIVE, 0.0)
+    short = choose_model(np.ones(WEEK_H + 5), 6, MODELS, WEEK_H)
+    assert (short.model, short.origins, short.tested) == (ForecastModel.SEASONAL_NAIVE, 0, ())
+    with pytest.raises(ProblemsFound, match="167 hours of history are too few"):
+        choose_model(np.ones(WEEK_H - 1), 6, MODELS, WEEK_H)
 
 
 def test_demand_counts_core_hours_by_the_hour_of_arrival() -> None:
