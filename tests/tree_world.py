@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sanjin.adapters.clock import VirtualClock
@@ -31,11 +31,12 @@ START_S = 1_784_071_800  # 2026-07-15 07:30 in Shanxi
 
 @dataclass
 class ModelEngine:
-    """Runs that last ``run_s`` on the clock; remembers every start."""
+    """Runs that last ``run_s`` on the clock, or as long as ``$RUN_S`` says; remembers every start."""
 
     clock: VirtualClock
     run_s: int = 600
     started: dict[str, int] = field(default_factory=dict)
+    lasts: dict[str, int] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
 
@@ -45,11 +46,12 @@ class ModelEngine:
     def start(self, orders: list[RunOrder]) -> list[RunReport]:
         for order in orders:
             self.started.setdefault(order.key, self.clock.now())
+            self.lasts[order.key] = int(order.environment.get("RUN_S", self.run_s))
         return []
 
     def _report(self, key: str) -> RunReport | None:
-        begin = self.started[key]
-        if key not in self.cancelled and self.clock.now() < begin + self.run_s:
+        begin, run_s = self.started[key], self.lasts[key]
+        if key not in self.cancelled and self.clock.now() < begin + run_s:
             return None
         reason = EndReason.CANCELLED if key in self.cancelled else EndReason.EXIT
         return RunReport(
@@ -57,8 +59,8 @@ class ModelEngine:
             state=RunState.ENDED,
             reason=reason,
             started_at=begin,
-            ended_at=min(begin + self.run_s, self.clock.now()),
-            usage=Usage(wall_s=self.run_s, cpu_s=self.run_s * 0.9, memory_peak_bytes=2**28),
+            ended_at=min(begin + run_s, self.clock.now()),
+            usage=Usage(wall_s=run_s, cpu_s=run_s * 0.9, memory_peak_bytes=2**28),
             sandbox="none",
         )
 
@@ -93,6 +95,15 @@ class ModelMover:
 
     def fetch(self, transfers: list[Transfer]) -> list[TransferReport]:
         return [TransferReport(dataset=t.dataset, path=f"/{t.dataset}", sha256="0" * 64) for t in transfers]
+
+
+def shrunk(region: Region, node: str, cores: int) -> Region:
+    """The region with one pool of this many cores at ``node``."""
+    model = region.nodes[node]
+    first = model.site.pools[0]
+    pool = replace(first, cores=cores, memory_bytes=cores << 33, speed=replace(first.speed, value=1.0))
+    nodes = {**region.nodes, node: replace(model, site=replace(model.site, pools=(pool,)))}
+    return replace(region, nodes=nodes)
 
 
 class World:
