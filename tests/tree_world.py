@@ -39,6 +39,7 @@ class ModelEngine:
     lasts: dict[str, int] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)
 
     def info(self) -> EngineInfo:
         return EngineInfo(name="model", sandbox="none")
@@ -51,9 +52,11 @@ class ModelEngine:
 
     def _report(self, key: str) -> RunReport | None:
         begin, run_s = self.started[key], self.lasts[key]
-        if key not in self.cancelled and self.clock.now() < begin + run_s:
+        asked = key in self.cancelled or key in self.stopped
+        if not asked and self.clock.now() < begin + run_s:
             return None
-        reason = EndReason.CANCELLED if key in self.cancelled else EndReason.EXIT
+        reason = EndReason.STOPPED if asked else EndReason.EXIT
+        reason = EndReason.CANCELLED if key in self.cancelled else reason
         return RunReport(
             key=key,
             state=RunState.ENDED,
@@ -73,6 +76,12 @@ class ModelEngine:
 
     def cancel(self, keys: list[str]) -> None:
         self.cancelled.update(keys)
+
+    def stop(self, keys: list[str]) -> None:
+        self.stopped.update(keys)
+
+    def discard(self, checkpoints: list[str]) -> None:
+        pass
 
     def forget(self, keys: list[str]) -> None:
         self.over.update(keys)

@@ -47,15 +47,21 @@ class EndReason(StrEnum):
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
     CANCELLED = "cancelled"
+    STOPPED = "stopped"
+    """It was asked to stop so that a later run can go on from its checkpoint."""
     NOT_STARTED = "not_started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOrder:
-    """A run to start. ``key`` is ours: starting one key twice starts one process.
+    """A run to start. ``key`` is ours: starting one key twice starts one run.
 
-    ``time_limit_s`` is in wall seconds. ``inputs`` maps a name to a file or folder on this site,
+    ``time_limit_s`` is in wall seconds, 0 for none. ``memory_bytes`` bounds the whole run, all its
+    processes together, 0 for no bound. ``inputs`` maps a name to a file or folder on this site,
     shown to the job read-only as ``$SANJIN_INPUTS/<name>``.
+
+    A run is one command, or a gang (``nodes`` above 1), or a part of an array (``members`` above 0),
+    not both. All processes of a run share its work folder, its outputs and its two output streams.
     """
 
     key: str
@@ -65,6 +71,24 @@ class RunOrder:
     cores: int = 1
     memory_bytes: int = 0
     time_limit_s: float = 0.0
+    nodes: int = 1
+    """How many copies of the command run at once as one gang. Above 1 each copy sees ``SANJIN_NODES``
+    (this count), ``SANJIN_RANK`` (0 to nodes - 1) and ``SANJIN_GANG`` (a folder that all copies may
+    read and write). The gang ends when all have ended; once one fails the others are asked to end, and
+    that first failure is the run's result."""
+    first_member: int = 0
+    """The index of the first member of this part of an array."""
+    members: int = 0
+    """How many members of an array this run is, 0 where it is none. The command is started once for
+    each index from ``first_member``, and sees it as ``SANJIN_INDEX``. A member that fails does not end
+    the others. ``time_limit_s`` is then for each member."""
+    parallel: int = 1
+    """How many members run at once, at most."""
+    checkpoint: str = ""
+    """Name of a folder that outlives the run, seen as ``SANJIN_CHECKPOINT``; a later run with the same
+    name finds in it what an earlier one left. Empty for none. One run at a time should use a name."""
+    stop_grace_s: float = 10.0
+    """Wall seconds between the request to stop (TERM) and KILL; see :meth:`Engine.stop`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +115,12 @@ class RunReport:
     sandbox: str = ""
     """How it was confined: ``bwrap`` or ``none``."""
     detail: str = ""
+    members_done: int = 0
+    """Of a part of an array that ended: members that ended with status 0. Members that a limit, a
+    cancel or a stop of the whole run cut short, or never let start, are in neither count."""
+    members_failed: int = 0
+    """Of a part of an array that ended: members that failed by themselves or at their time limit. Where
+    there are any, a part that ran to its end has exit status 1, and ``detail`` names the first few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +153,19 @@ class Engine(Protocol):
         ...
 
     def cancel(self, keys: Sequence[str]) -> None:
-        """Ask for the end of these runs; they then show up in :meth:`watch`."""
+        """Ask for the end of these runs; they then show up in :meth:`watch`. Wins over a stop."""
+        ...
+
+    def stop(self, keys: Sequence[str]) -> None:
+        """Ask these runs to stop so that they can go on later, within their ``stop_grace_s``.
+
+        They show up in :meth:`watch` as STOPPED whatever their exit status, save those that had ended
+        by themselves before the request was seen.
+        """
+        ...
+
+    def discard(self, checkpoints: Sequence[str]) -> None:
+        """Remove these checkpoint folders, which no active run should use. Unknown names are ignored."""
         ...
 
     def forget(self, keys: Sequence[str]) -> None:

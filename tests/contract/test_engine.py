@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sanjin.adapters.engines import local_runner
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
-from sanjin.ports import EndReason, Engine, RunOrder, RunReport, RunState
+from sanjin.ports import EndReason, Engine, RunOrder, RunReport, RunState, Usage
 from tests.support import needs_bwrap, until
 
 Make = Callable[..., LocalEngine]
@@ -385,3 +387,211 @@ def test_host_slots_let_runs_in_by_turn(make: Make) -> None:
     assert slots.active() == 0
     engine.start([order("c", "true")])
     assert engine.find(["c"])[0].reason is EndReason.CANCELLED
+
+
+def shell(key: str, code: str, **shape: int) -> RunOrder:
+    """A gang or a part of an array that runs a shell script."""
+    ordered = order(key, "sh", "-c", code)
+    return replace(ordered, **shape)
+
+
+def lines(engine: Engine, key: str) -> list[str]:
+    return engine.logs(key, "stdout", 0, 100_000).decode().splitlines()
+
+
+# Ends only when asked, and says so.
+POLITE = "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+MEET = """
+: > $SANJIN_GANG/$SANJIN_RANK; touch shared_work
+while [ $(ls $SANJIN_GANG | wc -l) -lt $SANJIN_NODES ]; do sleep 0.01; done
+"""
+
+
+def test_a_gang_starts_whole_and_its_copies_meet(make: Make, tmp_path: Path) -> None:
+    engine = make()
+    assert engine.start([shell("gang", MEET + "echo $SANJIN_RANK of $SANJIN_NODES; ls", nodes=3)]) == []
+    (gang,) = ends(engine, "gang")
+    assert (gang.reason, gang.exit_status, gang.members_done) == (EndReason.EXIT, 0, 0)
+    assert sorted(lines(engine, "gang")) == ["0 of 3", "1 of 3", "2 of 3"] + ["shared_work"] * 3
+    engine.forget(["gang"])
+    assert not (tmp_path / "site/runs/gang/gang").exists()
+
+
+def test_the_first_failure_in_a_gang_ends_the_others_and_is_the_result(make: Make, tmp_path: Path) -> None:
+    engine = make()
+    fails = "if [ $SANJIN_RANK = 1 ]; then while [ ! -e $SANJIN_OUTPUTS/go ]; do sleep 0.01; done; %s; fi\n"
+    deaf = "trap '' TERM; echo up; while :; do date +%N > $SANJIN_OUTPUTS/beat; sleep 0.01; done"
+    engine.start(
+        [
+            shell("exit", fails % "exit 3" + POLITE, nodes=3),
+            shell("signal", fails % "kill -9 $$" + deaf, nodes=2),
+            replace(order("missing", "no-such-program"), nodes=2),
+        ]
+    )
+    for key, others in (("exit", 2), ("signal", 1)):
+        until(lambda key=key, others=others: lines(engine, key) == ["up"] * others, "start")
+        (tmp_path / f"site/runs/{key}/outputs/go").touch()
+    left, killed, missing = ends(engine, "exit", "signal", "missing")
+    assert (left.reason, left.exit_status) == (EndReason.EXIT, 3)
+    assert lines(engine, "exit") == ["up", "up", "asked", "asked"]
+    assert (killed.reason, killed.signal) == (EndReason.SIGNAL, 9)
+    assert still(tmp_path / "site/runs/signal/outputs/beat")
+    assert missing.reason is EndReason.NOT_STARTED
+    assert "no-such-program" in missing.detail
+
+
+def test_the_memory_limit_is_for_the_whole_gang(make: Make) -> None:
+    engine = make()
+    hold = python("gang", "import time\nkept = bytearray(80 << 20)\ntime.sleep(100)", memory_bytes=200 << 20)
+    engine.start([replace(hold, nodes=3)])
+    (gang,) = ends(engine, "gang")
+    assert gang.reason is EndReason.MEMORY_LIMIT
+    assert gang.usage.memory_peak_bytes > 200 << 20
+
+
+def test_an_array_runs_each_index_once_and_counts_failures(make: Make) -> None:
+    engine = make()
+    code = "echo $SANJIN_INDEX; case $SANJIN_INDEX in 107) exit 4;; 123) kill -9 $$;; esac"
+    lacks = replace(order("lacks", "no-such-program"), members=20, parallel=2)
+    engine.start([shell("part", code, first_member=100, members=50, parallel=3), lacks])
+    part, none = ends(engine, "part", "lacks")
+    assert sorted(map(int, lines(engine, "part"))) == list(range(100, 150))
+    assert (part.reason, part.exit_status, part.members_done, part.members_failed) == (EndReason.EXIT, 1, 48, 2)
+    assert part.detail.startswith("2 of 50 members failed: ")
+    assert "107 (exit status 4)" in part.detail and "123 (signal 9)" in part.detail
+    assert (none.exit_status, none.members_done, none.members_failed) == (1, 0, 20)
+    assert "0 (not started: " in none.detail and none.detail.endswith(", ...")
+
+
+def test_no_more_members_run_at_once_than_ordered(make: Make) -> None:
+    engine = make()
+    code = """mkdir -p now; : > now/$SANJIN_INDEX; ls now | wc -l; : > seen$SANJIN_INDEX
+    while [ $SANJIN_INDEX = 0 ] && [ ! -e seen1 ]; do sleep 0.01; done; rm now/$SANJIN_INDEX"""
+    engine.start([shell("part", code, members=12, parallel=2)])
+    (part,) = ends(engine, "part")
+    assert (part.exit_status, part.members_done, part.members_failed) == (0, 12, 0)
+    assert max(map(int, lines(engine, "part"))) == 2
+
+
+def test_a_member_that_is_late_or_leaves_something_behind_ends_alone(make: Make) -> None:
+    engine = make()
+    watch = """
+import os, sys, time
+beat = os.environ["SANJIN_OUTPUTS"] + "/beat"
+def read():
+    return open(beat).read()
+if os.environ["SANJIN_INDEX"] == "1":
+    last = ""
+    while last != (last := read()):
+        time.sleep(0.2)
+    sys.exit()
+"""
+    left = python("left", watch + HIDDEN)
+    late = replace(shell("late", "[ $SANJIN_INDEX != 1 ] || sleep 100", members=3), time_limit_s=2.0)
+    engine.start([late, replace(left, members=2)])
+    slow, tidy = ends(engine, "late", "left")
+    assert (slow.reason, slow.exit_status, slow.members_done) == (EndReason.EXIT, 1, 2)
+    assert slow.detail == "1 of 3 members failed: 1 (time limit)"
+    assert (tidy.members_done, tidy.members_failed) == (2, 0)
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint_until_that_is_discarded(make: Make) -> None:
+    engine = make()
+    code = "trap 'echo saved >> $SANJIN_CHECKPOINT/state; exit 7' TERM; cat $SANJIN_CHECKPOINT/state; "
+    code += "echo up; while :; do sleep 0.05; done"
+    found: list[list[str]] = []
+    for key in ("one", "two", "three"):
+        engine.start([replace(order(key, "sh", "-c", code), checkpoint="c.1")])
+        until(lambda key=key: "up" in lines(engine, key), "start")
+        found.append(lines(engine, key))
+        engine.stop([key, "unknown", "../bad"])
+        (report,) = ends(engine, key)
+        assert (report.state, report.reason, report.exit_status) == (RunState.ENDED, EndReason.STOPPED, 7)
+        engine.forget([key])
+        if key == "two":
+            engine.discard(["c.1", "unknown", "../runs", ""])
+    assert found == [["up"], ["saved", "up"], ["up"]]
+    assert engine.find(["one"])[0].reason is EndReason.STOPPED
+
+
+def test_gangs_and_arrays_are_stopped_whole(make: Make) -> None:
+    engine = make()
+    some = shell("part", f"[ $SANJIN_INDEX = 0 ] || {{ {POLITE}; }}", members=1000, parallel=2)
+    engine.start([shell("gang", POLITE, nodes=2), some])
+    for key in ("gang", "part"):
+        until(lambda key=key: lines(engine, key) == ["up", "up"], "start")
+    engine.stop(["gang", "part"])
+    gang, part = ends(engine, "gang", "part")
+    assert gang.reason is part.reason is EndReason.STOPPED
+    assert lines(engine, "gang") == lines(engine, "part") == ["up", "up", "asked", "asked"]
+    assert (part.members_done, part.members_failed) == (1, 0)
+
+
+def test_a_cancel_wins_over_a_stop(make: Make) -> None:
+    engine = make()
+    deaf = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+    engine.start([replace(order(key, "sh", "-c", deaf), stop_grace_s=3600.0) for key in ("later", "before")])
+    engine.start([replace(order("alone", "sh", "-c", deaf), stop_grace_s=0.1)])
+    for key in ("later", "before", "alone"):
+        until(lambda key=key: lines(engine, key) == ["up"], "start")
+    engine.stop(["later", "alone"])
+    engine.cancel(["before"])
+    (alone,) = ends(engine, "alone")
+    assert (alone.reason, alone.signal) == (EndReason.STOPPED, 9)
+    assert state(engine, "later") is RunState.RUNNING
+    engine.cancel(["later"])
+    engine.stop(["before"])
+    for report in ends(engine, "later", "before"):
+        assert (report.reason, report.signal) == (EndReason.CANCELLED, 9)
+
+
+@pytest.mark.parametrize("request_first", [True, False])
+def test_what_ended_by_itself_before_the_request_was_seen_is_no_stop(
+    make: Make, tmp_path: Path, request_first: bool
+) -> None:
+    engine = make()
+    wait = "trap 'exit 0' TERM; echo up; while [ ! -e $SANJIN_OUTPUTS/go ]; do sleep 0.01; done"
+    engine.start([order("race", "sh", "-c", wait)])
+    until(lambda: lines(engine, "race") == ["up"], "start")
+    if request_first:
+        engine.stop(["race"])
+    else:
+        supervisor = int((tmp_path / "site/runs/race/started").read_text().split()[0])
+        os.kill(supervisor, signal.SIGSTOP)
+        (tmp_path / "site/runs/race/outputs/go").touch()
+        until(lambda: all(_dead(pid) for pid in local_runner.descendants(supervisor)), "end of the command")
+        engine.stop(["race"])
+        os.kill(supervisor, signal.SIGCONT)
+    (report,) = ends(engine, "race")
+    assert report.reason is (EndReason.STOPPED if request_first else EndReason.EXIT)
+    assert report.exit_status == 0
+
+
+def _dead(pid: int) -> bool:
+    """Whether this process has ended and only waits to be collected."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_run_that_waits_for_the_host_is_stopped_at_once(make: Make) -> None:
+    engine = make(HostSlots(1))
+    engine.start([order("first", "sh", "-c", POLITE), order("second", "touch", "begun")])
+    engine.stop(["second"])
+    (second,) = ends(engine, "second")
+    assert (second.reason, second.usage) == (EndReason.STOPPED, Usage())
+    engine.start([order("second", "true")])
+    assert engine.find(["second"])[0].reason is EndReason.STOPPED
+
+
+def test_an_order_of_no_known_shape_is_refused(make: Make, tmp_path: Path) -> None:
+    engine, plain = make(), order("odd", "true")
+    orders = [
+        replace(plain, nodes=0),
+        replace(plain, members=-1),
+        replace(plain, first_member=-1, members=1),
+        replace(plain, members=2, parallel=0),
+        replace(plain, nodes=2, members=2),
+        replace(plain, checkpoint="../x"),
+        replace(plain, stop_grace_s=float("nan")),
+    ]
+    assert [r.reason for r in engine.start(orders)] == [EndReason.NOT_STARTED] * len(orders)
+    assert os.listdir(tmp_path / "site/runs") == []

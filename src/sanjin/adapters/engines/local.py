@@ -121,19 +121,16 @@ class LocalEngine:
             return [self._find(key) for key in keys]
 
     def cancel(self, keys: Sequence[str]) -> None:
-        """Ask these runs to end: TERM, and KILL two seconds later."""
-        with self._guard:
-            live = {item.key: fd for fd, item in self._live.items()}
-            for key in filter(valid_name, keys):
-                waiting = self._waiting.pop(key, None)
-                if waiting is not None:
-                    self._cancel_waiting(key, waiting)
-                    continue
-                asked = self._files.result(key) is None and self._files.ask_cancel(key)
-                # The request is seen within a tenth of a second; the signal saves that. Before the
-                # supervisor has made its own marker it does not yet withstand signals.
-                if asked and key in live and self._files.marker(key) is not None:
-                    _signal(live[key])
+        """Ask these runs to end: TERM, and KILL two seconds later. It wins over a stop under way."""
+        self._ask(keys, "cancel", EndReason.CANCELLED)
+
+    def stop(self, keys: Sequence[str]) -> None:
+        """Ask these runs to stop: TERM, and KILL after their ``stop_grace_s``. They end as STOPPED."""
+        self._ask(keys, "stop", EndReason.STOPPED)
+
+    def discard(self, checkpoints: Sequence[str]) -> None:
+        """Remove these checkpoint folders. Unknown and bad names are ignored."""
+        self._files.discard(list(filter(valid_name, checkpoints)))
 
     def forget(self, keys: Sequence[str]) -> None:
         """Stop reporting these ends; results, logs and outputs stay in the folder of the run."""
@@ -189,15 +186,15 @@ class LocalEngine:
     def _spawn(self, waiting: _Waiting) -> bool:
         """Start the supervisor of a run. False when the run has begun already."""
         order, kind = waiting.order, self._sandbox.kind
-        run = self._files.runs / order.key
+        run, writable = self._files.runs / order.key, self._files.writable(order)
         bwrap: list[str] = []
         if kind == "bwrap":
-            arguments = bwrap_arguments(order, run, self._files.root, self._read_only)
+            arguments = bwrap_arguments(order, writable, self._files.root, self._read_only)
             bwrap = [self._sandbox.program, *arguments]
         more: dict[str, object] = {
             "sandbox": kind,
             "bwrap": bwrap,
-            "variables": variables(order, run, kind),
+            "variables": variables(order, run, writable, kind),
         }
         if self._slots is not None:
             more["queued_s"] = round(time.monotonic() - waiting.since_s, 3)
@@ -292,18 +289,33 @@ class LocalEngine:
             except OSError:
                 continue
 
-    def _cancel_waiting(self, key: str, waiting: _Waiting) -> None:
+    def _ask(self, keys: Sequence[str], request: str, reason: EndReason) -> None:
+        """Ask runs to end; those that still wait for the host end here, for this reason."""
+        with self._guard:
+            live = {item.key: fd for fd, item in self._live.items()}
+            for key in filter(valid_name, keys):
+                waiting = self._waiting.pop(key, None)
+                if waiting is not None:
+                    self._end_waiting(key, waiting, reason)
+                    continue
+                asked = self._files.result(key) is None and self._files.ask(key, request)
+                # The request is seen within a tenth of a second; the signal saves that. Before the
+                # supervisor has made its own marker it does not yet withstand signals.
+                if asked and key in live and self._files.marker(key) is not None:
+                    _signal(live[key])
+
+    def _end_waiting(self, key: str, waiting: _Waiting, reason: EndReason) -> None:
         self._leave(key)
         now = time.time()
         queued_s = round(time.monotonic() - waiting.since_s, 3)
         report = RunReport(
             key=key,
             state=RunState.ENDED,
-            reason=EndReason.CANCELLED,
+            reason=reason,
             started_at=now,
             ended_at=now,
             sandbox=self._sandbox.kind,
-            detail=f"queued_s={queued_s}; cancelled before it began",
+            detail=f"queued_s={queued_s}; {reason} before it began",
         )
         self._told[key] = report
         with contextlib.suppress(OSError):  # a full disk: we still tell it, a later engine finds it absent

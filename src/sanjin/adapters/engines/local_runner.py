@@ -1,13 +1,16 @@
 """The supervisor of one run: a small process of its own, which outlives the node.
 
+A run is one command, the copies of a gang (all at once, one failure ends all) or a part of an array
+(one command a member, some at once, a failure ends that member alone).
+
 The local engine starts it as ``python -I -S -E local_runner.py RUN_FOLDER ENDED_FOLDER`` with the
 run's lock, already taken, as file descriptor 3. It holds that lock for its whole life, so whoever
 finds the lock free and no result knows that the supervisor is gone. It imports the standard library
 alone, and little of it: its start is part of the cost of every run.
 
 In the run folder are ``order.json`` (what to run), ``started`` (made once, before the command
-begins), ``cancel`` (made by the engine) and ``result.tmp`` (space kept for the result, so that a
-full disk does not lose it); this becomes ``<key>.json`` in the ended folder.
+begins), ``cancel`` and ``stop`` (made by the engine) and ``result.tmp`` (space kept for the result, so
+that a full disk does not lose it); this becomes ``<key>.json`` in the ended folder.
 """
 
 from __future__ import annotations
@@ -27,21 +30,26 @@ if TYPE_CHECKING:  # the real typing module is slow to import
 
 LOCK_FD = 3
 GRACE_S = 2.0
-"""Seconds between the request to end (TERM) and KILL when a run is cancelled."""
+"""Seconds between the request to end (TERM) and KILL when a run is cancelled or a gang has failed."""
 SAMPLE_S = 0.05
 """Seconds between two looks at the memory of the process tree (twice that after ten seconds)."""
 UNKILLABLE_S = 30.0  # then a process that KILL does not end (stuck in the kernel) is given up
 DETAIL_MAX = 1000
+FAILURES_TOLD = 8
+"""How many failed members of an array are named."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _BLOCKED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_SHORT = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_NEVER = float("inf")
+_LIBC = ctypes.CDLL(None)
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def _prctl(option: int, value: int) -> None:
     zero = ctypes.c_ulong(0)
-    ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), zero, zero, zero)
+    _LIBC.prctl(option, ctypes.c_ulong(value), zero, zero, zero)
 
 
 def _read(path: str) -> bytes:
@@ -51,6 +59,16 @@ def _read(path: str) -> bytes:
             return file.read()
     except OSError:
         return b""
+
+
+def _last_line(path: str) -> str:
+    """The last line of a log, however long the log is."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - DETAIL_MAX))
+            return file.read().decode(errors="replace").strip().rpartition("\n")[2]
+    except OSError:
+        return ""
 
 
 def _stat(pid: int | str) -> list[bytes]:
@@ -143,86 +161,187 @@ class Meter:
         return max(self.sampled_peak, beyond) or self.biggest
 
 
-class Supervisor:
-    """Starts one command, keeps it to its limits, and leaves nothing of it behind."""
+class Launcher:
+    """Starts a command as often as wanted; what is the same each time is made once."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, order: dict[str, Any], numbered: str) -> None:
         self.command: list[str] = order["command"]
         self.variables: dict[str, str] = order["variables"]
         self.bwrap: list[str] = order["bwrap"]
-        self.time_limit_s = float(order["time_limit_s"])
-        self.memory_limit = int(order["memory_bytes"])
-        self.meter = Meter()
-        self.main_pid = 0
-        self.main_status: int | None = None
-        self.status_fd = -1
-        self.reason = ""
-        self.detail = ""
+        self.numbered = numbered  # the variable that tells the processes of a run apart; may be empty
+        self.arguments = _joined([*self.bwrap[1:], "--clearenv"])
+        for name, value in self.variables.items():
+            self.arguments += _joined(["--setenv", name, value])
 
-    def launch(self) -> None:
-        """Start the command. ``OSError`` when it cannot be started."""
-        argv, variables, keep = self.command, self.variables, list[int]()
-        if self.bwrap:
-            # The job's variables go to the sandbox through a file descriptor: given to bwrap itself
-            # an LD_PRELOAD would act outside of the sandbox, and on its command line all could read them.
-            arguments = [*self.bwrap[1:], "--clearenv"]
-            for name, value in self.variables.items():
-                arguments += ["--setenv", name, value]
-            args_fd = os.memfd_create("bwrap")
-            os.write(args_fd, b"".join(os.fsencode(part) + b"\0" for part in arguments))
-            os.lseek(args_fd, 0, os.SEEK_SET)
-            self.status_fd, status_write = os.pipe()
-            keep = [args_fd, status_write]
-            argv = [self.bwrap[0], "--args", str(args_fd), "--json-status-fd", str(status_write), "--"]
-            argv, variables = argv + self.command, {}
-        failure_read, failure_write = os.pipe()
-        parent = os.getpid()
-        self.main_pid = os.fork()
-        if self.main_pid == 0:
-            _become(argv, variables, keep, parent, failure_write)
-        for fd in (failure_write, *keep):
-            os.close(fd)
-        failure = os.read(failure_read, 200)  # empty once exec has closed the other end
-        os.close(failure_read)
+    def start(self, number: int) -> tuple[int, int]:
+        """Start the command. ``OSError`` when it cannot be started.
+
+        Returns its process id and the descriptor where bwrap says how the command ended, or -1.
+        """
+        own = {self.numbered: str(number)} if self.numbered else {}
+        argv, variables = self.command, {**self.variables, **own}
+        ours, theirs, parent = list[int](), list[int](), os.getpid()
+        try:
+            _pipe(ours, theirs)
+            if self.bwrap:
+                argv, variables = self._confined(own, ours, theirs), {}
+            pid = os.fork()
+            if pid == 0:
+                _become(argv, variables, theirs[1:], parent, theirs[0])
+        except OSError:
+            _close(ours)
+            raise
+        finally:
+            _close(theirs)
+        failure = os.read(ours[0], 200)  # empty once exec has closed the other end
         if failure:
-            os.waitpid(self.main_pid, 0)
+            _close(ours)
+            os.waitpid(pid, 0)
             code, _, text = failure.decode(errors="replace").partition(" ")
             raise OSError(int(code), text)
+        os.close(ours[0])
+        return pid, ours[1] if self.bwrap else -1
 
-    def watch(self) -> None:
-        """Wait until the command is over, a limit is reached or its end is asked for; then clear up."""
+    def _confined(self, own: dict[str, str], ours: list[int], theirs: list[int]) -> list[str]:
+        """The command line of bwrap for the command with the variables ``own`` besides the common ones.
+
+        The job's variables go to the sandbox through a file descriptor: given to bwrap itself an
+        LD_PRELOAD would act outside of the sandbox, and on its command line all could read them.
+        """
+        _pipe(ours, theirs)
+        os.set_blocking(ours[1], False)
+        theirs.append(os.memfd_create("bwrap"))
+        status_fd, args_fd = map(str, theirs[1:])
+        extra = [part for name, value in own.items() for part in ("--setenv", name, value)]
+        os.write(theirs[2], self.arguments + _joined(extra))
+        os.lseek(theirs[2], 0, os.SEEK_SET)
+        return [self.bwrap[0], "--args", args_fd, "--json-status-fd", status_fd, "--", *self.command]
+
+
+class Started:
+    """One command at work: the whole run, a copy of a gang or a member of an array."""
+
+    def __init__(self, number: int, pid: int, status_fd: int, deadline: float) -> None:
+        self.number = number
+        self.pid = pid
+        self.status_fd = status_fd
+        self.deadline = deadline  # of this member alone, monotonic seconds
+        self.late = False
+
+
+class Supervisor:
+    """Starts what a run is made of, keeps it to its limits, and leaves nothing of it behind."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.members = int(order["members"])
+        nodes = int(order["nodes"])
+        self.launcher = Launcher(order, "SANJIN_INDEX" if self.members else "SANJIN_RANK" if nodes > 1 else "")
+        self.next = int(order["first_member"]) if self.members else 0
+        self.end = self.next + (self.members or nodes)
+        self.at_once = int(order["parallel"]) if self.members else nodes
+        self.time_limit_s = float(order["time_limit_s"]) if order["time_limit_s"] > 0 else _NEVER
+        self.stop_grace_s = float(order["stop_grace_s"])
+        self.memory_limit = int(order["memory_bytes"])
+        self.meter = Meter()
+        self.live: dict[int, Started] = {}  # by process id
+        self.deadline = self.kill_at = _NEVER
+        self.reason = ""  # why all was ended, where it did not end by itself
+        self.failure: tuple[str, int, int, str] | None = None
+        self.done = self.failed = 0
+        self.failures: list[str] = []
+        self.stuck = False
+
+    def work(self) -> None:
+        """Start what is to be started, until all has ended, a limit is reached or an end is asked for.
+
+        Then clear up. ``OSError`` when the command, or a copy of a gang, cannot be started.
+        """
         began = time.monotonic()
-        look_at, kill_at, asked = began + 0.01, float("inf"), False
-        deadline = began + self.time_limit_s if self.time_limit_s > 0 else float("inf")
+        look_at = began + 0.01
+        if not self.members:
+            self.deadline = began + self.time_limit_s
         while True:
-            wait_s = min(look_at, deadline, kill_at) - time.monotonic()
+            again = self._start_due()
+            wake_at = min(look_at, self.kill_at, self.deadline, *(one.deadline for one in self.live.values()))
+            wait_s = 0.0 if again else wake_at - time.monotonic()
             got = signal.sigtimedwait(_BLOCKED, max(0.0, wait_s))
             self._reap()
-            if self.main_status is not None:
+            if not self.live and not self._due():
                 break
             now = time.monotonic()
-            if now >= deadline or now >= kill_at:
-                self.reason = self.reason or "time_limit"
+            if self._out_of_time(now):
                 break
-            if got is not None and got.si_signo != signal.SIGCHLD:
-                asked = True
+            signalled = got is not None and got.si_signo != signal.SIGCHLD
+            if self.failure is not None and not self.reason:
+                self._ask_to_end(now + GRACE_S)
+            elif signalled or now >= look_at:
+                self._heed(signalled, now)
             if now >= look_at:
-                asked = asked or os.path.exists("cancel")
                 look_at = now + SAMPLE_S * (1 if now - began < 10 else 2)
                 if self.meter.sample() > self.memory_limit > 0:
-                    self.reason = self.reason or "memory_limit"
+                    self._decide("memory_limit")
                     break
-            if asked and not self.reason:
-                self.reason, kill_at = "cancelled", now + GRACE_S
-                self._ask_to_end()
         self.clear()
 
-    def _ask_to_end(self) -> None:
+    def _due(self) -> bool:
+        """Whether there is more to start."""
+        return self.next < self.end and not self.reason and self.failure is None
+
+    def _start_due(self) -> bool:
+        """Start what is due and finds room. Whether there still is room, since a start failed."""
+        again = False
+        for _ in range(self.at_once - len(self.live)):
+            if not self._due():
+                break
+            try:
+                pid, status_fd = self.launcher.start(self.next)
+                deadline = time.monotonic() + self.time_limit_s if self.members else _NEVER
+                self.live[pid] = Started(self.next, pid, status_fd, deadline)
+            except OSError as error:
+                if not self.members:
+                    raise
+                if error.errno in _SHORT and self.live:
+                    return False  # once one that runs has ended there may be enough
+                self._count(self.next, f"not started: {error.strerror}")
+                again = True
+            self.next += 1
+        return again
+
+    def _decide(self, reason: str) -> None:
+        """All is to end for this reason, unless that is decided already."""
+        if self.failure is None:
+            self.reason = self.reason or reason
+
+    def _out_of_time(self, now: float) -> bool:
+        """Whether all must be killed now. A member of an array at its limit is killed alone."""
+        if now >= self.deadline or now >= self.kill_at:
+            self._decide("time_limit")
+            return True
+        for one in [one for one in self.live.values() if now >= one.deadline]:
+            if one.late:  # stuck in the kernel: others may have its place
+                self._ended(self.live.pop(one.pid), signal.SIGKILL)
+                continue
+            one.late, one.deadline = True, now + UNKILLABLE_S
+            _send([one.pid, *descendants(one.pid)], signal.SIGKILL)
+        return False
+
+    def _heed(self, signalled: bool, now: float) -> None:
+        """See whether an end is asked for. A cancel wins over a stop."""
+        wanted = _requested() or ("cancelled" if signalled else "")
+        if wanted and self.reason not in ("cancelled", wanted):
+            self.reason = wanted
+            self._ask_to_end(now + (self.stop_grace_s if wanted == "stopped" else GRACE_S))
+
+    def _ask_to_end(self, kill_at: float) -> None:
+        """Ask once; asked again, only the end by force may come sooner."""
+        asked, self.kill_at = self.kill_at < _NEVER, min(self.kill_at, kill_at)
+        if asked:
+            return
         pids = descendants(os.getpid())
-        if self.bwrap:
+        if self.launcher.bwrap:
             # bwrap's two own processes pass nothing on: ended by TERM they would take the job
             # with them at once, without its grace.
-            own = {self.main_pid, *_children_of(self.main_pid)}
+            own = {pid for main in self.live for pid in (main, *_children_of(main))}
             pids = [pid for pid in pids if pid not in own]
         _send(pids, signal.SIGTERM)
 
@@ -236,33 +355,107 @@ class Supervisor:
             if pid == 0:
                 return True
             self.meter.reaped(used)
-            if pid == self.main_pid:
-                self.main_status = status
+            one = self.live.pop(pid, None)
+            if one is not None:
+                self._ended(one, status)
+
+    def _ended(self, one: Started, status: int) -> None:
+        reason, code, number, detail = verdict = self._verdict(one, status)
+        if not self.members:
+            if (code or number) and self.failure is None:
+                self.failure = verdict
+            return
+        if not self.launcher.bwrap:  # a sandbox takes all of its processes with it
+            self._sweep()
+        if not self.reason:
+            failure = f"signal {number}" if number else f"exit status {code}" if code else ""
+            failure = f"not started: {detail}" if reason == "not_started" else failure
+            self._count(one.number, "time limit" if one.late else failure)
+
+    def _verdict(self, one: Started, status: int) -> tuple[str, int, int, str]:
+        """Reason, exit status, signal and detail of a command that ended."""
+        value = os.waitstatus_to_exitcode(status)
+        code, number, told = max(value, 0), max(-value, 0), b""
+        if one.status_fd >= 0:
+            try:
+                told = os.read(one.status_fd, 65536)
+            except BlockingIOError:  # it said nothing, and something of it still lives
+                pass
+            os.close(one.status_fd)
+            if code and not self.reason and b'"exit-code"' not in told:
+                last = _last_line("stderr")
+                return "not_started", 127 if "No such file" in last else 126, 0, last.removeprefix("bwrap: ")
+            if 128 < code <= 128 + signal.SIGRTMAX:
+                # bwrap tells a signal as a shell does, 128 + its number.
+                code, number = 0, code - 128
+        return "signal" if number else "exit", code, number, ""
+
+    def _count(self, number: int, failure: str) -> None:
+        """Count a member that ended, with what went wrong with it, or nothing."""
+        if not failure:
+            self.done += 1
+            return
+        self.failed += 1
+        if len(self.failures) < FAILURES_TOLD:
+            self.failures.append(f"{number} ({failure[:80]})")
+
+    def _sweep(self) -> None:
+        """Kill what ended members left behind: adopted children with the index of none that runs.
+
+        One that hides its index lives until the end of the part, as all do on a kernel without
+        ``/proc/*/task/*/children``.
+        """
+        running = {str(one.number).encode() for one in self.live.values()}
+        for pid in _children_of(os.getpid()):
+            if pid not in self.live:
+                after = (b"\0" + _read(f"/proc/{pid}/environ")).partition(b"\0SANJIN_INDEX=")[2]
+                if after and after.partition(b"\0")[0] not in running:
+                    _send([pid, *descendants(pid)], signal.SIGKILL)
 
     def clear(self) -> None:
         """Kill and collect everything that is left below this process."""
         delay_s, until = 0.001, time.monotonic() + UNKILLABLE_S
         while self._reap():
             if time.monotonic() > until:
-                self.detail = "some processes did not end when killed"
+                self.stuck = True
                 return
             _send(descendants(os.getpid()), signal.SIGKILL)
             signal.sigtimedwait({signal.SIGCHLD}, delay_s)
             delay_s = min(delay_s * 2, 0.05)
 
     def outcome(self) -> tuple[str, int, int, str]:
-        """Reason, exit status, signal and detail."""
-        code = 0 if self.main_status is None else os.waitstatus_to_exitcode(self.main_status)
-        status, number = max(code, 0), max(-code, 0)
-        if self.bwrap and not number:
-            if not self.reason and b'"exit-code"' not in os.read(self.status_fd, 65536):
-                last = _read("stderr")[-DETAIL_MAX:].decode(errors="replace").strip().rpartition("\n")[2]
-                missing = "No such file" in last
-                return "not_started", 127 if missing else 126, 0, last.removeprefix("bwrap: ")
-            if 128 < status <= 128 + signal.SIGRTMAX:
-                # bwrap tells a signal as a shell does, 128 + its number.
-                status, number = 0, status - 128
-        return self.reason or ("signal" if number else "exit"), status, number, self.detail
+        """Reason, exit status, signal and detail of the run."""
+        reason, code, number, detail = self.failure or ("exit", 0, 0, "")
+        if self.failed:
+            more = ", ..." if self.failed > len(self.failures) else ""
+            told = ", ".join(self.failures) + more
+            code, detail = 1, f"{self.failed} of {self.members} members failed: {told}"
+        if self.reason == "stopped":
+            self.reason = _requested()  # a cancel may have come in the meantime
+        if self.stuck:
+            detail = "some processes did not end when killed"
+        return self.reason or reason, code, number, detail
+
+
+def _requested() -> str:
+    """The end that the engine asked for, if any."""
+    return "cancelled" if os.path.exists("cancel") else "stopped" if os.path.exists("stop") else ""
+
+
+def _joined(parts: list[str]) -> bytes:
+    return b"".join(os.fsencode(part) + b"\0" for part in parts)
+
+
+def _pipe(ours: list[int], theirs: list[int]) -> None:
+    """Open a pipe: the end to read from goes to ``ours``, the other to ``theirs``."""
+    read, write = os.pipe()
+    ours.append(read)
+    theirs.append(write)
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _send(pids: list[int], number: int) -> None:
@@ -348,13 +541,13 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
     """Do the whole run. Its result; None when the key has begun before."""
     run = Supervisor(order)
     started_at, began = time.time(), time.monotonic()
-    reason, status, number, detail = "cancelled", 0, 0, ""
+    reason, status, number, detail = "", 0, 0, ""
     try:
         if not _mark_started():
             return None
-        if not os.path.exists("cancel"):
-            run.launch()
-            run.watch()
+        reason = _requested()
+        if not reason:
+            run.work()
             reason, status, number, detail = run.outcome()
     except OSError as error:
         run.clear()
@@ -374,6 +567,8 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         "memory_peak_bytes": run.meter.peak(),
         "sandbox": order["sandbox"],
         "detail": "; ".join(filter(None, (queued, detail[:DETAIL_MAX]))),
+        "members_done": run.done,
+        "members_failed": run.failed,
     }
 
 

@@ -2,17 +2,19 @@
 
 Every name under the engine's folder is made here. ``runs/<key>/`` belongs to one run, ``ended/``
 holds one result a run until it is forgotten, when the result moves to the run's own folder.
+``checkpoints/<name>/`` belongs to all runs that name it, one after the other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ class Refused(Exception):
 
 
 def valid_name(name: str) -> bool:
-    """Whether this may name a run or an input: 1 to 100 of ``A-Za-z0-9._-``, and no ``.`` or ``..``."""
+    """Whether this may name a run, an input or a checkpoint: 1 to 100 of ``A-Za-z0-9._-``, and no ``.`` or ``..``."""
     return _NAME.fullmatch(name) is not None and name not in (".", "..")
 
 
@@ -53,6 +55,20 @@ def check(order: RunOrder) -> None:
             raise Refused(f"input name {name!r} is not 1 to 100 of A-Z a-z 0-9 . _ -")
         if not os.path.exists(path):
             raise Refused(f"input {name} is not at this site: {path}")
+    _check_shape(order)
+
+
+def _check_shape(order: RunOrder) -> None:
+    if order.checkpoint and not valid_name(order.checkpoint):
+        raise Refused(f"checkpoint {order.checkpoint!r} is not 1 to 100 of A-Z a-z 0-9 . _ -")
+    if not 0 <= order.stop_grace_s < float("inf"):
+        raise Refused(f"the grace of a stop is {order.stop_grace_s} seconds, not 0 or more")
+    if order.nodes < 1 or order.parallel < 1:
+        raise Refused(f"{order.nodes} nodes and {order.parallel} members at once: each must be 1 or more")
+    if order.members < 0 or order.first_member < 0:
+        raise Refused(f"{order.members} members from index {order.first_member}: each must be 0 or more")
+    if order.nodes > 1 and order.members > 0:
+        raise Refused("a run is a gang of several nodes or a part of an array, not both")
 
 
 def not_started(key: str, why: str) -> RunReport:
@@ -83,6 +99,8 @@ def result_of(report: RunReport) -> dict[str, object]:
         "memory_peak_bytes": report.usage.memory_peak_bytes,
         "sandbox": report.sandbox,
         "detail": report.detail,
+        "members_done": report.members_done,
+        "members_failed": report.members_failed,
     }
 
 
@@ -104,6 +122,8 @@ def _report_of(key: str, text: bytes) -> RunReport:
             ),
             sandbox=str(read["sandbox"]),
             detail=str(read["detail"]),
+            members_done=int(read.get("members_done", 0)),
+            members_failed=int(read.get("members_failed", 0)),
         )
     except (ValueError, KeyError, TypeError) as error:
         return RunReport(key=key, state=RunState.INTERRUPTED, detail=f"its result cannot be read: {error}")
@@ -116,8 +136,20 @@ class RunFolder:
         self.root = Path(os.path.realpath(folder))
         self.runs = self.root / "runs"
         self.ended = self.root / "ended"
-        for path in (self.runs, self.ended):
+        self.checkpoints = self.root / "checkpoints"
+        self.discarded = self.root / "discarded"
+        for path in (self.runs, self.ended, self.checkpoints, self.discarded):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def writable(self, order: RunOrder) -> dict[str, Path]:
+        """The folders that a run may write, by the names under which its sandbox shows them."""
+        run = self.runs / order.key
+        found = {"work": run / "work", "outputs": run / "outputs"}
+        if order.nodes > 1:
+            found["gang"] = run / "gang"
+        if order.checkpoint:
+            found["checkpoint"] = self.checkpoints / order.checkpoint
+        return found
 
     def prepare(self, order: RunOrder, more: Mapping[str, object]) -> int | None:
         """Make the folder of a run and take its lock. The lock's descriptor, or None if it has begun.
@@ -131,8 +163,8 @@ class RunFolder:
         if lock is None:
             return None
         try:
-            for name in ("work", "outputs", "inputs", "tmp"):
-                (run / name).mkdir(exist_ok=True, mode=0o700)
+            for path in (run / "inputs", run / "tmp", *self.writable(order).values()):
+                path.mkdir(exist_ok=True, mode=0o700)
             if more["sandbox"] != "bwrap":
                 for name, path in order.inputs.items():
                     (run / "inputs" / name).unlink(missing_ok=True)
@@ -144,6 +176,11 @@ class RunFolder:
                 "cores": order.cores,
                 "memory_bytes": order.memory_bytes,
                 "time_limit_s": order.time_limit_s,
+                "nodes": order.nodes,
+                "first_member": order.first_member,
+                "members": order.members,
+                "parallel": order.parallel,
+                "stop_grace_s": order.stop_grace_s,
                 **more,
             }
             _write(run / "order.json", json.dumps(written).encode())
@@ -249,11 +286,14 @@ class RunFolder:
         final = self.ended / f"{report.key}.json"
         local_runner.write_result(result_of(report), str(run / "result.tmp"), str(final))
 
-    def ask_cancel(self, key: str) -> bool:
-        """Leave the request to end with a run that has begun or is beginning. Whether there is one."""
+    def ask(self, key: str, request: str) -> bool:
+        """Leave the request ``cancel`` or ``stop`` with a run that has begun or is beginning.
+
+        Whether there is such a run.
+        """
         if not (self.held(key) or self.marker(key)):
             return False
-        _write(self.runs / key / "cancel", b"")
+        _write(self.runs / key / request, b"")
         return True
 
     def put_away(self, key: str) -> None:
@@ -263,7 +303,16 @@ class RunFolder:
             os.rename(self.ended / f"{key}.json", run / "result.json")
         except FileNotFoundError:
             return
-        shutil.rmtree(run / "tmp", ignore_errors=True)
+        for name in ("tmp", "gang"):
+            shutil.rmtree(run / name, ignore_errors=True)
+
+    def discard(self, checkpoints: Sequence[str]) -> None:
+        """Remove checkpoints. A name is gone at once, so none is ever found half removed."""
+        for name in checkpoints:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self.checkpoints / name, self.discarded / f"{time.time_ns()}-{name}")
+        for name in os.listdir(self.discarded):  # also what a crash in the midst of this left
+            shutil.rmtree(self.discarded / name, ignore_errors=True)
 
     def tail(self, key: str, name: str) -> str:
         """The last line of a small log."""

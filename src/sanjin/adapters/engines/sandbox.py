@@ -1,9 +1,11 @@
 """How a run is confined, and what it finds around it.
 
 With bubblewrap a run sees a file system of its own: system programs and the Python in use, read-only;
-``/job/work`` and ``/job/outputs``, its own; ``/job/inputs/<name>``, read-only; a private ``/tmp``,
-``/dev`` and ``/proc``. It has no network and sees no other process. Without bubblewrap it runs as the
-user of the node and only its folders and variables are its own.
+``/job/work`` and ``/job/outputs``, its own; ``/job/inputs/<name>``, read-only; ``/job/checkpoint`` where
+it has one; a private ``/tmp``, ``/dev`` and ``/proc``. It has no network and sees no other process.
+Each copy of a gang and each member of an array has a sandbox of its own; they share the run's folders,
+among them a gang's ``/job/gang``. Without bubblewrap a run is the user of the node and only its folders
+and variables are its own.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -135,41 +137,49 @@ def _base_arguments(read_only: Sequence[str], memory_bytes: int) -> list[str]:
     return arguments
 
 
-def bwrap_arguments(order: RunOrder, run: Path, hidden: Path, read_only: Sequence[str]) -> list[str]:
+def bwrap_arguments(order: RunOrder, writable: Mapping[str, Path], hidden: Path, read_only: Sequence[str]) -> list[str]:
     """bwrap arguments for one run, without variables, program and command.
 
-    ``run`` is the run's folder; ``hidden`` the engine's folder, covered in case one of the shown
-    folders holds it. ``/tmp`` and ``/dev/shm`` live in memory, so neither may outgrow the memory
-    limit; whatever else lives in memory is made read-only.
+    ``writable`` are the folders that it may write, by name under ``/job``; ``hidden`` is the engine's
+    folder, covered in case one of the shown folders holds it. ``/tmp`` and ``/dev/shm`` live in
+    memory, so neither may outgrow the memory limit, or an equal share of it where several copies or
+    members run at once; whatever else lives in memory is made read-only.
     """
-    arguments = _base_arguments(read_only, order.memory_bytes)
+    at_once = max(order.nodes, min(order.parallel, order.members))
+    arguments = _base_arguments(read_only, -(-order.memory_bytes // at_once))
     if any(str(hidden).startswith(folder + "/") for folder in ["/usr", *_shown_folders(read_only)]):
         arguments += ["--tmpfs", str(hidden)]
     arguments += ["--tmpfs", "/job/inputs"]
     for name, path in sorted(order.inputs.items()):
         arguments += ["--ro-bind", os.path.realpath(path), f"/job/inputs/{name}"]
-    for name in ("work", "outputs"):
-        arguments += ["--bind", str(run / name), f"/job/{name}"]
+    for name, path in writable.items():
+        arguments += ["--bind", str(path), f"/job/{name}"]
     for path in ("/job/inputs", "/dev", "/"):
         arguments += ["--remount-ro", path]
     return [*arguments, "--chdir", "/job/work"]
 
 
-def variables(order: RunOrder, run: Path, kind: str) -> dict[str, str]:
+def variables(order: RunOrder, run: Path, writable: Mapping[str, Path], kind: str) -> dict[str, str]:
     """The environment of a run: its order's variables, and what every run finds.
 
     Nothing of the node's own environment is passed on. The order may replace all but ``SANJIN_*``.
+    The supervisor adds ``SANJIN_RANK`` or ``SANJIN_INDEX``, which differ between the processes of a run.
     """
-    home = "/job" if kind == "bwrap" else str(run)
+    shown = {name: f"/job/{name}" if kind == "bwrap" else str(path) for name, path in writable.items()}
     found = {
         "PATH": ":".join((f"{sys.prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin")),
-        "HOME": f"{home}/work",
-        "TMPDIR": "/tmp" if kind == "bwrap" else f"{home}/tmp",
+        "HOME": shown["work"],
+        "TMPDIR": "/tmp" if kind == "bwrap" else f"{run}/tmp",
         "LANG": "C.UTF-8",
     }
     found.update({name: str(max(order.cores, 1)) for name in _THREADS})
     found.update(order.environment)
     found["SANJIN_KEY"] = order.key
-    found["SANJIN_INPUTS"] = f"{home}/inputs"
-    found["SANJIN_OUTPUTS"] = f"{home}/outputs"
+    found["SANJIN_INPUTS"] = "/job/inputs" if kind == "bwrap" else f"{run}/inputs"
+    found["SANJIN_OUTPUTS"] = shown["outputs"]
+    if order.nodes > 1:
+        found["SANJIN_NODES"] = str(order.nodes)
+        found["SANJIN_GANG"] = shown["gang"]
+    if order.checkpoint:
+        found["SANJIN_CHECKPOINT"] = shown["checkpoint"]
     return found
