@@ -31,12 +31,17 @@ START_S = 1_784_071_800  # 2026-07-15 07:30 in Shanxi
 
 @dataclass
 class ModelEngine:
-    """Runs that last ``run_s`` on the clock, or as long as ``$RUN_S`` says; remembers every start."""
+    """Runs that last ``run_s`` on the clock, or as long as ``$RUN_S`` says; remembers every start.
+
+    What a stopped run has done is kept under the name of its checkpoint.
+    """
 
     clock: VirtualClock
     run_s: int = 600
     started: dict[str, int] = field(default_factory=dict)
     lasts: dict[str, int] = field(default_factory=dict)
+    orders: dict[str, RunOrder] = field(default_factory=dict)
+    done: dict[str, int] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     stopped: set[str] = field(default_factory=set)
@@ -47,7 +52,10 @@ class ModelEngine:
     def start(self, orders: list[RunOrder]) -> list[RunReport]:
         for order in orders:
             self.started.setdefault(order.key, self.clock.now())
-            self.lasts[order.key] = int(order.environment.get("RUN_S", self.run_s))
+            if order.key not in self.orders:
+                whole = int(order.environment.get("RUN_S", self.run_s))
+                self.lasts[order.key] = max(whole - self.done.get(order.checkpoint, 0), 1)
+            self.orders[order.key] = order
         return []
 
     def _report(self, key: str) -> RunReport | None:
@@ -63,7 +71,7 @@ class ModelEngine:
             reason=reason,
             started_at=begin,
             ended_at=min(begin + run_s, self.clock.now()),
-            usage=Usage(wall_s=run_s, cpu_s=run_s * 0.9, memory_peak_bytes=2**28),
+            usage=Usage(wall_s=min(run_s, self.clock.now() - begin), cpu_s=run_s * 0.9, memory_peak_bytes=2**28),
             sandbox="none",
         )
 
@@ -78,10 +86,15 @@ class ModelEngine:
         self.cancelled.update(keys)
 
     def stop(self, keys: list[str]) -> None:
-        self.stopped.update(keys)
+        for key in keys:
+            if key not in self.stopped and self.clock.now() < self.started[key] + self.lasts[key]:
+                name = self.orders[key].checkpoint
+                self.done[name] = self.done.get(name, 0) + self.clock.now() - self.started[key]
+                self.stopped.add(key)
 
     def discard(self, checkpoints: list[str]) -> None:
-        pass
+        for name in checkpoints:
+            self.done.pop(name, None)
 
     def forget(self, keys: list[str]) -> None:
         self.over.update(keys)

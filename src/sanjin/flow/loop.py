@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
 
-from sanjin.flow import admit, backfill, meter, order, place, reconsider, run, settle, stage, submit
+from sanjin.flow import admit, backfill, meter, order, place, preempt, reconsider, run, settle, stage, submit
 from sanjin.flow.audit import chain
 from sanjin.flow.view import Pending, View
 from sanjin.model import event as ev
@@ -21,6 +21,7 @@ from sanjin.model.errors import KeyReused
 from sanjin.model.job import JobState, Submission
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
+from sanjin.model.region import Pool
 from sanjin.model.units import SLOT_S
 from sanjin.ports import (
     Batch,
@@ -85,7 +86,9 @@ class Done:
 
     starts: list[RunOrder] = field(default_factory=list[RunOrder])
     cancels: list[str] = field(default_factory=list[str])
+    stops: list[str] = field(default_factory=list[str])
     forget: list[str] = field(default_factory=list[str])
+    discard: list[str] = field(default_factory=list[str])
     fetch: list[Transfer] = field(default_factory=list[Transfer])
     answers: list[tuple[Ask, list[JobRecord]]] = field(default_factory=list[tuple[Ask, list[JobRecord]]])
     events: list[tuple[Entry, ev.Event]] = field(default_factory=list[tuple[Entry, ev.Event]])
@@ -135,6 +138,8 @@ class Loop:
         self._admit()
         self._reconsider(rolled)
         self._place()
+        self._make_room(rolled)
+        self._record_all(run.stops_due(view, self._now))
         self._start()
         self._report()
         if not self._batch.empty():
@@ -148,6 +153,8 @@ class Loop:
             record = view.jobs.get(job)
             if record is not None and not record.state.live:
                 del view.jobs[job]
+                if record.spec.stoppable and record.state.ended and not record.sent_to:
+                    self._done.discard.append(record.id)
         return self._done
 
     # -- recording
@@ -175,10 +182,11 @@ class Loop:
     def _record_all(self, events: Iterable[ev.Event]) -> None:
         for event in events:
             self.record(event)
-            if isinstance(event, ev.CancelAsked):
+            if isinstance(event, ev.CancelAsked | ev.StopAsked):
                 record = self.view.jobs[event.job]
                 if record.state is JobState.RUNNING and not record.sent_to:
-                    self._done.cancels.append(record.run)
+                    ends = self._done.cancels if isinstance(event, ev.CancelAsked) else self._done.stops
+                    ends.append(record.run)
 
     def _post(self, peer: str, kind: str, body: bytes) -> int:
         mark = self.view.mark(peer)
@@ -263,18 +271,18 @@ class Loop:
         clock = self.clock
         start_s = clock.region_at(report.started_at) if report.started_at else record.start_s
         end_s = clock.region_at(report.ended_at) if report.ended_at else self._now
-        event = run.ended(record, report, start_s, end_s)
+        pool = self.view.supply.pool_models[self.view.supply.pool_index[f"{self.view.node}/{record.pool}"]]
+        event = run.ended(record, report, start_s, end_s, pool.speed.value)
         self.record(event)
-        if isinstance(event, ev.Ended) and event.wall_ms:
-            self._settle(record, event)
+        if isinstance(event, ev.RunOver) and event.wall_ms:
+            self._settle(record, event, pool)
 
-    def _settle(self, record: JobRecord, event: ev.Ended) -> None:
+    def _settle(self, record: JobRecord, event: ev.RunOver, pool: Pool) -> None:
         view, spec = self.view, record.spec
         site = view.region.nodes[view.node].site
-        pool = view.supply.pool_models[view.supply.pool_index[f"{view.node}/{record.pool}"]]
         metered = meter.meter(view.supply.book, record, event, view.node, pool, record.transport_micro)
         self.record(metered)
-        self.record(settle.settle(metered, spec.tenant, site.grid, view.region.carbon_price.value))
+        self.record(settle.settle(metered, spec.tenant, site.grid))
         settled = self._done.events[-1]
         if isinstance(settled[1], ev.Settled):
             for p in settled[1].postings:
@@ -342,8 +350,11 @@ class Loop:
                 del view.parked[job]
                 view.queue[job] = None
         jobs = order.in_turn(view, list(islice(view.queue, order.AHEAD)))[:PLACE_A_TURN]
-        if not jobs:
-            return
+        if jobs:
+            self._place_now(jobs)
+
+    def _place_now(self, jobs: Sequence[str]) -> None:
+        view = self.view
         decide = backfill.place_in_order if view.supply.policy.rule.in_order else place.place
         for event in decide(view, jobs, self._now):
             record = view.jobs[event.job]
@@ -361,6 +372,19 @@ class Loop:
             self.record(event)
             self._done.fetch.append(Transfer(dataset=event.dataset, source=event.source, done_at_s=event.done_at_s))
 
+    def _make_room(self, rolled: bool) -> None:
+        """Stop running work for what was placed later than now, where that pays."""
+        view = self.view
+        if not any(view.jobs[j].spec.stoppable for j in view.running.values()):
+            return
+        late = [view.jobs[j] for j in self._touched if j in view.jobs]
+        if rolled:
+            late.extend(islice(reconsider.movable(view, self._now), reconsider.A_TURN))
+        waiting = [r for r in late if r.state is JobState.PLACED and not r.sent_to]
+        for events in preempt.make_room(view, waiting, self._now):
+            self._record_all(events)
+            self._place_now([events[-1].job])
+
     def _start(self) -> None:
         for event in list(run.due(self.view, self._now)):
             record = self.record(event)
@@ -376,8 +400,10 @@ class Loop:
             command=spec.command,
             environment=spec.environment,
             inputs={d: self.view.here[d] for d in spec.inputs if d in self.view.here},
+            nodes=spec.nodes,
+            checkpoint=record.id if spec.stoppable else "",
             cores=spec.sample_cores or spec.cores,
-            memory_bytes=round(spec.memory_bytes / spec.scale()),
+            memory_bytes=round(spec.all_memory_bytes() / spec.scale()),
             time_limit_s=spec.limit_s() / self.clock.rate,
         )
 
@@ -392,7 +418,7 @@ class Loop:
         view = self.view
         for job in view.running.values():
             record = view.jobs[job]
-            if record.placement and record.placement.kept_s <= self._now:
+            if record.placement and record.placement.kept_s <= self._now and not record.room_for:
                 pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
                 finish = (self._now // SLOT_S + 1) * SLOT_S
                 view.supply.take(pool, self._now, finish, view.supply.need(record.spec, pool), 1)

@@ -19,7 +19,7 @@ from sanjin.model.units import GIB, HOUR_S, SLOT_S, mwh_from_joule, slot_of
 
 
 def meter(
-    book: PriceBook, record: JobRecord, ended: ev.Ended, site: str, pool: Pool, transport_micro: int
+    book: PriceBook, record: JobRecord, ended: ev.RunOver, site: str, pool: Pool, transport_micro: int
 ) -> ev.Metered:
     """The meter record of an ended run at a site's pool; all sums are of integers."""
     spec = record.spec
@@ -35,11 +35,12 @@ def meter(
         card_seconds=card_seconds,
         use_micro=round(hourly * 1e6 / HOUR_S),
         transport_micro=transport_micro,
+        carbon_micro_kg=round(book.region.carbon_price.value * 1000),  # a yuan a tonne is 1000 micro-yuan a kg
         segments=tuple(segments(book, site, ended.start_s, ended.end_s, power)),
     )
 
 
-def watts(pool: Pool, record: JobRecord, ended: ev.Ended) -> float:
+def watts(pool: Pool, record: JobRecord, ended: ev.RunOver) -> float:
     """Mean IT power of the run, W."""
     spec = record.spec
     scale = spec.scale()

@@ -8,10 +8,12 @@ at the root the job waits for supply to change.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sanjin.flow.pieces import divided
 from sanjin.flow.supply import Asked, Supply, job_rows, run_kernel
 from sanjin.flow.view import View
 from sanjin.kernels import tables
@@ -32,11 +34,13 @@ Ints = NDArray[np.int64]
 def place(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
     """Decide on queued jobs, in order. Reserves in the view's supply what it chooses."""
     records = [view.jobs[j] for j in jobs]
-    rows, choice = price(view, records, now_s)
+    given = asked(view, records, now_s)
+    rows, choice = run_kernel(view.supply, now_s, given)
     listed = rows.tolist()
     view.supply.changed(own=bool(np.any(view.supply.own[choice[choice >= 0]])), freed=False)
     return [
-        decide(view, record, tuple(tuple(row) for row in listed[i]), int(choice[i])) for i, record in enumerate(records)
+        decide(view, record, tuple(tuple(row) for row in listed[i]), int(choice[i]), given.part(i))
+        for i, record in enumerate(records)
     ]
 
 
@@ -71,7 +75,13 @@ def asked(view: View, records: Sequence[JobRecord], now_s: int) -> Asked:
         ready[i], transport[i] = move
         if spec.latency_class_ms:
             latency[i] = latency_rate(view, origin)
-    return Asked(job_rows(supply, [(r.spec, r.submitted_s) for r in records]), barred, ready, transport, latency)
+    specs = [(_left(r), max(r.submitted_s, r.end_s)) for r in records]
+    return Asked(job_rows(supply, specs), barred, ready, transport, latency)
+
+
+def _left(record: JobRecord) -> JobSpec:
+    """The job with the work that is left of it."""
+    return replace(record.spec, duration_s=record.left_s()) if record.done_s else record.spec
 
 
 def latency_rate(view: View, origin: str) -> Ints:
@@ -179,8 +189,11 @@ def nearest(view: View, dataset: str, site: str) -> str:
     )
 
 
-def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: int) -> ev.Event:
-    """Turn the kernel's choice into what happens: here, to a child, to the parent, or wait."""
+def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: int, given: Asked) -> ev.Event:
+    """Turn the kernel's choice into what happens: here, to a child, to the parent, or wait.
+
+    ``given`` is what the kernel was asked of this job.
+    """
     supply = view.supply
     if choice < 0:
         return nowhere(view, record, options)
@@ -197,6 +210,9 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
         terms=Terms(*row[tables.ENERGY : tables.WAITING + 1]),
     )
     if site == view.node:
+        if record.spec.stoppable and (found := divided(supply, given, record, row)):
+            placement, changed = found
+            options = (*options[:choice], changed, *options[choice + 1 :])
         return ev.Placed(job=record.id, placement=placement, options=options)
     return ev.Assigned(
         job=record.id, child=view.child_of(site), epoch=record.epoch + 1, placement=placement, options=options
@@ -205,6 +221,8 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
 
 def nowhere(view: View, record: JobRecord, options: tuple[ev.Row, ...]) -> ev.Event:
     """No site that this node may choose can take the job within the horizon."""
+    if record.done_s:  # its checkpoint is here, so it cannot go back to who sent it
+        return ev.Waiting(job=record.id, reason=Reason.NO_PLACE, options=options)
     if record.bound and record.came_from == view.parent and record.came_from:
         return ev.Declined(job=record.id, epoch=record.epoch, reason=Reason.NO_PLACE)
     if view.parent and view.parent_reachable:

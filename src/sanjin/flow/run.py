@@ -28,13 +28,17 @@ def due(view: View, now_s: int) -> Iterator[ev.Started]:
     A job whose inputs are still on their way is looked at again when they arrive.
     """
     again: list[tuple[int, str]] = []
+    seen: set[str] = set()  # a job stands in the heap once for each change of its record
     while view.starts and view.starts[0][0] <= now_s:
         start_s, job = heapq.heappop(view.starts)
         record = view.jobs.get(job)
-        if record is None or not is_ready(record, start_s):
+        if record is None or job in seen or not is_ready(record, start_s):
             continue
+        seen.add(job)
         if record.came_from == view.parent and record.came_from and now_s > view.lease_until_s:
             again.append((start_s, job))  # no start without a live lease
+        elif job in view.making_room:
+            again.append((start_s, job))  # what makes room for it still runs
         elif inputs_here(view, record):
             yield ev.Started(job=job, run=f"{job}.{record.epoch}.{record.runs + 1}")
     for item in again:
@@ -43,16 +47,44 @@ def due(view: View, now_s: int) -> Iterator[ev.Started]:
 
 def is_ready(record: JobRecord, start_s: int) -> bool:
     """Whether a queue entry still speaks of this job's present placement."""
-    placed = record.state in (JobState.PLACED, JobState.STAGING) and not record.sent_to
-    return placed and record.placement is not None and record.placement.start_s == start_s
+    placed = record.state in (JobState.PLACED, JobState.STAGING, JobState.PAUSED) and not record.sent_to
+    return placed and record.placement is not None and record.next_start_s() == start_s
 
 
-def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int) -> ev.Event:
-    """What a report of an ended or interrupted run does to its job. Times are region seconds."""
+def stops_due(view: View, now_s: int) -> Iterator[ev.StopAsked]:
+    """Runs whose window is over and that go on in a later one."""
+    while view.stops and view.stops[0][0] <= now_s:
+        end_s, job = heapq.heappop(view.stops)
+        record = view.jobs.get(job)
+        if record is None or record.state is not JobState.RUNNING or record.stop_asked or record.placement is None:
+            continue
+        pieces = record.placement.pieces
+        if record.window + 1 < len(pieces) and pieces[record.window][1] == end_s:
+            yield ev.StopAsked(job=job, reason=Reason.WINDOW_ENDS)
+
+
+def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int, speed: float) -> ev.Event:
+    """What a report of an ended, stopped or interrupted run does to its job. Times are region seconds.
+
+    ``speed`` is the pool's: work that a stopped run has done is taken to be its run time at this speed.
+    """
     if report.state is RunState.INTERRUPTED:
         if record.spec.effects is Effects.REPEATABLE and not record.cancel_asked:
             return ev.Requeued(job=record.id, reason=Reason.INTERRUPTED)
         return without_run(record, JobState.INTERRUPTED, Reason.INTERRUPTED, end_s, report.detail)
+    if report.reason is EndReason.STOPPED:
+        done_s = record.done_s + round((end_s - start_s) * speed)
+        return ev.Paused(
+            job=record.id,
+            reason=Reason.MADE_ROOM if record.room_for else Reason.WINDOW_ENDS,
+            done_s=max(min(done_s, record.spec.duration_s - 1), 1),
+            start_s=start_s,
+            end_s=max(end_s, start_s),
+            wall_ms=round(report.usage.wall_s * 1000),
+            cpu_ms=round(report.usage.cpu_s * 1000),
+            memory_peak_bytes=report.usage.memory_peak_bytes,
+            sandbox=report.sandbox,
+        )
     ok = report.reason is EndReason.EXIT and report.exit_status == 0
     reason = Reason.EXIT_ZERO if ok else _REASONS.get(report.reason or EndReason.EXIT, Reason.EXIT_STATUS)
     cancelled = report.reason is EndReason.CANCELLED

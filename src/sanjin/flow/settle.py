@@ -13,12 +13,11 @@ from sanjin.model.money import fen_from_micro
 MWH_PER_KWH = 1_000_000
 
 
-def settle(metered: ev.Metered, tenant: str, grid: str, carbon_yuan_tonne: float) -> ev.Settled:
+def settle(metered: ev.Metered, tenant: str, grid: str) -> ev.Settled:
     """The settlement of one run. Pure: the same meter record gives the same postings."""
     energy = sum(s.facility_mwh * s.price_micro_kwh for s in metered.segments) // MWH_PER_KWH
     carbon_mg = sum(s.facility_mwh * s.carbon_mg_kwh for s in metered.segments) // MWH_PER_KWH
-    # one yuan a tonne is one micro-yuan a gram
-    carbon = round(carbon_mg * carbon_yuan_tonne / 1000)
+    carbon = round(carbon_mg * metered.carbon_micro_kg / 1_000_000)
     credits = (
         (f"site:{metered.site}", fen_from_micro(metered.use_micro)),
         (f"energy:{grid}", fen_from_micro(energy)),

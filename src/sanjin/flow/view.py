@@ -65,6 +65,10 @@ class View:
     queue: dict[str, None] = field(default_factory=dict[str, None])
     parked: dict[str, None] = field(default_factory=dict[str, None])
     starts: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    stops: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    """Heap of (end of a window, job) for work of this site that goes on in a later window."""
+    making_room: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    """Jobs that were asked to stop and still run, by the job that they make room for."""
     running: dict[str, str] = field(default_factory=dict[str, str])
     """Run key to job, of runs at this site."""
     here: dict[str, str] = field(default_factory=dict[str, str])
@@ -118,8 +122,11 @@ class View:
         parked = record.reason in (Reason.NO_PLACE, Reason.QUEUE_ORDER)
         _set(self.queue, record.id, queued and not parked)
         _set(self.parked, record.id, queued and parked)
-        if here and record.state in (JobState.PLACED, JobState.STAGING) and record.placement:
-            heapq.heappush(self.starts, (record.placement.start_s, record.id))
+        if here and record.placement:
+            if record.state in (JobState.PLACED, JobState.STAGING, JobState.PAUSED):
+                heapq.heappush(self.starts, (record.next_start_s(), record.id))
+            elif record.state is JobState.RUNNING and record.window + 1 < len(record.placement.pieces):
+                heapq.heappush(self.stops, (record.placement.pieces[record.window][1], record.id))
         return record
 
     def _count(self, record: JobRecord | None, sign: int) -> None:
@@ -136,8 +143,10 @@ class View:
         """Free what is left of the window that the job reserved at this site."""
         if record.placement and record.placement.site == self.node and not record.sent_to:
             pool = self.supply.pool_index[f"{self.node}/{record.placement.pool}"]
-            start = max(record.placement.start_s, at_s)
-            self.supply.take(pool, start, record.placement.kept_s, self.supply.need(record.spec, pool), -1)
+            need = self.supply.need(record.spec, pool)
+            for begin, end in record.placement.windows()[record.window :]:
+                if max(begin, at_s) < end:
+                    self.supply.take(pool, max(begin, at_s), end, need, -1)
 
     def close_account(self, record: JobRecord, fen: int) -> None:
         """The job ended: what it held of its tenant's envelope here is free again, ``fen`` is spent."""
@@ -150,7 +159,7 @@ class View:
         self.admit_due = True
 
 
-_HAS_A_PLACE = frozenset({JobState.ASSIGNED, JobState.PLACED, JobState.STAGING, JobState.RUNNING})
+_HAS_A_PLACE = frozenset({JobState.ASSIGNED, JobState.PLACED, JobState.STAGING, JobState.RUNNING, JobState.PAUSED})
 
 
 def _set(index: dict[str, None], job: str, present: bool) -> None:
@@ -273,9 +282,42 @@ def _started(view: View, e: ev.Started, at_s: int) -> JobRecord:
     return view.change(e.job, at_s, state=JobState.RUNNING, reason=None, run=e.run, runs=runs, start_s=at_s)
 
 
+def _stop_asked(view: View, e: ev.StopAsked, at_s: int) -> JobRecord:
+    record = view.jobs[e.job]
+    placement = record.placement
+    if e.room_for and placement is not None:
+        view.release(record, at_s)
+        placement = replace(placement, finish_s=at_s, until_s=at_s, pieces=())
+        view.making_room.setdefault(e.room_for, set()).add(e.job)
+    window = 0 if e.room_for else record.window
+    return view.change(e.job, at_s, stop_asked=True, room_for=e.room_for, placement=placement, window=window)
+
+
+def _paused(view: View, e: ev.Paused, at_s: int) -> JobRecord:
+    record = view.jobs[e.job]
+    _left_the_machine(view, record)
+    how: dict[str, Any] = {"state": JobState.PAUSED, "window": record.window + 1}
+    if record.room_for or not record.placement or record.window + 1 >= len(record.placement.pieces):
+        view.release(record, at_s)
+        how = {"state": JobState.QUEUED, "window": 0, "placement": None}
+    return view.change(
+        e.job, at_s, **how, reason=e.reason, done_s=e.done_s, end_s=e.end_s, stop_asked=False, room_for=""
+    )
+
+
+def _left_the_machine(view: View, record: JobRecord) -> None:
+    """The job's run is over."""
+    view.running.pop(record.run, None)
+    if record.room_for:
+        rest = view.making_room.get(record.room_for, set[str]())
+        rest.discard(record.id)
+        if not rest:
+            view.making_room.pop(record.room_for, None)
+
+
 def _ended(view: View, e: ev.Ended, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
-    view.running.pop(record.run, None)
+    _left_the_machine(view, record)
     view.release(record, at_s)
     view.close_account(record, 0)
     return view.change(
@@ -288,6 +330,8 @@ def _ended(view: View, e: ev.Ended, at_s: int) -> JobRecord:
         exit_status=e.exit_status,
         detail=e.detail,
         reserved_fen=0,
+        stop_asked=False,
+        room_for="",
     )
 
 
@@ -295,7 +339,14 @@ def _settled(view: View, e: ev.Settled, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
     if not record.came_from:
         view.tenant(e.tenant).spent_fen += e.fen
-    return view.change(e.job, at_s, fen=e.fen, facility_mwh=e.facility_mwh, carbon_mg=e.carbon_mg)
+    return view.change(
+        e.job,
+        at_s,
+        fen=record.fen + e.fen,
+        facility_mwh=record.facility_mwh + e.facility_mwh,
+        carbon_mg=record.carbon_mg + e.carbon_mg,
+        transport_micro=0,
+    )
 
 
 def _cancel_asked(view: View, e: ev.CancelAsked, at_s: int) -> JobRecord:
@@ -304,9 +355,20 @@ def _cancel_asked(view: View, e: ev.CancelAsked, at_s: int) -> JobRecord:
 
 def _requeued(view: View, e: ev.Requeued, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
-    view.running.pop(record.run, None)
+    _left_the_machine(view, record)
     view.release(record, at_s)
-    return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, placement=None, run="", start_s=0)
+    return view.change(
+        e.job,
+        at_s,
+        state=JobState.QUEUED,
+        reason=None,
+        placement=None,
+        window=0,
+        run="",
+        start_s=0,
+        stop_asked=False,
+        room_for="",
+    )
 
 
 def _reported(view: View, e: ev.Reported, at_s: int) -> JobRecord:
@@ -347,6 +409,8 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.TransferStarted: _transfer_started,
     ev.TransferEnded: _transfer_ended,
     ev.Started: _started,
+    ev.StopAsked: _stop_asked,
+    ev.Paused: _paused,
     ev.Ended: _ended,
     ev.Settled: _settled,
     ev.CancelAsked: _cancel_asked,
@@ -369,9 +433,12 @@ def restore(view: View, stored: Stored, now_s: int) -> None:
             use.cores += record.spec.all_cores()
             use.reserved_fen += record.reserved_fen
         here = record.placement and not record.sent_to and record.placement.site == view.node
-        if here and record.placement and record.state in (JobState.PLACED, JobState.STAGING, JobState.RUNNING):
+        if here and record.placement and record.state in _HAS_A_PLACE:
             pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
-            finish = max(record.placement.kept_s, now_s + 1)
-            view.supply.take(pool, record.placement.start_s, finish, view.supply.need(record.spec, pool), 1)
+            for begin, end in record.placement.windows()[record.window :]:
+                finish = end if record.room_for else max(end, now_s + 1)
+                view.supply.take(pool, begin, finish, view.supply.need(record.spec, pool), 1)
         if here and record.state is JobState.RUNNING:
             view.running[record.run] = record.id
+            if record.room_for:
+                view.making_room.setdefault(record.room_for, set()).add(record.id)

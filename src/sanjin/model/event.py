@@ -211,30 +211,64 @@ class Started(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended(Event):
-    """The run is over. Usage is measured: wall and CPU in milliseconds of this machine's time.
+class StopAsked(Event):
+    """Stoppable work is to stop and go on later: its window ends, or it makes room for ``room_for``.
 
-    ``start_s`` and ``end_s`` are region time; ``scale`` multiplies CPU and memory where the run was
-    a sample of a larger job.
+    ``gain_micro`` is what making room saves, the work lost counted, micro-yuan.
     """
 
-    kind: ClassVar[str] = "job.ended"
-    state: JobState
+    kind: ClassVar[str] = "job.stop_asked"
     reason: Reason
-    exit_status: int
-    signal: int
+    room_for: str = ""
+    gain_micro: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOver(Event):
+    """Base of the ends of a run. Usage is measured: wall and CPU in milliseconds of this machine's time.
+
+    ``start_s`` and ``end_s`` are region time. ``busy_ms`` is the wall time of all members of a part of an
+    array together (0: it is none).
+    """
+
     start_s: int
     end_s: int
     wall_ms: int
     cpu_ms: int
     memory_peak_bytes: int
     sandbox: str
+    busy_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused(RunOver):
+    """A run stopped and the job goes on later; ``done_s`` of its work are done and kept, seconds at speed 1."""
+
+    kind: ClassVar[str] = "job.paused"
+    reason: Reason
+    done_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(RunOver):
+    """The run is over, and the job with it."""
+
+    kind: ClassVar[str] = "job.ended"
+    state: JobState
+    reason: Reason
+    exit_status: int
+    signal: int
     detail: str
+    members_done: int = 0
+    members_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metered(Event):
-    """Energy of a run by slot. CPU and memory measured; power, PUE and weather modelled."""
+    """Energy of a run by slot. CPU and memory measured; power, PUE and weather modelled.
+
+    ``carbon_micro_kg`` is the price of carbon that it is settled with, micro-yuan per kg CO2e.
+    """
 
     kind: ClassVar[str] = "job.metered"
     site: str
@@ -243,6 +277,7 @@ class Metered(Event):
     card_seconds: int
     use_micro: int
     transport_micro: int
+    carbon_micro_kg: int
     segments: tuple[Segment, ...]
 
 
@@ -313,6 +348,8 @@ EVENTS: dict[str, type[Event]] = {
         TransferStarted,
         TransferEnded,
         Started,
+        StopAsked,
+        Paused,
         Ended,
         Metered,
         Settled,

@@ -22,7 +22,7 @@ class JobState(StrEnum):
     ``held`` waits for quota or budget, ``queued`` for a place, ``raised`` for the parent's
     answer; ``assigned`` was given to a child; ``returned`` was given back to the node it came
     from; ``placed`` has a site, a pool and a start here;
-    then ``staging``, ``running`` and one of the ends.
+    then ``staging``, ``running`` and one of the ends. ``paused`` was stopped and goes on in its next window.
     """
 
     HELD = "held"
@@ -33,6 +33,7 @@ class JobState(StrEnum):
     PLACED = "placed"
     STAGING = "staging"
     RUNNING = "running"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"

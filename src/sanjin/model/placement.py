@@ -69,11 +69,17 @@ class Placement:
     terms: Terms
     until_s: int = 0
     """Capacity is kept until then, where that is later than the expected end."""
+    pieces: tuple[tuple[int, int], ...] = ()
+    """Where stoppable work runs in several windows: (start, end) of each, seconds UTC."""
 
     @property
     def kept_s(self) -> int:
         """When the capacity is free again, seconds UTC."""
         return max(self.finish_s, self.until_s)
+
+    def windows(self) -> tuple[tuple[int, int], ...]:
+        """When capacity is taken: (start, end) pairs in order."""
+        return self.pieces or ((self.start_s, self.kept_s),)
 
 
 @dataclass(frozen=True, slots=True)

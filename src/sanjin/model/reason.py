@@ -39,6 +39,8 @@ class Reason(StrEnum):
     PARENT_ASKED = "parent_asked"
     CHEAPER_LATER = "cheaper_later"
     INPUTS_MOVING = "inputs_moving"
+    WINDOW_ENDS = "window_ends"
+    MADE_ROOM = "made_room"
     LEASE_EXPIRED = "lease_expired"
     # why a job ended
     EXIT_ZERO = "exit_zero"

@@ -38,8 +38,13 @@ class JobRecord:
     pool: str = ""
     run: str = ""
     runs: int = 0
+    window: int = 0
+    """Which of its placement's windows it runs in, or is to run in next."""
     done_s: int = 0
     """Work that is done and kept, seconds at speed 1, of a job that was stopped and can go on."""
+    stop_asked: bool = False
+    room_for: str = ""
+    """The job for which this one was asked to stop."""
     start_s: int = 0
     end_s: int = 0
     barred: tuple[str, ...] = ()
@@ -52,3 +57,13 @@ class JobRecord:
     carbon_mg: int = 0
     exit_status: int = 0
     detail: str = ""
+
+    def left_s(self) -> int:
+        """Work that is left, seconds at speed 1, with what going on after a stop costs."""
+        if not self.done_s:
+            return self.spec.duration_s
+        return max(self.spec.duration_s - self.done_s, 1) + self.spec.stop_cost_s
+
+    def next_start_s(self) -> int:
+        """When its present window begins; 0 where it has none."""
+        return self.placement.windows()[self.window][0] if self.placement else 0

@@ -79,8 +79,7 @@ def _at_home(
             size = dataset_bytes(region, dataset)
             moved += min(network.transfer_micro(index(r), index(node), size) for r in region.datasets[dataset].replicas)
     options = [
-        settle(meter(book, record, ended, node, pool, moved), spec.tenant, site.grid, region.carbon_price.value)
-        for pool in pools
+        settle(meter(book, record, ended, node, pool, moved), spec.tenant, site.grid) for pool in pools
     ]
     return min(options, key=lambda s: s.fen)
 

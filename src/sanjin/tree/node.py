@@ -181,6 +181,9 @@ class Node:
         for mail in stored.outbox:
             self.loop.outbox.setdefault(mail.peer, []).append(mail)
         self._found = parts.engine.find(list(view.running))
+        told = [view.jobs[j] for j in view.running.values()]  # asked for before a crash, perhaps not heard
+        parts.engine.stop([r.run for r in told if r.stop_asked])
+        parts.engine.cancel([r.run for r in told if r.cancel_asked])
         self._restage()
         for child in self._children.values():
             child.heard, child.wants, child.told_version = False, True, -1
@@ -257,8 +260,9 @@ class Node:
             return 0.0
         wait = POLL_WALL_S if view.running else IDLE_WALL_S
         now = clock.now()
-        if view.starts:
-            wait = min(wait, max(view.starts[0][0] - now, 0) / clock.rate)
+        for due in (view.starts, view.stops):
+            if due:  # what is due and did not start is looked at again before long
+                wait = min(wait, max((due[0][0] - now) / clock.rate, POLL_WALL_S * (due[0][0] <= now)))
         wait = min(wait, (SLOT_S - now % SLOT_S) / clock.rate)
         if self._uplink and not self._calling:
             wait = min(wait, max(self._retry_at - clock.wall(), 0.0))
@@ -378,10 +382,14 @@ class Node:
         engine = self.parts.engine
         if done.starts:
             self._found.extend(engine.start(done.starts))
+        if done.stops:
+            engine.stop(done.stops)
         if done.cancels:
             engine.cancel(done.cancels)
         if done.forget:
             engine.forget(done.forget)
+        if done.discard:
+            engine.discard(done.discard)
         self._fetch(done.fetch)
 
     def _fetch(self, transfers: Sequence[Transfer]) -> None:

@@ -130,29 +130,30 @@ def happening(node: str, entry: Entry) -> Happening:
 
 
 def job_bill(live: LiveRegion, name: str) -> JobBill:
-    """How a job's run was billed. Raises NotFound where there is no job or no settled run."""
+    """How a job's runs were billed, all together. Raises NotFound where there is no job or no settled run."""
     record = job(live, name)
-    metered: ev.Metered | None = None
     store = live.nodes[record.site].parts.store if record.site else None
-    for entry in store.journal(job=name) if store else ():
-        event = ev.decode(entry.kind, entry.body)
-        if isinstance(event, ev.Metered):
-            metered = event
-        elif isinstance(event, ev.Settled) and metered:
-            return JobBill(
-                job=name,
-                site=metered.site,
-                pool=metered.pool,
-                core_seconds=metered.core_seconds,
-                card_seconds=metered.card_seconds,
-                fen=event.fen,
-                it_mwh=event.it_mwh,
-                facility_mwh=event.facility_mwh,
-                carbon_mg=event.carbon_mg,
-                segments=metered.segments,
-                postings=event.postings,
-            )
-    raise NotFound(f"job {name} has no settled run")
+    events = [ev.decode(e.kind, e.body) for e in store.journal(job=name)] if store else []
+    metered = [e for e in events if isinstance(e, ev.Metered)]
+    settled = [e for e in events if isinstance(e, ev.Settled)]
+    if not settled:
+        raise NotFound(f"job {name} has no settled run")
+    accounts: dict[str, int] = {}
+    for posting in (p for e in settled for p in e.postings):
+        accounts[posting.account] = accounts.get(posting.account, 0) + posting.fen
+    return JobBill(
+        job=name,
+        site=metered[-1].site,
+        pool=metered[-1].pool,
+        core_seconds=sum(m.core_seconds for m in metered),
+        card_seconds=sum(m.card_seconds for m in metered),
+        fen=sum(e.fen for e in settled),
+        it_mwh=sum(e.it_mwh for e in settled),
+        facility_mwh=sum(e.facility_mwh for e in settled),
+        carbon_mg=sum(e.carbon_mg for e in settled),
+        segments=tuple(s for m in metered for s in m.segments),
+        postings=tuple(ev.Posting(account=account, fen=fen) for account, fen in accounts.items()),
+    )
 
 
 def bills(live: LiveRegion) -> list[Bill]:
@@ -197,7 +198,7 @@ def audit_node(region: Region, node: str, store: Store) -> AuditResult:
     def resettle(metered: ev.Metered) -> ev.Settled:
         record = store.job(metered.job)
         tenant = record.spec.tenant if record else ""
-        return settle(metered, tenant, grid, region.carbon_price.value)
+        return settle(metered, tenant, grid)
 
     return audit.verify(node, listed, (seq, tip), ledger, resettle)
 

@@ -183,7 +183,7 @@ def test_bills_recompute_from_the_journal_to_the_fen(world: World) -> None:
         grid = world.region.nodes[node.name].site.grid
 
         def again(m: ev.Metered, tenants: dict[str, str] = tenants, grid: str = grid) -> ev.Settled:
-            return settle(m, tenants[m.job], grid, world.region.carbon_price.value)
+            return settle(m, tenants[m.job], grid)
 
         result = audit.verify(node.name, entries, store.tip(), store.ledger(), again)
         assert result.problems == ()
