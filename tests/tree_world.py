@@ -33,7 +33,8 @@ START_S = 1_784_071_800  # 2026-07-15 07:30 in Shanxi
 class ModelEngine:
     """Runs that last ``run_s`` on the clock, or as long as ``$RUN_S`` says; remembers every start.
 
-    What a stopped run has done is kept under the name of its checkpoint.
+    What a stopped run has done is kept under the name of its checkpoint. Members of an array run all at
+    once; those that ``$FAIL`` names ("3,5") fail.
     """
 
     clock: VirtualClock
@@ -65,14 +66,25 @@ class ModelEngine:
             return None
         reason = EndReason.STOPPED if asked else EndReason.EXIT
         reason = EndReason.CANCELLED if key in self.cancelled else reason
+        order, over = self.orders[key], 0 if asked else 1
+        indexes = range(order.first_member, order.first_member + order.members)
+        bad = [i for i in map(int, filter(None, order.environment.get("FAIL", "").split(","))) if i in indexes]
         return RunReport(
             key=key,
             state=RunState.ENDED,
             reason=reason,
             started_at=begin,
             ended_at=min(begin + run_s, self.clock.now()),
-            usage=Usage(wall_s=min(run_s, self.clock.now() - begin), cpu_s=run_s * 0.9, memory_peak_bytes=2**28),
+            usage=Usage(
+                wall_s=min(run_s, self.clock.now() - begin),
+                cpu_s=run_s * 0.9,
+                memory_peak_bytes=2**28,
+                busy_s=min(run_s, self.clock.now() - begin) * max(order.members, order.nodes),
+            ),
             sandbox="none",
+            exit_status=1 if bad and over else 0,
+            members_done=(order.members - len(bad)) * over,
+            members_failed=len(bad) * over,
         )
 
     def watch(self) -> list[RunReport]:

@@ -83,7 +83,7 @@ class RunOrder:
     each index from ``first_member``, and sees it as ``SANJIN_INDEX``. A member that fails does not end
     the others. ``time_limit_s`` is then for each member."""
     parallel: int = 1
-    """How many members run at once, at most."""
+    """How many members run at once, at most; an engine may run fewer."""
     checkpoint: str = ""
     """Name of a folder that outlives the run, seen as ``SANJIN_CHECKPOINT``; a later run with the same
     name finds in it what an earlier one left. Empty for none. One run at a time should use a name."""
@@ -98,6 +98,8 @@ class Usage:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     memory_peak_bytes: int = 0
+    busy_s: float = 0.0
+    """Wall seconds of all copies of the command together: nodes of a gang, members of an array."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

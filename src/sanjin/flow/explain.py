@@ -14,7 +14,7 @@ from sanjin.model.placement import Explanation, Option, Terms
 from sanjin.model.reason import KERNEL_REASONS
 from sanjin.model.units import HOUR_S, SLOT_S
 
-Decision = ev.Placed | ev.Assigned | ev.Raised | ev.Waiting
+Decision = ev.Placed | ev.Assigned | ev.Raised | ev.Waiting | ev.Split
 
 
 def option(row: ev.Row, site: str, pools: Sequence[str]) -> Option:
@@ -37,7 +37,8 @@ def option(row: ev.Row, site: str, pools: Sequence[str]) -> Option:
 def explanation(
     supply: Supply, job: str, node: str, at_s: int, chosen: str, rows: Sequence[ev.Row], spec: JobSpec, since_s: int
 ) -> Explanation:
-    """The explanation of one decision about a job that was submitted at ``since_s``."""
+    """The explanation of one decision about a job that was submitted at ``since_s``; of an array, about a member."""
+    spec = replace(spec, members=0) if spec.members else spec
     options = tuple(option(row, site, supply.pools) for row, site in zip(rows, supply.sites, strict=True))
     found = Explanation(job=job, decided_by=node, at_s=at_s, chosen=chosen, options=options)
     choice = found.choice()
@@ -86,6 +87,8 @@ def chosen_site(decision: Decision, sites: Sequence[str]) -> str:
     """The site that the decision took; for a raised job the best known outside (empty: none)."""
     if isinstance(decision, ev.Placed | ev.Assigned):
         return decision.placement.site
+    if isinstance(decision, ev.Split):
+        return decision.site
     feasible = [(i, r) for i, r in enumerate(decision.options) if r[tables.POOL] >= 0]
     if not feasible:
         return ""

@@ -8,12 +8,12 @@ after it is made good when the node starts again, because the intent is in the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import Protocol
 
-from sanjin.flow import admit, backfill, meter, order, place, preempt, reconsider, run, settle, stage, submit
+from sanjin.flow import admit, arrays, backfill, meter, order, place, preempt, reconsider, run, settle, stage, submit
 from sanjin.flow.audit import chain
 from sanjin.flow.view import Pending, View
 from sanjin.model import event as ev
@@ -141,6 +141,7 @@ class Loop:
         self._make_room(rolled)
         self._record_all(run.stops_due(view, self._now))
         self._start()
+        self._gather()
         self._report()
         if not self._batch.empty():
             self.store.commit(self._batch)
@@ -355,8 +356,7 @@ class Loop:
 
     def _place_now(self, jobs: Sequence[str]) -> None:
         view = self.view
-        decide = backfill.place_in_order if view.supply.policy.rule.in_order else place.place
-        for event in decide(view, jobs, self._now):
+        for event in self._decide(jobs):
             record = view.jobs[event.job]
             if isinstance(event, ev.Waiting) and record.reason is event.reason:
                 view.put(record)  # still no place: nothing new to write
@@ -366,6 +366,18 @@ class Loop:
                 self._stage(view.jobs[event.job])
         if view.parked:
             self._parked_at = view.supply.freed
+
+    def _decide(self, jobs: Sequence[str]) -> Iterator[ev.Event]:
+        """Decisions on these jobs in order; arrays one by one, the others in batches."""
+        view = self.view
+        decide = backfill.place_in_order if view.supply.policy.rule.in_order else place.place
+        for array, some in groupby(jobs, key=lambda j: view.jobs[j].spec.members > 0):
+            if not array:
+                yield from decide(view, list(some), self._now)
+                continue
+            for job in some:
+                yield from arrays.place_array(view, view.jobs[job], self._now)
+                view.supply.changed(own=True, freed=False)
 
     def _stage(self, record: JobRecord) -> None:
         for event in stage.stage(self.view, record, self._now):
@@ -401,11 +413,22 @@ class Loop:
             environment=spec.environment,
             inputs={d: self.view.here[d] for d in spec.inputs if d in self.view.here},
             nodes=spec.nodes,
+            members=spec.members,
+            first_member=spec.first_member,
+            parallel=max(spec.members, 1),
             checkpoint=record.id if spec.stoppable else "",
             cores=spec.sample_cores or spec.cores,
             memory_bytes=round(spec.all_memory_bytes() / spec.scale()),
             time_limit_s=spec.limit_s() / self.clock.rate,
         )
+
+    def _gather(self) -> None:
+        """Add what ended of arrays to them; an array may itself be a part of one."""
+        ended = [r for j in self._touched if (r := self.view.jobs[j]).part_of and r.state.ended]
+        while ended:
+            record = self.record(arrays.gathered(ended.pop()))
+            if record is not None and record.part_of and record.state.ended:
+                ended.append(record)
 
     def _report(self) -> None:
         for job in self._touched:

@@ -25,7 +25,8 @@ def meter(
     spec = record.spec
     seconds = ended.end_s - ended.start_s
     power = watts(pool, record, ended)
-    core_seconds, card_seconds = spec.all_cores() * seconds, spec.all_accelerators() * seconds
+    width = at_once(record, ended)
+    core_seconds, card_seconds = round(spec.cores * width * seconds), round(spec.accelerators * width * seconds)
     hourly = core_seconds * pool.price_core.value + card_seconds * pool.price_accelerator.value
     return ev.Metered(
         job=record.id,
@@ -40,17 +41,25 @@ def meter(
     )
 
 
+def at_once(record: JobRecord, ended: ev.RunOver) -> float:
+    """Machines that the run had at once: nodes of a gang; of an array, the members that ran at once on the mean."""
+    if record.spec.members and ended.wall_ms:
+        return ended.busy_ms / ended.wall_ms
+    return float(record.spec.width())
+
+
 def watts(pool: Pool, record: JobRecord, ended: ev.RunOver) -> float:
     """Mean IT power of the run, W."""
     spec = record.spec
     scale = spec.scale()
-    busy = min(ended.cpu_ms / ended.wall_ms * scale, spec.all_cores()) if ended.wall_ms else 0.0
+    width = at_once(record, ended)
+    busy = min(ended.cpu_ms / ended.wall_ms * scale, spec.cores * width) if ended.wall_ms else 0.0
     memory = min(ended.memory_peak_bytes * scale, spec.all_memory_bytes()) / GIB
     return (
-        spec.all_cores() * pool.watts_idle_core.value
+        spec.cores * width * pool.watts_idle_core.value
         + busy * pool.watts_core.value
         + memory * pool.watts_gib.value
-        + spec.all_accelerators() * pool.watts_accelerator.value
+        + spec.accelerators * width * pool.watts_accelerator.value
     )
 
 

@@ -35,7 +35,7 @@ def due(view: View, now_s: int) -> Iterator[ev.Started]:
         if record is None or job in seen or not is_ready(record, start_s):
             continue
         seen.add(job)
-        if record.came_from == view.parent and record.came_from and now_s > view.lease_until_s:
+        if record.bound and view.parent and now_s > view.lease_until_s:
             again.append((start_s, job))  # no start without a live lease
         elif job in view.making_room:
             again.append((start_s, job))  # what makes room for it still runs
@@ -102,6 +102,9 @@ def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int, speed:
         memory_peak_bytes=report.usage.memory_peak_bytes,
         sandbox=report.sandbox,
         detail=report.detail,
+        busy_ms=round(report.usage.busy_s * 1000) if record.spec.members else 0,
+        members_done=report.members_done,
+        members_failed=report.members_failed,
     )
 
 
@@ -129,6 +132,9 @@ def cancel(view: View, job: str, now_s: int) -> list[ev.Event]:
     if record is None or record.cancel_asked or record.state.ended:
         return []
     found: list[ev.Event] = [ev.CancelAsked(job=job)]
+    if record.state is JobState.DIVIDED:  # it ends when its parts have
+        parts = [r.id for r in view.jobs.values() if r.part_of == job]
+        return [*found, *(e for part in parts for e in cancel(view, part, now_s))]
     if not record.sent_to and record.state is not JobState.RUNNING:
         found.append(without_run(record, JobState.CANCELLED, Reason.CANCELLED, now_s))
     return found

@@ -101,6 +101,8 @@ def _numbers(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
         yield problem("latency_class", f"{at}.latency_class_ms", value=spec.latency_class_ms)
     if spec.nodes > 1 and spec.members:
         yield problem("gang_of_array", f"{at}.members")
+    if spec.stoppable and spec.members:
+        yield problem("stoppable_array", f"{at}.stoppable")
     if spec.first_member and not spec.members:
         yield problem("no_members", f"{at}.first_member")
     if spec.sample_cores > spec.cores:

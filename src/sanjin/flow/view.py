@@ -150,7 +150,7 @@ class View:
 
     def close_account(self, record: JobRecord, fen: int) -> None:
         """The job ended: what it held of its tenant's envelope here is free again, ``fen`` is spent."""
-        if record.came_from or not record.reserved_fen:
+        if not record.owned or not record.reserved_fen:
             return
         use = self.tenant(record.spec.tenant)
         use.cores -= record.spec.all_cores()
@@ -212,6 +212,54 @@ def _admitted(view: View, e: ev.Admitted, at_s: int) -> JobRecord:
 
 def _waiting(view: View, e: ev.Waiting, at_s: int) -> JobRecord:
     return view.change(e.job, at_s, state=JobState.QUEUED, reason=e.reason, barred=())
+
+
+def _split(view: View, e: ev.Split, at_s: int) -> JobRecord:
+    record = view.jobs[e.job]
+    for part in e.parts:
+        view.put(replace(part_record(record, part), state=JobState.QUEUED, reason=None, updated_s=at_s))
+    return view.change(
+        e.job, at_s, state=JobState.DIVIDED, reason=None, parts=record.parts + len(e.parts), site=e.site, barred=()
+    )
+
+
+def part_record(record: JobRecord, part: ev.Part) -> JobRecord:
+    """The record with which a part of an array begins."""
+    return replace(
+        record,
+        id=part.job,
+        spec=replace(record.spec, members=part.members, first_member=part.first_member),
+        part_of=record.id,
+        came_from="",
+        epoch=0,
+        reserved_fen=0,
+        parts=0,
+    )
+
+
+def _gathered(view: View, e: ev.Gathered, at_s: int) -> JobRecord:
+    record = view.jobs[e.job]
+    over, done = record.members_over + e.members, record.members_done + e.members_done
+    fen, how = record.fen + e.fen, dict[str, Any]()
+    if over == record.spec.members:
+        whole = done == record.spec.members
+        ended = JobState.SUCCEEDED if whole else JobState.CANCELLED if record.cancel_asked else JobState.FAILED
+        reason = Reason.EXIT_ZERO if whole else Reason.CANCELLED if record.cancel_asked else Reason.MEMBERS_FAILED
+        view.close_account(record, fen)
+        how = {"state": ended, "reason": reason, "reserved_fen": 0, "exit_status": 0 if whole else 1}
+    return view.change(
+        e.job,
+        at_s,
+        members_over=over,
+        members_done=done,
+        members_failed=record.members_failed + e.members_failed,
+        start_s=min(filter(None, (record.start_s, e.start_s)), default=0),
+        end_s=max(record.end_s, e.end_s),
+        fen=fen,
+        facility_mwh=record.facility_mwh + e.facility_mwh,
+        carbon_mg=record.carbon_mg + e.carbon_mg,
+        **how,
+    )
 
 
 def _raised(view: View, e: ev.Raised, at_s: int) -> JobRecord:
@@ -329,6 +377,8 @@ def _ended(view: View, e: ev.Ended, at_s: int) -> JobRecord:
         end_s=e.end_s,
         exit_status=e.exit_status,
         detail=e.detail,
+        members_done=e.members_done,
+        members_failed=e.members_failed,
         reserved_fen=0,
         stop_asked=False,
         room_for="",
@@ -337,7 +387,7 @@ def _ended(view: View, e: ev.Ended, at_s: int) -> JobRecord:
 
 def _settled(view: View, e: ev.Settled, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
-    if not record.came_from:
+    if record.owned:
         view.tenant(e.tenant).spent_fen += e.fen
     return view.change(
         e.job,
@@ -390,6 +440,8 @@ def _reported(view: View, e: ev.Reported, at_s: int) -> JobRecord:
         carbon_mg=e.carbon_mg,
         exit_status=e.exit_status,
         detail=e.detail,
+        members_done=e.members_done,
+        members_failed=e.members_failed,
         reserved_fen=0 if e.state.ended else record.reserved_fen,
     )
 
@@ -400,6 +452,8 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.Held: _held,
     ev.Admitted: _admitted,
     ev.Waiting: _waiting,
+    ev.Split: _split,
+    ev.Gathered: _gathered,
     ev.Raised: _raised,
     ev.Assigned: _assigned,
     ev.Placed: _placed,
@@ -428,7 +482,7 @@ def restore(view: View, stored: Stored, now_s: int) -> None:
         view.tenant(tenant).spent_fen = fen
     for record in stored.live:
         view.put(record)
-        if not record.came_from and record.reserved_fen:
+        if record.owned and record.reserved_fen:
             use = view.tenant(record.spec.tenant)
             use.cores += record.spec.all_cores()
             use.reserved_fen += record.reserved_fen

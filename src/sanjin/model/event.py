@@ -119,6 +119,43 @@ class Waiting(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some members of an array, as a job of their own."""
+
+    job: str
+    first_member: int
+    members: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split(Event):
+    """An array is divided into parts, each of which is placed by itself. ``site`` has the largest of them;
+    ``options`` are those of its first member."""
+
+    kind: ClassVar[str] = "job.split"
+    parts: tuple[Part, ...]
+    site: str
+    options: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered(Event):
+    """A part of an array ended, with so many members done and failed of those it had; sums are of this part."""
+
+    kind: ClassVar[str] = "job.gathered"
+    part: str
+    site: str
+    members: int
+    members_done: int
+    members_failed: int
+    start_s: int
+    end_s: int
+    fen: int
+    facility_mwh: int
+    carbon_mg: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Raised(Event):
     """A place outside this subtree is better, or none is here: the parent decides."""
 
@@ -328,6 +365,8 @@ class Reported(Event):
     carbon_mg: int
     exit_status: int
     detail: str
+    members_done: int = 0
+    members_failed: int = 0
 
 
 EVENTS: dict[str, type[Event]] = {
@@ -339,6 +378,8 @@ EVENTS: dict[str, type[Event]] = {
         Held,
         Admitted,
         Waiting,
+        Split,
+        Gathered,
         Raised,
         Assigned,
         Placed,

@@ -19,15 +19,16 @@ class Effects(StrEnum):
 class JobState(StrEnum):
     """Where a job stands, as the node that shows it knows it.
 
-    ``held`` waits for quota or budget, ``queued`` for a place, ``raised`` for the parent's
-    answer; ``assigned`` was given to a child; ``returned`` was given back to the node it came
-    from; ``placed`` has a site, a pool and a start here;
-    then ``staging``, ``running`` and one of the ends. ``paused`` was stopped and goes on in its next window.
+    ``held`` waits for quota or budget, ``queued`` for a place, ``raised`` for the parent's answer;
+    ``assigned`` was given to a child; ``returned`` was given back to the node it came from; the parts of a
+    ``divided`` array have places of their own; ``placed`` has a site, a pool and a start here; then
+    ``staging``, ``running`` and one of the ends. ``paused`` was stopped and goes on in its next window.
     """
 
     HELD = "held"
     QUEUED = "queued"
     RAISED = "raised"
+    DIVIDED = "divided"
     ASSIGNED = "assigned"
     RETURNED = "returned"
     PLACED = "placed"

@@ -95,6 +95,10 @@ _PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("members of an array cannot be gangs of several nodes", "作业数组的成员不能占用多个节点"),
         ("leave out members or nodes, or send a job for each gang", "请去掉 members 或 nodes,或逐个提交"),
     ),
+    "stoppable_array": (
+        ("an array cannot be stoppable as a whole", "作业数组不能整体可中断"),
+        ("send the members as jobs, or leave out stoppable", "请逐个提交成员,或去掉 stoppable"),
+    ),
     "no_members": (
         ("first_member is given, but not how many members", "给出了 first_member,但没有成员数"),
         ("give members, or leave out first_member", "请给出 members,或去掉 first_member"),
@@ -195,6 +199,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     # why a job ended
     "reason.exit_zero": ("ended well", "正常结束"),
     "reason.exit_status": ("its command failed", "命令返回非零状态"),
+    "reason.members_failed": ("not all members succeeded", "部分成员未成功"),
     "reason.signal": ("ended by a signal", "被信号终止"),
     "reason.time_limit": ("ended at its time limit", "达到时间上限被终止"),
     "reason.memory_limit": ("ended at its memory limit", "达到内存上限被终止"),
@@ -206,6 +211,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "state.held": ("held", "暂缓"),
     "state.queued": ("queued", "排队"),
     "state.raised": ("asked parent", "已上报"),
+    "state.divided": ("divided", "已拆分"),
     "state.assigned": ("assigned", "已下派"),
     "state.returned": ("returned", "已退回"),
     "state.placed": ("placed", "已安排"),
@@ -467,6 +473,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "event.job.raised": ("passed to the parent", "上报"),
     "event.job.assigned": ("assigned to a child", "下派"),
     "event.job.placed": ("placed", "安排"),
+    "event.job.split": ("divided into parts", "拆分"),
+    "event.job.gathered": ("a part ended", "部分完成"),
     "event.job.stop_asked": ("to stop and go on later", "要求暂停"),
     "event.job.paused": ("paused", "已暂停"),
     "event.job.unplaced": ("to be placed again", "重新安排"),

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     # why a job ended
     EXIT_ZERO = "exit_zero"
     EXIT_STATUS = "exit_status"
+    MEMBERS_FAILED = "members_failed"
     SIGNAL = "signal"
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"

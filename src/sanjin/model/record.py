@@ -38,6 +38,14 @@ class JobRecord:
     pool: str = ""
     run: str = ""
     runs: int = 0
+    part_of: str = ""
+    """The array of which this is a part (empty: it is no part)."""
+    parts: int = 0
+    """Parts into which it was divided so far."""
+    members_done: int = 0
+    members_failed: int = 0
+    members_over: int = 0
+    """Members of parts that have ended, done or not."""
     window: int = 0
     """Which of its placement's windows it runs in, or is to run in next."""
     done_s: int = 0
@@ -57,6 +65,11 @@ class JobRecord:
     carbon_mg: int = 0
     exit_status: int = 0
     detail: str = ""
+
+    @property
+    def owned(self) -> bool:
+        """Whether a client submitted it at this node."""
+        return not self.came_from and not self.part_of
 
     def left_s(self) -> int:
         """Work that is left, seconds at speed 1, with what going on after a stop costs."""

@@ -82,6 +82,8 @@ class Report:
     carbon_mg: int
     exit_status: int
     detail: str
+    members_done: int = 0
+    members_failed: int = 0
 
 
 Message = Raise | Assign | Decline | Cancel | Report

@@ -87,7 +87,8 @@ def owner(live: LiveRegion, job: str) -> Node:
 
 def job(live: LiveRegion, name: str) -> JobRecord:
     """A job as its owner knows it. Raises NotFound."""
-    record = owner(live, name).parts.store.job(name)
+    owner(live, name)
+    record = live.job(name)
     if record is None:
         raise NotFound(f"there is no job {name}")
     return record
@@ -131,9 +132,8 @@ def happening(node: str, entry: Entry) -> Happening:
 
 def job_bill(live: LiveRegion, name: str) -> JobBill:
     """How a job's runs were billed, all together. Raises NotFound where there is no job or no settled run."""
-    record = job(live, name)
-    store = live.nodes[record.site].parts.store if record.site else None
-    events = [ev.decode(e.kind, e.body) for e in store.journal(job=name)] if store else []
+    job(live, name)
+    events = [e for part in parts(live, name) for e in _told(live, part)]
     metered = [e for e in events if isinstance(e, ev.Metered)]
     settled = [e for e in events if isinstance(e, ev.Settled)]
     if not settled:
@@ -154,6 +154,22 @@ def job_bill(live: LiveRegion, name: str) -> JobBill:
         segments=tuple(s for m in metered for s in m.segments),
         postings=tuple(ev.Posting(account=account, fen=fen) for account, fen in accounts.items()),
     )
+
+
+def parts(live: LiveRegion, name: str) -> list[str]:
+    """The job itself, or what an array is divided into, down to the parts that run."""
+    divided = [e for node in live.nodes.values() for e in _entries_of(node, name) if isinstance(e, ev.Split)]
+    return [deep for e in divided for part in e.parts for deep in parts(live, part.job)] or [name]
+
+
+def _told(live: LiveRegion, name: str) -> list[ev.Event]:
+    """What the node that ran a job wrote of it."""
+    record = live.job(name)
+    return _entries_of(live.nodes[record.site], name) if record and record.site else []
+
+
+def _entries_of(node: Node, name: str) -> list[ev.Event]:
+    return [ev.decode(e.kind, e.body) for e in node.parts.store.journal(job=name)]
 
 
 def bills(live: LiveRegion) -> list[Bill]:
@@ -206,7 +222,7 @@ def audit_node(region: Region, node: str, store: Store) -> AuditResult:
 def run_of(live: LiveRegion, name: str) -> tuple[Node, str]:
     """The node that ran a job and the key of its last run. Raises NotFound where none began."""
     record = job(live, name)
-    if record.site:
+    if record.site and not record.parts:
         node = live.nodes[record.site]
         for entry in reversed(node.parts.store.journal(job=name)):
             event = ev.decode(entry.kind, entry.body)

@@ -74,9 +74,13 @@ class LiveRegion:
             node.stop()
 
     def job(self, job: str) -> JobRecord | None:
-        """A job as its owner knows it."""
+        """A job as its owner knows it; a part of an array as the node that runs it does."""
         owner = self.nodes.get(job.rpartition("-")[0])
-        return owner.parts.store.job(job) if owner else None
+        found = owner.parts.store.job(job) if owner else None
+        if found is not None or not owner or "." not in job:
+            return found
+        known = [r for node in self.nodes.values() if (r := node.parts.store.job(job))]
+        return next((r for r in known if not r.sent_to), known[0] if known else None)
 
     def explain(self, job: str) -> list[Explanation]:
         """Every decision about a job, in order of time, from the journals of the nodes that took them."""
@@ -89,7 +93,7 @@ class LiveRegion:
             supply = node.view.supply
             for entry in node.parts.store.journal(job=job):
                 event = ev.decode(entry.kind, entry.body)
-                if isinstance(event, ev.Placed | ev.Assigned | ev.Raised | ev.Waiting):
+                if isinstance(event, ev.Placed | ev.Assigned | ev.Raised | ev.Waiting | ev.Split):
                     chosen = chosen_site(event, supply.sites)
                     found.append(
                         explanation(

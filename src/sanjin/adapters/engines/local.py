@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sanjin.adapters.engines import local_runner
@@ -186,6 +186,7 @@ class LocalEngine:
     def _spawn(self, waiting: _Waiting) -> bool:
         """Start the supervisor of a run. False when the run has begun already."""
         order, kind = waiting.order, self._sandbox.kind
+        order = replace(order, parallel=min(order.parallel, os.cpu_count() or 1))
         run, writable = self._files.runs / order.key, self._files.writable(order)
         bwrap: list[str] = []
         if kind == "bwrap":

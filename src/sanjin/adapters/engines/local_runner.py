@@ -226,6 +226,7 @@ class Started:
         self.pid = pid
         self.status_fd = status_fd
         self.deadline = deadline  # of this member alone, monotonic seconds
+        self.began = time.monotonic()
         self.late = False
 
 
@@ -248,6 +249,7 @@ class Supervisor:
         self.reason = ""  # why all was ended, where it did not end by itself
         self.failure: tuple[str, int, int, str] | None = None
         self.done = self.failed = 0
+        self.busy_s = 0.0
         self.failures: list[str] = []
         self.stuck = False
 
@@ -360,6 +362,7 @@ class Supervisor:
                 self._ended(one, status)
 
     def _ended(self, one: Started, status: int) -> None:
+        self.busy_s += time.monotonic() - one.began
         reason, code, number, detail = verdict = self._verdict(one, status)
         if not self.members:
             if (code or number) and self.failure is None:
@@ -565,6 +568,7 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         "wall_s": round(wall_s, 6),
         "cpu_s": round(max(run.meter.reaped_cpu_s, run.meter.sampled_cpu_s), 6),
         "memory_peak_bytes": run.meter.peak(),
+        "busy_s": round(run.busy_s, 6),
         "sandbox": order["sandbox"],
         "detail": "; ".join(filter(None, (queued, detail[:DETAIL_MAX]))),
         "members_done": run.done,

@@ -258,7 +258,7 @@ def _job_row(record: JobRecord) -> tuple[Any, ...]:
     return (
         record.id,
         record.spec.tenant,
-        None if record.came_from else record.key,
+        record.key if record.owned else None,
         record.state.value,
         int(record.state.live),
         record.fen,
