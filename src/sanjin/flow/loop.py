@@ -124,6 +124,7 @@ class Loop:
         # a clock that was set back must not turn the journal's order around
         self._now = max(self.clock.now(), self._now)
         rolled = view.supply.roll(self._now)
+        view.links.roll(view.supply.first_slot)
         if rolled:
             self._extend_overruns()
         if self._opening:

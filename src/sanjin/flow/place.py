@@ -25,7 +25,7 @@ from sanjin.model.placement import Placement, Terms
 from sanjin.model.reason import KERNEL_REASONS, Reason
 from sanjin.model.record import JobRecord
 from sanjin.model.region import DataGrade, NodeTier, Region
-from sanjin.model.units import GB, HOUR_S
+from sanjin.model.units import GB, HOUR_S, SLOT_S
 
 _CODE = {reason: code for code, reason in enumerate(KERNEL_REASONS) if reason}
 Ints = NDArray[np.int64]
@@ -73,6 +73,9 @@ def asked(view: View, records: Sequence[JobRecord], now_s: int) -> Asked:
         if move is None:
             move = moves[spec.inputs] = moving(view, spec.inputs, now_s)
         ready[i], transport[i] = move
+        if spec.inputs:
+            full = (barred[i] == 0) & (ready[i] >= (supply.first_slot + supply.slots) * SLOT_S)
+            barred[i] = np.where(full, _CODE[Reason.LINK_CAPACITY], barred[i])
         if spec.latency_class_ms:
             latency[i] = latency_rate(view, origin)
     specs = [(_left(r), max(r.submitted_s, r.end_s)) for r in records]
@@ -161,14 +164,20 @@ def moving(view: View, inputs: tuple[str, ...], now_s: int) -> tuple[Ints, Ints]
     sites = view.supply.sites
     ready = np.full(len(sites), now_s, np.int64)
     cost = np.zeros(len(sites), np.int64)
-    for dataset in inputs:
-        size = dataset_bytes(view.region, dataset)
-        for i, site in enumerate(sites):
+    if not inputs:
+        return ready, cost
+    free, index = view.links.free(), view.supply.site_index
+    never = (view.supply.first_slot + view.supply.slots) * SLOT_S
+    for i, site in enumerate(sites):
+        for dataset in dict.fromkeys(inputs):
             source = nearest(view, dataset, site)
-            if source and source != site:
-                a = view.supply.site_index[source]
-                ready[i] += view.network.transfer_s(a, i, size)
-                cost[i] += view.network.transfer_micro(a, i, size)
+            if site == view.node and dataset in view.moving:
+                ready[i] = max(int(ready[i]), view.moving[dataset])  # on its way already, for another job
+            elif source and source != site:
+                size = dataset_bytes(view.region, dataset)
+                way = view.links.plan(free, index[source], i, size, int(ready[i]))
+                ready[i] = way.done_s if way else never
+                cost[i] += view.network.transfer_micro(index[source], i, size)
     return ready, cost
 
 

@@ -1,7 +1,7 @@
 """Stage: bring a placed job's inputs to this site, each dataset once, over the link model.
 
 The copy is real and checksummed. How long it takes and what it costs follows from the dataset's
-declared size and the link's bandwidth and price: the link is modelled.
+declared size, what the links of its path have left in each slot, and their price: links are modelled.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.job import JobState
 from sanjin.model.record import JobRecord
+from sanjin.model.units import SLOT_S
 
 
 def stage(view: View, record: JobRecord, now_s: int) -> list[ev.TransferStarted]:
-    """Transfers to start now for a job placed here. The first job to need a dataset pays its way."""
+    """Transfers to start now for a job placed here; books their bytes on the links.
+
+    The first job to need a dataset pays its way.
+    """
     orders: list[ev.TransferStarted] = []
-    done_s = now_s
+    done_s, free = now_s, None
     for dataset in dict.fromkeys(record.spec.inputs):
         if dataset in view.here or dataset in view.moving:
             continue
@@ -24,7 +28,13 @@ def stage(view: View, record: JobRecord, now_s: int) -> list[ev.TransferStarted]
         a, b = view.supply.site_index[source or view.node], view.supply.site_index[view.node]
         size = dataset_bytes(view.region, dataset)
         # transfers of one job follow each other, as placement reckoned
-        done_s += view.network.transfer_s(a, b, size)
+        free = view.links.free() if free is None else free
+        way = view.links.plan(free, a, b, size, done_s) if a != b else None
+        if way is not None:
+            view.links.book(way)
+            free, done_s = None, way.done_s
+        elif a != b:  # what placement saw is gone: nothing is left on the links for the whole horizon
+            done_s = (view.supply.first_slot + view.supply.slots) * SLOT_S
         orders.append(
             ev.TransferStarted(
                 job=record.id,

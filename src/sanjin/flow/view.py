@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sanjin.flow.links import Links
 from sanjin.flow.supply import Supply
 from sanjin.model import event as ev
 from sanjin.model.job import JobState
@@ -73,6 +74,7 @@ class View:
     """Run key to job, of runs at this site."""
     here: dict[str, str] = field(default_factory=dict[str, str])
     holders: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    links: Links = field(init=False)
     moving: dict[str, int] = field(default_factory=dict[str, int])
     marks: dict[str, PeerMark] = field(default_factory=dict[str, PeerMark])
     pending: dict[str, list[Pending]] = field(default_factory=dict[str, list[Pending]])
@@ -83,6 +85,10 @@ class View:
     next_number: int = 1
     tip_seq: int = 0
     tip_hash: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.links = Links(self.network, self.supply.slots)
+        self.links.roll(self.supply.first_slot)
 
     def child_of(self, site: str) -> str:
         """The child in whose subtree ``site`` lies; empty where it is not below this node."""

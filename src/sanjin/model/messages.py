@@ -184,6 +184,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "reason.machine_too_small": ("no machine there is large enough for a node of it", "该处单机容量不足以容纳一个节点"),
     "reason.kept_at_home": ("the region's policy keeps work at home", "区域策略要求就地运行"),
     "reason.checkpoint_elsewhere": ("its checkpoint is at another site", "检查点在其他站点"),
+    "reason.link_capacity": ("the links to it have no room for its inputs", "通往该站点的链路无余量传输输入"),
     # why a job waits
     "reason.quota": ("held: the tenant's quota of cores is in use", "等待:租户核数配额已用满"),
     "reason.budget": ("held: the tenant's budget does not cover it", "等待:租户预算不足"),

@@ -10,7 +10,7 @@ import rustworkx as rx
 from numpy.typing import NDArray
 
 from sanjin.model.region import Region
-from sanjin.model.units import GB
+from sanjin.model.units import GB, SLOT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +26,18 @@ class Network:
     latency_ms: NDArray[np.float64]
     price_yuan_gb: NDArray[np.float64]
     gbps: NDArray[np.float64]
+    links: tuple[tuple[int, int], ...]
+    """Ends of each link, as indexes of ``nodes``."""
+    slot_bytes: NDArray[np.int64]
+    """Bytes that each link carries in a slot at full bandwidth, int64[L]."""
+    paths: dict[tuple[int, int], tuple[int, ...]]
+    """Links of the cheapest path between two nodes."""
 
     @property
     def dearest_yuan_gb(self) -> float:
         """Price of the dearest pair, yuan/GB."""
         finite = self.price_yuan_gb[np.isfinite(self.price_yuan_gb)]
         return float(finite.max()) if finite.size else 0.0
-
-    def transfer_s(self, source: int, target: int, size_bytes: int) -> int:
-        """Whole seconds that ``size_bytes`` take from ``source`` to ``target`` at full bandwidth."""
-        if source == target:
-            return 0
-        seconds = size_bytes * 8 / (self.gbps[source, target] * 1e9) + self.latency_ms[source, target] / 1000
-        return int(np.ceil(seconds))
 
     def transfer_micro(self, source: int, target: int, size_bytes: int) -> int:
         """Micro-yuan for ``size_bytes`` over the cheapest path."""
@@ -59,6 +58,8 @@ def network_of(region: Region) -> Network:
     latency = np.full((count, count), np.inf)
     price = np.full((count, count), np.inf)
     gbps = np.zeros((count, count))
+    numbers = {id(link): i for i, link in enumerate(region.links)}
+    ways: dict[tuple[int, int], tuple[int, ...]] = {(a, a): () for a in range(count)}
     np.fill_diagonal(latency, 0.0)
     np.fill_diagonal(price, 0.0)
     np.fill_diagonal(gbps, np.inf)
@@ -71,4 +72,13 @@ def network_of(region: Region) -> Network:
             edges = [graph.get_edge_data(u, v) for u, v in itertools.pairwise(path)]
             price[a, b] = sum(e.price.value for e in edges)
             gbps[a, b] = min((e.bandwidth.value for e in edges), default=np.inf)
-    return Network(ids, latency, price, gbps)
+            ways[a, b] = tuple(numbers[id(e)] for e in edges)
+    return Network(
+        nodes=ids,
+        latency_ms=latency,
+        price_yuan_gb=price,
+        gbps=gbps,
+        links=tuple((index[e.a], index[e.b]) for e in region.links),
+        slot_bytes=np.array([round(e.bandwidth.value * 1e9 / 8) * SLOT_S for e in region.links], np.int64),
+        paths=ways,
+    )

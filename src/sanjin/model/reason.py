@@ -30,6 +30,7 @@ class Reason(StrEnum):
     MACHINE_TOO_SMALL = "machine_too_small"
     KEPT_AT_HOME = "kept_at_home"
     CHECKPOINT_ELSEWHERE = "checkpoint_elsewhere"
+    LINK_CAPACITY = "link_capacity"
     # why a job waits
     QUOTA = "quota"
     BUDGET = "budget"
@@ -73,5 +74,6 @@ KERNEL_REASONS: tuple[Reason | None, ...] = (
     Reason.MACHINE_TOO_SMALL,
     Reason.KEPT_AT_HOME,
     Reason.CHECKPOINT_ELSEWHERE,
+    Reason.LINK_CAPACITY,
 )
 """Reason of each code that :mod:`sanjin.kernels.place` returns; code 0 is feasible."""

@@ -195,11 +195,16 @@ class Node:
         for record in self.view.jobs.values():
             if record.state is JobState.STAGING and not record.sent_to:
                 wanted.update(dict.fromkeys(d for d in record.spec.inputs if d not in self.view.here))
-        now = self.parts.clock.now()
-        transfers = [
-            Transfer(dataset=d, source=place.nearest(self.view, d, self.name) or self.name, done_at_s=now)
-            for d in wanted
-        ]
+        view, now = self.view, self.parts.clock.now()
+        transfers: list[Transfer] = []
+        for dataset in wanted:
+            source, size = place.nearest(view, dataset, self.name), place.dataset_bytes(self.region, dataset)
+            a, b = (view.supply.site_index[n] for n in (source or self.name, self.name))
+            way = view.links.plan(view.links.free(), a, b, size, now)
+            if way is not None:
+                view.links.book(way)
+            done_s = way.done_s if way else now
+            transfers.append(Transfer(dataset=dataset, source=source or self.name, done_at_s=done_s))
         for t in transfers:
             self.view.moving[t.dataset] = t.done_at_s
         self._fetch(transfers)

@@ -7,7 +7,7 @@ region document that all nodes share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -21,7 +21,8 @@ class Offer:
 
     Arrays are little-endian: ``cores`` and ``cards`` int32[pools, slots], ``mem`` int64[pools, slots] (MiB,
     which pass 2^31 in a pool of 600,000 cores), ``mw`` int64[sites, slots]. ``ack``
-    is how much mail of the receiver was counted in. ``held`` lists the datasets of each site.
+    is how much mail of the receiver was counted in. ``held`` lists the datasets of each site, ``carried`` the
+    bytes a slot, int64[slots], that others than the receiver bring over a link, by its number.
     """
 
     node: str
@@ -35,6 +36,7 @@ class Offer:
     cards: bytes
     mw: bytes
     held: dict[str, tuple[str, ...]]
+    carried: dict[int, bytes] = field(default_factory=dict[int, bytes])
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -45,6 +47,8 @@ def decode(body: bytes) -> Offer:
     """The offer in ``body``. Raises ValueError where it is not one, or its arrays are not as long as it says."""
     offer = _decoder.decode(body)
     pools, sites = len(offer.pools) * offer.slots, len(offer.sites) * offer.slots
+    if any(len(row) != 8 * offer.slots for row in offer.carried.values()):
+        raise ValueError(f"an offer of {offer.node} has rows of links of another size than it says")
     lengths = tuple(len(part) for part in (offer.cores, offer.mem, offer.cards, offer.mw))
     if offer.slots < 1 or lengths != (4 * pools, 8 * pools, 4 * pools, 8 * sites):
         raise ValueError(f"an offer of {offer.node} has arrays of another size than it says")
@@ -58,6 +62,7 @@ def make(view: View, sites: set[str], to: str) -> Offer:
     index = set(wanted)
     pools = [p for p in range(len(supply.pools)) if int(supply.pool[p, 0]) in index]
     names = tuple(supply.sites[i] for i in wanted)
+    load = view.links.load(but=to)
     return Offer(
         node=view.node,
         ack=view.mark(to).received,
@@ -69,6 +74,7 @@ def make(view: View, sites: set[str], to: str) -> Offer:
         mem=supply.free_mem[pools].astype("<i8").tobytes(),
         cards=supply.free_acc[pools].astype("<i4").tobytes(),
         mw=supply.free_mw[wanted].astype("<i8").tobytes(),
+        carried={int(n): load[n].astype("<i8").tobytes() for n in np.flatnonzero(load.any(axis=1))},
         held={s: tuple(sorted(d for d, nodes in view.holders.items() if s in nodes)) for s in names},
     )
 
@@ -103,6 +109,8 @@ def accept(view: View, offer: Offer, peer: str, allowed: set[str]) -> None:
         for dataset, nodes in view.holders.items():
             if dataset not in offer.held.get(site, ()):
                 nodes.discard(site)
+    rows = {n: np.frombuffer(row, "<i8") for n, row in offer.carried.items() if n < len(view.links.own)}
+    view.links.told(peer, offer.first_slot, rows)
     left = [p for p in view.pending.get(peer, ()) if p.seq > offer.ack]
     view.pending[peer] = left
     for p in left:

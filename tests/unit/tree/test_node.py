@@ -15,6 +15,7 @@ from sanjin.model.errors import KeyReused, ProblemsFound
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.reason import Reason
 from sanjin.model.region import DataGrade, PoolKind
+from sanjin.regions.load import bundled, load_region
 from tests.tree_world import World
 
 
@@ -225,3 +226,33 @@ def test_a_dry_run_prices_every_site_and_changes_nothing(world: World) -> None:
     assert found.choice().terms.total == min(o.terms.total for o in found.options if o.terms)
     assert (node.view.supply.free_cores == before).all()
     assert node.parts.store.counts() == {}
+
+
+def test_transfers_share_the_links_and_every_node_knows(tmp_path: Path) -> None:
+    """Two sites fetch from the same city at once: the second gets what the first leaves of its line."""
+    region = load_region(bundled("shanxi"))
+    large = replace(next(iter(region.datasets.values())).size, value=2000.0)
+    sizes = {n: replace(d, size=large, replicas=("shuozhou",)) for n, d in region.datasets.items()}
+    first, second = list(sizes)[:2]
+    region = replace(region, datasets=sizes)
+    world = World(tmp_path, region)
+    for _ in range(5):
+        world.clock.advance(world.clock.now() + 1)
+        world.turn(3)
+    done = []
+    for node, dataset in (("linfen", first), ("yuncheng", second)):
+        submit(world, node, key=dataset, inputs=(dataset,), site=node, grade=region.datasets[dataset].grade)
+        world.turn(6)
+        world.clock.advance(world.clock.now() + 1)
+        world.turn(6)
+        journal = world.nodes[node].parts.store.journal(limit=10_000)
+        started = [ev.decode(e.kind, e.body) for e in journal if e.kind == "transfer.started"]
+        done.append(started[0].done_at_s - world.clock.now())
+    network = world.network
+    a, b, c = (network.nodes.index(n) for n in ("shuozhou", "linfen", "yuncheng"))
+    shared = set(network.paths[a, b]) & set(network.paths[a, c])
+    assert shared and done[1] > done[0] * 1.5
+    for each in world.nodes.values():
+        assert (each.view.links.load() <= network.slot_bytes[:, None]).all(), each.name
+        assert each.view.links.load()[list(shared)].any(), each.name
+    world.close()
