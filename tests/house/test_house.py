@@ -70,7 +70,7 @@ def test_both_languages_are_there_and_take_the_same_values(key: str) -> None:
 
 
 def test_every_event_that_changes_a_job_has_a_handler() -> None:
-    without = {ev.NodeStarted, ev.Metered}
+    without = {ev.NodeStarted, ev.Priced, ev.Metered}
     assert set(ev.EVENTS.values()) - set(view._APPLY) == without
 
 

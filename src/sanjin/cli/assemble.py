@@ -9,9 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
+
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.movers.folder import FolderMover
+from sanjin.adapters.state_folder import StateFolder
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.examples import data
 from sanjin.model.policy import Policy
@@ -47,6 +50,7 @@ def assemble(
         listener=listener,
         scarcity=scarcity,
         policy=policy,
+        keep_prices=lambda prices: StateFolder(folder).keep_scarcity(msgspec.json.encode(prices)),
     )
 
 

@@ -55,6 +55,7 @@ def _print(policy: Policy, output: Format) -> None:
     carbon = policy.carbon_yuan_tonne
     print(text("policy.carbon", price=f"{carbon:g}" if carbon is not None else "-"))
     print(text("policy.latency", price=f"{policy.latency_yuan_ms_hour:g}"))
+    print(text("policy.refresh", hours=policy.price_refresh_hours))
     print(text("policy.gains", move=policy.move_gain_fen / 100, stop=policy.stop_gain_fen / 100))
     if policy.queues:
         table(("head.queue", "head.priority"), [[n, q.priority] for n, q in policy.queues.items()], left=(0,))

@@ -110,37 +110,39 @@ class Loop:
         self._batch = Batch()
         self._done = Done()
         self._touched: dict[str, None] = {}
-        self._now = 0
-        self._opening: ev.NodeStarted | None = None
+        self.now_s = 0
+        self._news: list[ev.NodeStarted | ev.Priced] = []
+        self._look_again = False
 
-    def opening(self, event: ev.NodeStarted) -> None:
+    def begin_with(self, event: ev.NodeStarted | ev.Priced) -> None:
         """The next turn begins with this entry."""
-        self._opening = event
+        self._news.append(event)
+        self._look_again = isinstance(event, ev.Priced)
 
     def turn(self, work: Work) -> Done:
         """Take one turn. Raises StoreFailed; the view is then no longer true and must be rebuilt."""
         view = self.view
         self._batch, self._done, self._touched = Batch(), Done(), {}
         # a clock that was set back must not turn the journal's order around
-        self._now = max(self.clock.now(), self._now)
-        rolled = view.supply.roll(self._now)
+        self.now_s = max(self.clock.now(), self.now_s)
+        rolled = view.supply.roll(self.now_s)
         view.links.roll(view.supply.first_slot)
         if rolled:
             self._extend_overruns()
-        if self._opening:
-            self.record(self._opening)
-            self._opening = None
+        for event in self._news:
+            self.record(event)
+        self._news = []
         self._mail(work)
         self._submit(work.asks)
         for job in work.cancels:
-            self._record_all(run.cancel(view, job, self._now))
+            self._record_all(run.cancel(view, job, self.now_s))
         self._runs(work.runs)
         self._transfers(work.transfers)
         self._admit()
         self._reconsider(rolled)
         self._place()
         self._make_room(rolled)
-        self._record_all(run.stops_due(view, self._now))
+        self._record_all(run.stops_due(view, self.now_s))
         self._start()
         self._gather()
         self._report()
@@ -166,12 +168,12 @@ class Loop:
         view = self.view
         body = ev.encode(event)
         seq = view.tip_seq + 1
-        digest = chain(view.tip_hash, seq, self._now, event.kind, event.job, body)
-        entry = Entry(seq=seq, at_s=self._now, kind=event.kind, job=event.job, body=body, hash=digest)
+        digest = chain(view.tip_hash, seq, self.now_s, event.kind, event.job, body)
+        entry = Entry(seq=seq, at_s=self.now_s, kind=event.kind, job=event.job, body=body, hash=digest)
         view.tip_seq, view.tip_hash = seq, digest
         self._batch.journal.append(entry)
         self._done.events.append((entry, event))
-        record = view.apply(event, self._now)
+        record = view.apply(event, self.now_s)
         if record is not None:
             self._batch.jobs[record.id] = record
             self._touched[record.id] = None
@@ -214,7 +216,7 @@ class Loop:
             mark = view.mark(mail.peer)
             if mail.seq <= mark.received:
                 continue  # seen before: a repeat after a lost answer
-            self._record_all(self.router.receive(view, mail, self._now))
+            self._record_all(self.router.receive(view, mail, self.now_s))
             mark = view.mark(mail.peer)  # receiving may have sent something
             mark = PeerMark(peer=mail.peer, sent=mark.sent, received=mail.seq)
             view.marks[mail.peer] = self._batch.marks[mail.peer] = mark
@@ -272,7 +274,7 @@ class Loop:
     def _end(self, record: JobRecord, report: RunReport) -> None:
         clock = self.clock
         start_s = clock.region_at(report.started_at) if report.started_at else record.start_s
-        end_s = clock.region_at(report.ended_at) if report.ended_at else self._now
+        end_s = clock.region_at(report.ended_at) if report.ended_at else self.now_s
         pool = self.view.supply.pool_models[self.view.supply.pool_index[f"{self.view.node}/{record.pool}"]]
         event = run.ended(record, report, start_s, end_s, pool.speed.value)
         self.record(event)
@@ -292,7 +294,7 @@ class Loop:
                     entry=settled[0].seq,
                     job=record.id,
                     tenant=spec.tenant,
-                    at_s=self._now,
+                    at_s=self.now_s,
                     account=p.account,
                     fen=p.fen,
                 )
@@ -316,10 +318,10 @@ class Loop:
             )
             for record in jobs:
                 if report.fault:
-                    failed = run.without_run(record, JobState.FAILED, Reason.INPUT_MISSING, self._now, report.fault)
+                    failed = run.without_run(record, JobState.FAILED, Reason.INPUT_MISSING, self.now_s, report.fault)
                     self.record(failed)
                 else:
-                    view.change(record.id, self._now, state=JobState.PLACED)
+                    view.change(record.id, self.now_s, state=JobState.PLACED)
                     self._batch.jobs[record.id] = view.jobs[record.id]
 
     # -- what follows
@@ -333,15 +335,17 @@ class Loop:
             self.record(event)
 
     def _reconsider(self, rolled: bool) -> None:
-        """Look again at what is placed and has not started: every slot; in order of the queue, at every change."""
+        """Look again at what is placed and has not started: every slot, and where prices changed; in order of the
+        queue, at every change."""
         view = self.view
         in_order = view.supply.policy.rule.in_order and view.supply.freed != self._looked_at
-        if rolled or in_order:
-            self._movable = [r.id for r in reconsider.movable(view, self._now)]
+        if rolled or in_order or self._look_again:
+            self._look_again = False
+            self._movable = [r.id for r in reconsider.movable(view, self.now_s)]
             self._looked_at = view.supply.freed
         jobs, self._movable = self._movable[: reconsider.A_TURN], self._movable[reconsider.A_TURN :]
-        still = {r.id: r for r in reconsider.movable(view, self._now)} if jobs else {}
-        for event in reconsider.reconsider(view, [still[j] for j in jobs if j in still], self._now):
+        still = {r.id: r for r in reconsider.movable(view, self.now_s)} if jobs else {}
+        for event in reconsider.reconsider(view, [still[j] for j in jobs if j in still], self.now_s):
             self.record(event)
 
     def _place(self) -> None:
@@ -374,14 +378,14 @@ class Loop:
         decide = backfill.place_in_order if view.supply.policy.rule.in_order else place.place
         for array, some in groupby(jobs, key=lambda j: view.jobs[j].spec.members > 0):
             if not array:
-                yield from decide(view, list(some), self._now)
+                yield from decide(view, list(some), self.now_s)
                 continue
             for job in some:
-                yield from arrays.place_array(view, view.jobs[job], self._now)
+                yield from arrays.place_array(view, view.jobs[job], self.now_s)
                 view.supply.changed(own=True, freed=False)
 
     def _stage(self, record: JobRecord) -> None:
-        for event in stage.stage(self.view, record, self._now):
+        for event in stage.stage(self.view, record, self.now_s):
             self.record(event)
             self._done.fetch.append(Transfer(dataset=event.dataset, source=event.source, done_at_s=event.done_at_s))
 
@@ -392,14 +396,14 @@ class Loop:
             return
         late = [view.jobs[j] for j in self._touched if j in view.jobs]
         if rolled:
-            late.extend(islice(reconsider.movable(view, self._now), reconsider.A_TURN))
+            late.extend(islice(reconsider.movable(view, self.now_s), reconsider.A_TURN))
         waiting = [r for r in late if r.state is JobState.PLACED and not r.sent_to]
-        for events in preempt.make_room(view, waiting, self._now):
+        for events in preempt.make_room(view, waiting, self.now_s):
             self._record_all(events)
             self._place_now([events[-1].job])
 
     def _start(self) -> None:
-        for event in list(run.due(self.view, self._now)):
+        for event in list(run.due(self.view, self.now_s)):
             record = self.record(event)
             if record is not None:
                 self._done.starts.append(self._order(record))
@@ -442,10 +446,10 @@ class Loop:
         view = self.view
         for job in view.running.values():
             record = view.jobs[job]
-            if record.placement and record.placement.kept_s <= self._now and not record.room_for:
+            if record.placement and record.placement.kept_s <= self.now_s and not record.room_for:
                 pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
-                finish = (self._now // SLOT_S + 1) * SLOT_S
-                view.supply.take(pool, self._now, finish, view.supply.need(record.spec, pool), 1)
+                finish = (self.now_s // SLOT_S + 1) * SLOT_S
+                view.supply.take(pool, self.now_s, finish, view.supply.need(record.spec, pool), 1)
                 view.jobs[job] = _with_finish(record, finish)
 
 

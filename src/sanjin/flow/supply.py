@@ -242,6 +242,12 @@ class Supply:
         self.own_version += own
         self.freed += freed
 
+    def use_prices(self, scarcity: Scarcity) -> None:
+        """Take these prices of scarce capacity into use."""
+        self.scarcity = scarcity
+        self._reprice()
+        self.changed(own=False, freed=True)
+
     def _reprice(self) -> None:
         energy, carbon = self.plain_prices()
         weighed = (weigh(energy, self.weights.energy), weigh(carbon, self.weights.carbon))

@@ -65,6 +65,20 @@ class NodeStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Priced(Event):
+    """New prices of scarce capacity are in force here, learnt from ``jobs`` jobs until ``until_s``.
+
+    ``bound_yuan`` and ``error`` as in :class:`sanjin.model.scarcity.Scarcity`.
+    """
+
+    kind: ClassVar[str] = "node.priced"
+    until_s: int
+    jobs: int
+    bound_yuan: float
+    error: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted(Event):
     """A client's job was accepted here; this node owns it."""
 
@@ -373,6 +387,7 @@ EVENTS: dict[str, type[Event]] = {
     cls.kind: cls
     for cls in (
         NodeStarted,
+        Priced,
         Submitted,
         Received,
         Held,

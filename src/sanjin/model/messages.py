@@ -265,6 +265,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "latency: {price} yuan a millisecond and hour of run, for work with a latency class",
         "时延:每毫秒每运行小时 {price} 元(有时延圈要求的作业)",
     ),
+    "policy.refresh": (
+        "prices of scarcity are learnt every {hours} h (0: never)",
+        "每 {hours} 小时重新学习稀缺价格(0:从不)",
+    ),
     "policy.gains": (
         "placed again where that saves {move:.2f} yuan; stopped for other work where that gains {stop:.2f} yuan",
         "重新安排至少节省 {move:.2f} 元;为其他作业让位至少增益 {stop:.2f} 元",
@@ -466,6 +470,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "why.away": ("cheaper elsewhere, at once", "异地立即更省"),
     # events, for the stream and the job page
     "event.node.started": ("node started", "节点启动"),
+    "event.node.priced": ("prices of scarcity changed", "稀缺价格更新"),
     "event.job.submitted": ("submitted", "提交"),
     "event.job.received": ("received", "接收"),
     "event.job.held": ("held", "暂缓"),

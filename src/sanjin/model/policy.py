@@ -78,7 +78,8 @@ class Policy:
     ``carbon_yuan_tonne`` replaces the region's price of carbon where it is given.
     ``latency_yuan_ms_hour`` is what a millisecond between a job with a latency class and its origin costs
     for each hour of its run. ``queues`` are the queues that jobs may name; where none is listed, any may
-    be named and none goes before another. ``move_gain_fen``: work that has not started is placed again
+    be named and none goes before another. ``price_refresh_hours`` is how often prices of scarce capacity are
+    learnt anew from last week's work (0: never). ``move_gain_fen``: work that has not started is placed again
     where that saves at least so much, fen (less than 0: never). ``stop_gain_fen``: stoppable work makes
     room for other work where that gains at least so much, fen (less than 0: never).
     """
@@ -88,6 +89,7 @@ class Policy:
     carbon_yuan_tonne: float | None = None
     latency_yuan_ms_hour: float = 0.01
     queues: dict[str, Queue] = field(default_factory=dict[str, Queue])
+    price_refresh_hours: int = 24
     move_gain_fen: int = 10
     stop_gain_fen: int = 10
 

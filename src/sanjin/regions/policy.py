@@ -9,6 +9,7 @@
     queues:
       urgent: {priority: 10}
       batch: {priority: 0}
+    price_refresh_hours: 24
     move_gain_fen: 10
     stop_gain_fen: 10
 """
@@ -28,6 +29,7 @@ PRIORITY_MAX = 1000
 CARBON_MAX = 100_000.0
 LATENCY_MAX = 1000.0
 GAIN_MAX = 10**8
+REFRESH_MAX = 24 * 366
 
 
 def load_policy(path: Path) -> Policy:
@@ -76,6 +78,9 @@ def _policy(root: Table) -> Policy:
         if has("latency_yuan_ms_hour")
         else usual.latency_yuan_ms_hour,
         queues=queues,
+        price_refresh_hours=root.whole("price_refresh_hours", 0.0, REFRESH_MAX)
+        if has("price_refresh_hours")
+        else usual.price_refresh_hours,
         move_gain_fen=fen("move_gain_fen", usual.move_gain_fen),
         stop_gain_fen=fen("stop_gain_fen", usual.stop_gain_fen),
     )

@@ -28,6 +28,10 @@ class Request:
     """An encoded offer of the child's subtree; empty where nothing changed."""
     want_outside: bool
     """The child knows nothing of the rest yet."""
+    demand: bytes = b""
+    """Jobs that came in below, for learning prices; see :mod:`sanjin.tree.pricing`."""
+    prices: int = 0
+    """The version of the prices of scarcity that the child has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,10 @@ class Answer:
     outside: bytes
     lease_s: int
     want_offer: bool
+    prices: bytes = b""
+    """Prices of scarce capacity, where the child has others."""
+    want_demand: bool = False
+    """The parent has begun anew and knows nothing of last week's jobs."""
 
 
 class Uplink(Protocol):

@@ -35,6 +35,7 @@ from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store, Tr
 from sanjin.tree import offer as offers
 from sanjin.tree.exchange import Answer, Request, Uplink
 from sanjin.tree.mail import TreeRouter
+from sanjin.tree.pricing import Pricing, Seen
 
 LEASE_S = 6 * HOUR_S
 """Region seconds after the last word with the parent in which assigned work may still start."""
@@ -73,9 +74,11 @@ class _Child:
 
     held: _Held | None = None
     wants: bool = True
+    counted: bool = False
     told_version: int = -1
     told_at: float = -1e9
     heard: bool = False
+    prices: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,6 +95,7 @@ class Parts:
     slots: int = HORIZON_SLOTS
     scarcity: Scarcity | None = None
     policy: Policy = field(default_factory=Policy)
+    keep_prices: Callable[[Scarcity], None] = field(default=lambda _: None)
 
 
 @dataclass(slots=True)
@@ -155,7 +159,9 @@ class Node:
         self._sent_version = -1
         self._offered_at = -1e9
         self._outside_known = False
-        self._opening: ev.NodeStarted | None = None
+        now, root = parts.clock.now(), not parts.region.nodes[name].parent
+        self.pricing = Pricing(parts.region, parts.policy, root, parts.scarcity, now)
+        self.pricing.remember(parts.store, now)
         self._found: list[RunReport] = []
         self._rebuild()
 
@@ -165,7 +171,7 @@ class Node:
         """Make the view anew from the store, as after a crash."""
         parts = self.parts
         now = parts.clock.now()
-        supply = Supply(parts.region, self.name, parts.book, parts.slots, parts.scarcity, parts.policy)
+        supply = Supply(parts.region, self.name, parts.book, parts.slots, self.pricing.prices, parts.policy)
         supply.roll(now)
         view = View(self.name, self.parent, parts.region, parts.network, supply)
         for dataset in parts.region.datasets.values():
@@ -220,7 +226,7 @@ class Node:
             sites=supply.sites,
             pools=supply.pools,
         )
-        self._opening = started
+        self.loop.begin_with(started)
         self.step(0.0)
 
     def start(self) -> None:
@@ -235,6 +241,7 @@ class Node:
         if self._thread:
             self._thread.join()
         self._movers.shutdown(wait=True)
+        self.pricing.settle()
         self.parts.engine.close()
         self.parts.store.close()
 
@@ -345,15 +352,14 @@ class Node:
                 work.transfers.extend(item.reports)
             elif isinstance(item, _Asked):
                 self._take_request(item, work)
+            elif isinstance(item, Scarcity):
+                self._use_prices(item)
         known = [c.job in self.view.jobs for c in cancels]
         if self.view.running:
             work.runs.extend(self.parts.engine.watch())
         work.runs.extend(self._found)
         self._found = []
         try:
-            if self._opening:
-                self.loop.opening(self._opening)
-                self._opening = None
             done = self.loop.turn(work)
         except BaseException as fault:
             for item in (*asked, *cancels, *dry):
@@ -367,11 +373,24 @@ class Node:
             item.future.set_result(found)
         for item in dry:
             item.future.set_result(self._price(item.specs))
+        submitted = (e for _, e in done.events if isinstance(e, ev.Submitted))
+        self.pricing.note(Seen(e.job, self.loop.now_s, e.spec) for e in submitted)
+        self.pricing.learn(self.loop.now_s, self._inbox.put)
         if done.events and self._listener:
             self._listener(self.name, done.events)
         self._answer_children()
         self._call_parent()
         return done
+
+    def _use_prices(self, found: Scarcity) -> None:
+        """New prices, learnt here or by the parent."""
+        self.pricing.prices = found
+        self.view.supply.use_prices(found)
+        self.loop.begin_with(
+            ev.Priced(job="", until_s=found.until_s, jobs=found.jobs, bound_yuan=found.bound_yuan, error=found.error)
+        )
+        if self.pricing.root:
+            self.parts.keep_prices(found)
 
     def _drain(self, patience_s: float) -> list[object]:
         items: list[object] = []
@@ -447,6 +466,13 @@ class Node:
         view.lease_until_s = self.parts.clock.now() + answer.lease_s
         work.acked[self.parent] = answer.ack
         work.mail.extend(answer.mail)
+        self.pricing.heard()
+        if answer.want_demand:
+            self.pricing.remember(self.parts.store, self.parts.clock.now())
+            for child in self._children.values():
+                child.counted = False
+        if answer.prices and (prices := self.pricing.from_parent(answer.prices)):
+            self._use_prices(prices)
         if answer.want_offer:
             self._sent_version, self._offered_at = -1, -1e9
         if answer.outside:
@@ -483,6 +509,8 @@ class Node:
             mail=tuple(mail),
             offer=offer,
             want_outside=not self._outside_known,
+            demand=self.pricing.for_parent(),
+            prices=self.pricing.version,
         )
 
         def heard(future: Future[Answer]) -> None:
@@ -511,6 +539,9 @@ class Node:
         work.acked[request.node] = request.ack
         if request.offer:
             child.heard = self._take_offer(request.offer, request.node, self._below[request.node])
+        if request.demand:
+            self.pricing.from_child(request.demand)
+        child.prices = request.prices
         child.wants = child.wants or request.want_outside
         child.held = _Held(future, self.parts.clock.wall())
 
@@ -519,8 +550,9 @@ class Node:
         for name, child in self._children.items():
             if child.held is None:
                 continue
+            priced = child.prices != self.pricing.version
             stale = child.told_version != self.view.supply.version and now - child.told_at >= REFRESH_WALL_S
-            if self.loop.outbox.get(name) or child.wants or stale or now - child.held.since >= HOLD_WALL_S:
+            if self.loop.outbox.get(name) or child.wants or stale or priced or now - child.held.since >= HOLD_WALL_S:
                 self._reply(name, child)
 
     def _reply(self, name: str, child: _Child) -> None:
@@ -535,6 +567,7 @@ class Node:
             outside = offers.encode(offers.make(view, others, name))
             child.told_version, child.told_at, child.wants = view.supply.version, now, False
         mail = self.loop.outbox.get(name, [])[:MAIL_A_CALL]
+        ask, child.counted = not child.counted, True
         held.future.set_result(
             Answer(
                 ack=view.mark(name).received,
@@ -542,6 +575,8 @@ class Node:
                 outside=outside,
                 lease_s=LEASE_S,
                 want_offer=not child.heard,
+                prices=self.pricing.encoded() if child.prices != self.pricing.version else b"",
+                want_demand=ask,
             )
         )
 

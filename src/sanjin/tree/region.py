@@ -38,6 +38,7 @@ class LiveRegion:
         listener: Listener | None = None,
         scarcity: Scarcity | None = None,
         policy: Policy | None = None,
+        keep_prices: Callable[[Scarcity], None] = lambda _: None,
     ) -> None:
         self.region = region
         self.clock = clock
@@ -56,6 +57,7 @@ class LiveRegion:
                 mover=mover(name, folder),
                 scarcity=scarcity,
                 policy=policy or Policy(),
+                keep_prices=keep_prices,
             )
             uplink = self.board.uplink(name, model.parent) if model.parent else None
             node = Node(name, parts, uplink, listener)
