@@ -48,6 +48,7 @@ _COMMANDS = {
     "demo": ("sanjin.cli.demo:demo", "Run a day of Shanxi on this machine: real work, a faster clock. 演示。"),
     "up": ("sanjin.cli.running:up", "Bring a region up on this machine. 启动区域。"),
     "submit": ("sanjin.cli.submitting:submit", "Submit jobs: a file, or a command after --. 提交作业。"),
+    "reserve": ("sanjin.cli.reserving:reserve", "Reserve capacity of a site. 预留容量。"),
     "jobs": ("sanjin.cli.watching:jobs", "List jobs. 作业列表。"),
     "job": ("sanjin.cli.watching:job", "Show a job and all that happened to it. 作业详情。"),
     "explain": ("sanjin.cli.watching:explain", "Say why a job went where it went. 说明安排原因。"),

@@ -43,6 +43,7 @@ class CommandOptions:
     accelerators: Annotated[int, Parameter(help="Accelerator cards. 加速卡数。")] = 0
     accelerator_kind: Annotated[str, Parameter(help="Kind of card. 加速卡型号。")] = ""
     pool: Annotated[_Pool | None, Parameter(help="Only pools of this kind. 资源池类型。")] = None
+    reservation: Annotated[str, Parameter(help="Run inside this reservation. 所用预留。")] = ""
     site: Annotated[str, Parameter(help="Only at this site. 指定站点。")] = ""
     input: Annotated[tuple[str, ...], Parameter(help="A dataset it reads; repeat for more. 输入数据集。")] = ()
     env: Annotated[tuple[str, ...], Parameter(help="NAME=VALUE; repeat for more. 环境变量。")] = ()
@@ -164,4 +165,5 @@ def _spec(options: CommandOptions, command: Sequence[str], now_s: int, offset_h:
         effects=Effects.REPEATABLE if options.repeatable else Effects.ONCE,
         budget_fen=round(options.budget * 100),
         site=options.site,
+        reservation=options.reservation,
     )

@@ -54,11 +54,11 @@ def admit(view: View, jobs: Iterable[str]) -> Iterable[ev.Event]:
         need_fen = ceiling_fen(view, spec)
         free_fen = round(envelope.yuan * 100) - use.spent_fen - use.reserved_fen
         free_cores = envelope.cores - use.cores
-        if spec.all_cores() <= free_cores and need_fen <= free_fen:
+        if spec.quota_cores() <= free_cores and need_fen <= free_fen:
             yield ev.Admitted(job=job, reserved_fen=need_fen)
             continue
-        short = spec.all_cores() > free_cores
+        short = spec.quota_cores() > free_cores
         reason = stopped[spec.tenant] = Reason.QUOTA if short else Reason.BUDGET
         if record.reason is not reason:
-            need, free = (spec.all_cores(), free_cores) if short else (need_fen, free_fen)
+            need, free = (spec.quota_cores(), free_cores) if short else (need_fen, free_fen)
             yield ev.Held(job=job, reason=reason, need=need, free=max(free, 0))

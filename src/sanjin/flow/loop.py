@@ -13,7 +13,21 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Protocol
 
-from sanjin.flow import admit, arrays, backfill, meter, order, place, preempt, reconsider, run, settle, stage, submit
+from sanjin.flow import (
+    admit,
+    arrays,
+    backfill,
+    meter,
+    order,
+    place,
+    preempt,
+    reconsider,
+    reservations,
+    run,
+    settle,
+    stage,
+    submit,
+)
 from sanjin.flow.audit import chain
 from sanjin.flow.view import Pending, View
 from sanjin.model import event as ev
@@ -143,6 +157,7 @@ class Loop:
         self._place()
         self._make_room(rolled)
         self._record_all(run.stops_due(view, self.now_s))
+        self._close_reservations()
         self._start()
         self._gather()
         self._report()
@@ -188,7 +203,7 @@ class Loop:
             self.record(event)
             if isinstance(event, ev.CancelAsked | ev.StopAsked):
                 record = self.view.jobs[event.job]
-                if record.state is JobState.RUNNING and not record.sent_to:
+                if record.run and record.state is JobState.RUNNING and not record.sent_to:
                     ends = self._done.cancels if isinstance(event, ev.CancelAsked) else self._done.stops
                     ends.append(record.run)
 
@@ -353,6 +368,9 @@ class Loop:
         if view.parked and view.supply.freed != self._parked_at:
             self._parked_at = view.supply.freed
             for job in list(islice(view.parked, PLACE_A_TURN)):
+                if reason := place.too_late(view.jobs[job], self.now_s):
+                    self.record(run.without_run(view.jobs[job], JobState.FAILED, reason, self.now_s))
+                    continue
                 del view.parked[job]
                 view.queue[job] = None
         jobs = order.in_turn(view, list(islice(view.queue, order.AHEAD)))[:PLACE_A_TURN]
@@ -373,16 +391,20 @@ class Loop:
             self._parked_at = view.supply.freed
 
     def _decide(self, jobs: Sequence[str]) -> Iterator[ev.Event]:
-        """Decisions on these jobs in order; arrays one by one, the others in batches."""
+        """Decisions on these jobs in order; arrays and work in reservations one by one, the others in batches."""
         view = self.view
         decide = backfill.place_in_order if view.supply.policy.rule.in_order else place.place
-        for array, some in groupby(jobs, key=lambda j: view.jobs[j].spec.members > 0):
-            if not array:
+        specs = {job: view.jobs[job].spec for job in jobs}
+        for alone, some in groupby(jobs, key=lambda j: bool(specs[j].members or specs[j].reservation)):
+            if not alone:
                 yield from decide(view, list(some), self.now_s)
                 continue
-            for job in some:
-                yield from arrays.place_array(view, view.jobs[job], self.now_s)
-                view.supply.changed(own=True, freed=False)
+            for record in [view.jobs[job] for job in some]:
+                if record.spec.reservation:
+                    yield reservations.place_inside(view, record, self.now_s)
+                else:
+                    yield from arrays.place_array(view, record, self.now_s)
+                    view.supply.changed(own=True, freed=False)
 
     def _stage(self, record: JobRecord) -> None:
         for event in stage.stage(self.view, record, self.now_s):
@@ -405,7 +427,7 @@ class Loop:
     def _start(self) -> None:
         for event in list(run.due(self.view, self.now_s)):
             record = self.record(event)
-            if record is not None:
+            if record is not None and isinstance(event, ev.Started):
                 self._done.starts.append(self._order(record))
                 if self.view.supply.policy.rule.in_order:  # the next in the queue comes to its head
                     self.view.supply.changed(own=False, freed=True)
@@ -426,6 +448,12 @@ class Loop:
             memory_bytes=round(spec.all_memory_bytes() / spec.scale()),
             time_limit_s=spec.limit_s() / self.clock.rate,
         )
+
+    def _close_reservations(self) -> None:
+        """Where a reservation ended in this turn, so does what it holds."""
+        for record in [self.view.jobs[j] for j in self._touched]:
+            if record.spec.reserves and record.state.ended and not record.sent_to:
+                self._record_all(reservations.over(self.view, record.id, self.now_s))
 
     def _gather(self) -> None:
         """Add what ended of arrays to them; an array may itself be a part of one."""
@@ -449,7 +477,8 @@ class Loop:
             if record.placement and record.placement.kept_s <= self.now_s and not record.room_for:
                 pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
                 finish = (self.now_s // SLOT_S + 1) * SLOT_S
-                view.supply.take(pool, self.now_s, finish, view.supply.need(record.spec, pool), 1)
+                if not record.spec.reservation:  # which ends with its reservation
+                    view.supply.take(pool, self.now_s, finish, view.supply.need(record.spec, pool), 1)
                 view.jobs[job] = _with_finish(record, finish)
 
 

@@ -228,9 +228,19 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
     )
 
 
+def too_late(record: JobRecord, now_s: int) -> Reason | None:
+    """Why work that waits for a place can get none any more, where that is so."""
+    spec = record.spec
+    if spec.deadline_firm and spec.deadline_s and now_s >= spec.deadline_s:
+        return Reason.DEADLINE
+    if spec.reserves and now_s > max(spec.earliest_start_s, record.submitted_s):
+        return Reason.NO_PLACE
+    return None
+
+
 def nowhere(view: View, record: JobRecord, options: tuple[ev.Row, ...]) -> ev.Event:
     """No site that this node may choose can take the job within the horizon."""
-    if record.done_s:  # its checkpoint is here, so it cannot go back to who sent it
+    if record.done_s or record.spec.reserves:  # its checkpoint is here, or it wants this site: no one else can help
         return ev.Waiting(job=record.id, reason=Reason.NO_PLACE, options=options)
     if record.bound and record.came_from == view.parent and record.came_from:
         return ev.Declined(job=record.id, epoch=record.epoch, reason=Reason.NO_PLACE)

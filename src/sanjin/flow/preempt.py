@@ -65,7 +65,9 @@ def _stoppable(view: View, now_s: int) -> Iterator[_Stoppable]:
     found: list[tuple[float, _Stoppable]] = []
     for job in view.running.values():
         record = view.jobs[job]
-        if not record.spec.stoppable or record.stop_asked or record.cancel_asked or record.placement is None:
+        if not record.spec.stoppable or record.spec.reservation or record.placement is None:
+            continue
+        if record.stop_asked or record.cancel_asked:
             continue
         pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
         speed = float(view.supply.pool[pool, tables.SPEED]) / 1000

@@ -29,6 +29,7 @@ def movable(view: View, now_s: int) -> Iterator[JobRecord]:
     """Work placed at this site that could still go elsewhere: not yet due, its inputs not on their way."""
     for record in view.jobs.values():
         placed = record.state is JobState.PLACED and not record.sent_to and not record.cancel_asked
+        placed = placed and not record.spec.reserves and not record.spec.reservation
         if placed and record.placement and record.placement.start_s > now_s and inputs_here(view, record):
             yield record
 

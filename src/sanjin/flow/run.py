@@ -22,7 +22,7 @@ _REASONS = {
 }
 
 
-def due(view: View, now_s: int) -> Iterator[ev.Started]:
+def due(view: View, now_s: int) -> Iterator[ev.Started | ev.Opened]:
     """Starts whose time has come, whose inputs are here and whose lease is live.
 
     A job whose inputs are still on their way is looked at again when they arrive.
@@ -39,6 +39,8 @@ def due(view: View, now_s: int) -> Iterator[ev.Started]:
             again.append((start_s, job))  # no start without a live lease
         elif job in view.making_room:
             again.append((start_s, job))  # what makes room for it still runs
+        elif record.spec.reserves:
+            yield ev.Opened(job=job)
         elif inputs_here(view, record):
             yield ev.Started(job=job, run=f"{job}.{record.epoch}.{record.runs + 1}")
     for item in again:
@@ -51,15 +53,17 @@ def is_ready(record: JobRecord, start_s: int) -> bool:
     return placed and record.placement is not None and record.next_start_s() == start_s
 
 
-def stops_due(view: View, now_s: int) -> Iterator[ev.StopAsked]:
-    """Runs whose window is over and that go on in a later one."""
+def stops_due(view: View, now_s: int) -> Iterator[ev.StopAsked | ev.Ended]:
+    """Runs whose window is over and that go on in a later one; and reservations that are over."""
     while view.stops and view.stops[0][0] <= now_s:
         end_s, job = heapq.heappop(view.stops)
         record = view.jobs.get(job)
         if record is None or record.state is not JobState.RUNNING or record.stop_asked or record.placement is None:
             continue
         pieces = record.placement.pieces
-        if record.window + 1 < len(pieces) and pieces[record.window][1] == end_s:
+        if record.spec.reserves:
+            yield without_run(record, JobState.SUCCEEDED, Reason.RESERVATION_OVER, now_s)
+        elif record.window + 1 < len(pieces) and pieces[record.window][1] == end_s:
             yield ev.StopAsked(job=job, reason=Reason.WINDOW_ENDS)
 
 
@@ -135,6 +139,6 @@ def cancel(view: View, job: str, now_s: int) -> list[ev.Event]:
     if record.state is JobState.DIVIDED:  # it ends when its parts have
         parts = [r.id for r in view.jobs.values() if r.part_of == job]
         return [*found, *(e for part in parts for e in cancel(view, part, now_s))]
-    if not record.sent_to and record.state is not JobState.RUNNING:
+    if not record.sent_to and (record.state is not JobState.RUNNING or record.spec.reserves):
         found.append(without_run(record, JobState.CANCELLED, Reason.CANCELLED, now_s))
     return found

@@ -54,7 +54,7 @@ def problem(code: str, path: str, **values: object) -> Problem:
 
 def check(view: View, spec: JobSpec, at: str = "spec") -> list[Problem]:
     """Everything that is wrong with a job, whatever the state of the region; ``at`` prefixes paths."""
-    found = [*_numbers(view, spec, at), *_names(view, spec, at)]
+    found = [*_numbers(view, spec, at), *_names(view, spec, at), *_reserved(view, spec, at)]
     if not found:
         found.extend(_fits(view, spec, at))
     return found
@@ -64,7 +64,7 @@ def _numbers(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
     horizon = (view.supply.slots - 1) * SLOT_S
     if not spec.name or len(spec.name) > 200:
         yield problem("name_length", f"{at}.name")
-    if not spec.command or not spec.command[0]:
+    if (not spec.command or not spec.command[0]) and not spec.reserves:
         yield problem("no_command", f"{at}.command")
     if any("\0" in part for part in (*spec.command, *spec.environment, *spec.environment.values())):
         yield problem("nul_byte", f"{at}.command")
@@ -132,6 +132,23 @@ def _names(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
         elif _GRADES.index(model.grade) > _GRADES.index(spec.grade):
             yield problem(
                 "grade_too_low", f"{at}.grade", value=spec.grade.value, dataset=dataset, grade=model.grade.value
+            )
+
+
+def _reserved(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
+    if spec.reserves and spec.site != view.node:
+        yield problem("reserve_elsewhere", f"{at}.site", node=spec.site or view.node)
+    if spec.reserves and (spec.command or spec.members or spec.stoppable or spec.reservation):
+        yield problem("reserve_command", f"{at}.reserves")
+    if spec.reservation:
+        holder = view.jobs.get(spec.reservation)
+        if holder is None or not holder.spec.reserves or holder.spec.tenant != spec.tenant:
+            yield problem(
+                "unknown_reservation",
+                f"{at}.reservation",
+                value=spec.reservation,
+                tenant=spec.tenant,
+                node=view.node,
             )
 
 

@@ -334,7 +334,7 @@ def job_rows(supply: Supply, specs: Sequence[tuple[JobSpec, int]]) -> NDArray[np
                 spec.budget_fen * 10_000,
                 spec.duration_spread_s,
                 spec.nodes,
-                0,
+                max(spec.earliest_start_s, submitted_s) if spec.reserves else 0,
                 delay if hurries else 0,
             ]
         )

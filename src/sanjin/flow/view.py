@@ -125,7 +125,7 @@ class View:
         here = not record.sent_to
         _set(self.held, record.id, here and record.state is JobState.HELD)
         queued = here and record.state is JobState.QUEUED
-        parked = record.reason in (Reason.NO_PLACE, Reason.QUEUE_ORDER)
+        parked = record.reason in (Reason.NO_PLACE, Reason.QUEUE_ORDER, Reason.RESERVATION_FULL)
         _set(self.queue, record.id, queued and not parked)
         _set(self.parked, record.id, queued and parked)
         if here and record.placement:
@@ -133,10 +133,12 @@ class View:
                 heapq.heappush(self.starts, (record.next_start_s(), record.id))
             elif record.state is JobState.RUNNING and record.window + 1 < len(record.placement.pieces):
                 heapq.heappush(self.stops, (record.placement.pieces[record.window][1], record.id))
+            elif record.state is JobState.RUNNING and record.spec.reserves:
+                heapq.heappush(self.stops, (record.placement.finish_s, record.id))
         return record
 
     def _count(self, record: JobRecord | None, sign: int) -> None:
-        if record is not None and record.state in _HAS_A_PLACE:
+        if record is not None and record.state in _HAS_A_PLACE and not record.spec.reservation:
             placed = self.tenant(record.spec.tenant).placed
             for i, amount in enumerate(record.spec.amounts()):
                 placed[i] += sign * amount
@@ -147,6 +149,9 @@ class View:
 
     def release(self, record: JobRecord, at_s: int) -> None:
         """Free what is left of the window that the job reserved at this site."""
+        if record.spec.reservation:  # it took nothing of the site's that its reservation had not taken
+            self.supply.changed(own=False, freed=True)
+            return
         if record.placement and record.placement.site == self.node and not record.sent_to:
             pool = self.supply.pool_index[f"{self.node}/{record.placement.pool}"]
             need = self.supply.need(record.spec, pool)
@@ -159,7 +164,7 @@ class View:
         if not record.owned or not record.reserved_fen:
             return
         use = self.tenant(record.spec.tenant)
-        use.cores -= record.spec.all_cores()
+        use.cores -= record.spec.quota_cores()
         use.reserved_fen -= record.reserved_fen
         use.spent_fen += fen
         self.admit_due = True
@@ -211,7 +216,7 @@ def _held(view: View, e: ev.Held, at_s: int) -> JobRecord:
 def _admitted(view: View, e: ev.Admitted, at_s: int) -> JobRecord:
     spec = view.jobs[e.job].spec
     use = view.tenant(spec.tenant)
-    use.cores += spec.all_cores()
+    use.cores += spec.quota_cores()
     use.reserved_fen += e.reserved_fen
     return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, reserved_fen=e.reserved_fen)
 
@@ -334,6 +339,10 @@ def _started(view: View, e: ev.Started, at_s: int) -> JobRecord:
     view.running[e.run] = e.job
     runs = view.jobs[e.job].runs + 1
     return view.change(e.job, at_s, state=JobState.RUNNING, reason=None, run=e.run, runs=runs, start_s=at_s)
+
+
+def _opened(view: View, e: ev.Opened, at_s: int) -> JobRecord:
+    return view.change(e.job, at_s, state=JobState.RUNNING, reason=None, start_s=at_s)
 
 
 def _stop_asked(view: View, e: ev.StopAsked, at_s: int) -> JobRecord:
@@ -469,6 +478,7 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.TransferStarted: _transfer_started,
     ev.TransferEnded: _transfer_ended,
     ev.Started: _started,
+    ev.Opened: _opened,
     ev.StopAsked: _stop_asked,
     ev.Paused: _paused,
     ev.Ended: _ended,
@@ -490,15 +500,16 @@ def restore(view: View, stored: Stored, now_s: int) -> None:
         view.put(record)
         if record.owned and record.reserved_fen:
             use = view.tenant(record.spec.tenant)
-            use.cores += record.spec.all_cores()
+            use.cores += record.spec.quota_cores()
             use.reserved_fen += record.reserved_fen
         here = record.placement and not record.sent_to and record.placement.site == view.node
         if here and record.placement and record.state in _HAS_A_PLACE:
             pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
-            for begin, end in record.placement.windows()[record.window :]:
+            windows = () if record.spec.reservation else record.placement.windows()[record.window :]
+            for begin, end in windows:
                 finish = end if record.room_for else max(end, now_s + 1)
                 view.supply.take(pool, begin, finish, view.supply.need(record.spec, pool), 1)
-        if here and record.state is JobState.RUNNING:
+        if here and record.state is JobState.RUNNING and not record.spec.reserves:
             view.running[record.run] = record.id
             if record.room_for:
                 view.making_room.setdefault(record.room_for, set()).add(record.id)

@@ -262,6 +262,13 @@ class Started(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Opened(Event):
+    """A reservation begins."""
+
+    kind: ClassVar[str] = "job.opened"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopAsked(Event):
     """Stoppable work is to stop and go on later: its window ends, or it makes room for ``room_for``.
 
@@ -404,6 +411,7 @@ EVENTS: dict[str, type[Event]] = {
         TransferStarted,
         TransferEnded,
         Started,
+        Opened,
         StopAsked,
         Paused,
         Ended,

@@ -115,6 +115,10 @@ class JobSpec:
     budget_fen: int = 0
     site: str = ""
     """Run only here (a node id); empty: anywhere."""
+    reserves: bool = False
+    """Run nothing, but keep this capacity of ``site`` from the earliest start on, for ``duration_s``."""
+    reservation: str = ""
+    """Run inside this reservation (the id of a job that reserves)."""
     sample_cores: int = 0
     """Cores that the command really uses, where it is a sample of a job of ``cores``: measured CPU
     and memory are then multiplied by cores / sample_cores, and every figure says so. 0: no sample."""
@@ -126,6 +130,10 @@ class JobSpec:
     def all_cores(self) -> int:
         """Cores that it takes at once."""
         return self.cores * self.width()
+
+    def quota_cores(self) -> int:
+        """Cores that count against the tenant's quota: what runs inside a reservation is counted with that."""
+        return 0 if self.reservation else self.all_cores()
 
     def all_memory_bytes(self) -> int:
         """Memory that it takes at once."""

@@ -99,6 +99,18 @@ _PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("an array cannot be stoppable as a whole", "作业数组不能整体可中断"),
         ("send the members as jobs, or leave out stoppable", "请逐个提交成员,或去掉 stoppable"),
     ),
+    "reserve_elsewhere": (
+        ("capacity is reserved at the site itself", "容量须在站点本身预留"),
+        ("submit it at the node of the site, and name that as site: {node}", "请在 {node} 节点提交,并写 site: {node}"),
+    ),
+    "reserve_command": (
+        ("a reservation runs no command and no array, and is not stoppable", "预留不运行命令,不可为数组或可中断"),
+        ("leave out command, members, stoppable and reservation", "请去掉 command、members、stoppable、reservation"),
+    ),
+    "unknown_reservation": (
+        ("tenant {tenant} has no reservation {value} at {node}", "租户 {tenant} 在 {node} 没有预留 {value}"),
+        ("submit at the node where it is; see: sanjin jobs --node {node}", "请在其所在节点提交;见 sanjin jobs --node {node}"),
+    ),
     "no_members": (
         ("first_member is given, but not how many members", "给出了 first_member,但没有成员数"),
         ("give members, or leave out first_member", "请给出 members,或去掉 first_member"),
@@ -189,6 +201,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "reason.quota": ("held: the tenant's quota of cores is in use", "等待:租户核数配额已用满"),
     "reason.budget": ("held: the tenant's budget does not cover it", "等待:租户预算不足"),
     "reason.no_place": ("no site can take it within the horizon", "规划期内没有站点可接收"),
+    "reason.reservation_full": ("its reservation has no room for it now", "其预留容量暂无余量"),
     "reason.queue_order": ("others are before it in the queue", "队列中尚有作业在前"),
     "reason.better_place": ("another place has become better", "已有更优的安排"),
     "reason.parent_asked": ("the parent node decides", "由上级节点决定"),
@@ -200,6 +213,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     # why a job ended
     "reason.exit_zero": ("ended well", "正常结束"),
     "reason.exit_status": ("its command failed", "命令返回非零状态"),
+    "reason.reservation_over": ("the reservation is over", "预留已结束"),
     "reason.members_failed": ("not all members succeeded", "部分成员未成功"),
     "reason.signal": ("ended by a signal", "被信号终止"),
     "reason.time_limit": ("ended at its time limit", "达到时间上限被终止"),
@@ -413,6 +427,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.no_error": ("the error is not known: there is no week before", "误差未知:没有更早一周的数据"),
     "cli.nothing_scarce": ("nothing was scarce", "没有稀缺资源"),
     "cli.prices_kept": ("kept; used from the next sanjin up on", "已保存;下次 sanjin up 起生效"),
+    "cli.reserved": (
+        "jobs at {site} use it with --reservation; see whether it has its place: sanjin job",
+        "在 {site} 提交的作业用 --reservation 使用;是否已安排见 sanjin job",
+    ),
     "cli.dry_run_policy": ("dry run: nothing was kept", "试算:未保存"),
     "cli.policy_kept": ("kept; in force from the next: sanjin up", "已保存;下次 sanjin up 时生效"),
     "cli.rule_used": (
@@ -481,6 +499,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "event.job.placed": ("placed", "安排"),
     "event.job.split": ("divided into parts", "拆分"),
     "event.job.gathered": ("a part ended", "部分完成"),
+    "event.job.opened": ("reservation begins", "预留开始"),
     "event.job.stop_asked": ("to stop and go on later", "要求暂停"),
     "event.job.paused": ("paused", "已暂停"),
     "event.job.unplaced": ("to be placed again", "重新安排"),

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 
 from sanjin.flow import place
@@ -434,7 +434,7 @@ class Node:
         view, now = self.view, self.parts.clock.now()
         now = max(now, view.supply.first_slot * SLOT_S)
         found: list[Explanation] = []
-        for spec in specs:
+        for spec in (replace(s, members=0) for s in specs):  # of an array: one member
             record = JobRecord(
                 id=f"{self.name}-0", key="", spec=spec, state=JobState.QUEUED, submitted_s=now, updated_s=now
             )

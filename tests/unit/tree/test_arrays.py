@@ -195,3 +195,12 @@ def test_members_go_where_they_would_go_singly(make: Make, members: int, cores: 
     alone = place(node.view, [f"b-{i}" for i in range(members)], world.clock.now())
     singly = [(e.placement.pool, e.placement.start_s) for e in alone if isinstance(e, ev.Placed)]
     assert found == Counter(singly)
+
+
+def test_a_dry_run_of_an_array_is_of_one_member(make: Make) -> None:
+    world = make(cores=8, policy=Policy(rule=Rule.HOME_ONLY))
+    future = world.nodes[HOME].dry_run([array(50), array(0)])
+    world.turn()
+    of_array, of_one = future.result(0)
+    assert of_array.choice() is not None
+    assert of_array.options == of_one.options

@@ -281,3 +281,12 @@ def test_latency_is_priced_for_work_that_asks_for_it(make: Make) -> None:
             hours = (option.finish_s - option.start_s) / HOUR_S
             ms = float(world.network.latency_ms[index(HOME), index(option.site)])
             assert option.terms.latency == pytest.approx(2e6 * ms * hours, abs=2)
+
+
+def test_work_that_waited_past_its_firm_deadline_ends(make: Make) -> None:
+    world = make(Policy(rule=Rule.HOME_ONLY), cores=8)
+    submit(world, spec(8, 12, delay_price_fen_per_hour=10**5))
+    world.turn(3)
+    late = submit(world, spec(8, 2, deadline_s=world.clock.now() + 4 * SLOT_S, deadline_firm=True))[0]
+    world.run(8 * SLOT_S, by=300)
+    assert (record(world, late).state, record(world, late).reason) == (JobState.FAILED, Reason.DEADLINE)
