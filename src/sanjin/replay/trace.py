@@ -1,0 +1,88 @@
+"""Traces: recorded or generated work as arrays, one value a job, in order of arrival.
+
+What a file holds that cannot be replayed is left out and counted, never guessed at silently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about a trace that a reader of figures has to know: ``trace.<code>`` in the catalogue."""
+
+    code: str
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """J jobs. Times in whole seconds; ``arrive_s`` from the trace's begin, not falling.
+
+    ``run_s`` is how long each ran, ``asked_s`` how long it asked for (``run_s`` where that is not known);
+    ``cores`` and ``cards`` what it took; ``user`` and ``queue`` numbers without further meaning (-1: not known);
+    ``waited_s`` its recorded wait (-1: not known). ``begin_s`` is the begin in seconds UTC, 0 where it is not
+    known.
+    """
+
+    name: str
+    arrive_s: Ints
+    run_s: Ints
+    asked_s: Ints
+    cores: Ints
+    cards: Ints
+    user: Ints
+    queue: Ints
+    waited_s: Ints
+    begin_s: int = 0
+    remarks: tuple[Remark, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.arrive_s)
+
+    def part(self, which: NDArray[np.bool_] | slice | Ints) -> Trace:
+        """Some of the jobs."""
+        return replace(self, **{name: getattr(self, name)[which] for name in COLUMNS})
+
+    def span_s(self) -> int:
+        """From the begin to the last arrival, seconds (at least 1)."""
+        return int(self.arrive_s[-1]) + 1 if len(self) else 1
+
+    def core_seconds(self) -> int:
+        """Sum of cores x run time."""
+        return int((self.cores * self.run_s).sum())
+
+
+COLUMNS = tuple(f.name for f in fields(Trace) if f.name not in ("name", "begin_s", "remarks"))
+
+
+def tidy(trace: Trace) -> Trace:
+    """The jobs that can be replayed, in order of arrival from 0 on; what is left out or changed is remarked.
+
+    Left out: jobs without cores or run time, or that came before the begin. What asked for less than it ran
+    is taken to have asked for what it ran.
+    """
+    bad_size, bad_run, early = trace.cores < 1, trace.run_s < 1, trace.arrive_s < 0
+    found = trace.part(~(bad_size | bad_run | early))
+    order = np.argsort(found.arrive_s, kind="stable")
+    disorder = int((order != np.arange(len(order))).sum())
+    found = found.part(order)
+    short = found.asked_s < found.run_s
+    unknown = found.asked_s < 1
+    found = replace(found, asked_s=np.maximum(found.asked_s, found.run_s))
+    counts = {
+        "no_cores": int(bad_size.sum()),
+        "no_run_time": int((bad_run & ~bad_size).sum()),
+        "before_begin": int((early & ~bad_run & ~bad_size).sum()),
+        "out_of_order": disorder,
+        "asked_unknown": int(unknown.sum()),
+        "asked_too_little": int((short & ~unknown).sum()),
+    }
+    remarks = tuple(Remark(code, count) for code, count in counts.items() if count)
+    return replace(found, remarks=(*trace.remarks, *remarks))

@@ -1,0 +1,181 @@
+"""A trace mapped onto a region: where each job comes from, what waiting costs it, where its data lie.
+
+Traces do not say these things, so they are drawn, by rules that a reader can check and with a stated seed:
+
+- *Origin*: a node, drawn with weights that follow population (or the capacity of its pools); all jobs of one
+  user come from one node.
+- *Price of delay*: yuan a core-hour of waiting, log-uniform between two bounds; one draw a queue where the
+  trace names queues, else one a job.
+- *Data*: a share of the jobs read a dataset of their own that lies at their origin, of log-normal size.
+- *Capacity*: where a load is given, every pool is scaled by one factor, so that the trace asks for that share
+  of all core-seconds until its last arrival. Pools keep room for the widest job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanjin.flow.supply import PriceBook, Supply
+from sanjin.kernels import tables
+from sanjin.model.money import MICRO_PER_YUAN
+from sanjin.model.network import Network, network_of
+from sanjin.model.region import Region
+from sanjin.model.units import GB, HOUR_S, SLOT_S
+from sanjin.replay.trace import Ints, Trace
+
+
+class Origin(StrEnum):
+    """By what the nodes are weighted that jobs come from."""
+
+    POPULATION = "population"
+    CAPACITY = "capacity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How a trace is mapped. ``load`` 0 leaves the region's capacity as it is; ``begin_s`` is when the trace
+    begins, seconds UTC (0: when it says itself, else the start of 2026 in the region)."""
+
+    seed: int = 1
+    origin: Origin = Origin.POPULATION
+    load: float = 0.6
+    delay_low_yuan: float = 1e-5
+    delay_high_yuan: float = 0.1
+    data_share: float = 0.2
+    data_median_gb: float = 0.15
+    data_sigma: float = 1.5
+    begin_s: int = 0
+
+
+YEAR_BEGIN_S = 1_767_225_600
+"""2026-01-01 00:00 UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Jobs of a trace in a region: J jobs, S sites, P pools (scaled: ``pool`` as the kernel's table).
+
+    ``origin`` int64[J] is a site; ``delay_pico`` int64[J] pico-yuan a second; ``data_bytes`` int64[J] lie at the
+    origin. ``cap_mw`` int64[S] bounds the power of sites, mW. ``begin_s`` is a slot's begin, seconds UTC. ``scale`` is what pools were multiplied by.
+    """
+
+    region: Region
+    network: Network
+    trace: Trace
+    rule: Rule
+    supply: Supply
+    pool: Ints
+    cap_mw: Ints
+    origin: Ints
+    delay_pico: Ints
+    data_bytes: Ints
+    begin_s: int
+    scale: float
+
+    def __len__(self) -> int:
+        return len(self.trace)
+
+    def job_table(self, which: slice, look_ahead_s: int) -> Ints:
+        """The kernel's job table of some jobs; each may start within ``look_ahead_s`` of its arrival's slot."""
+        trace, count = self.trace, len(range(*which.indices(len(self.trace))))
+        job = np.zeros((count, tables.JOB_COLUMNS), np.int64)
+        arrive = self.begin_s + trace.arrive_s[which]
+        job[:, tables.J_CORES], job[:, tables.J_CARDS] = trace.cores[which], trace.cards[which]
+        job[:, tables.J_CARD_KIND], job[:, tables.J_KIND] = -1, -1
+        job[:, tables.J_SECONDS] = trace.asked_s[which]
+        job[:, tables.J_SINCE] = job[:, tables.J_EARLIEST] = arrive
+        job[:, tables.J_DEADLINE] = arrive // SLOT_S * SLOT_S + look_ahead_s
+        job[:, tables.J_DELAY] = self.delay_pico[which]
+        job[:, tables.J_NODES] = job[:, tables.J_CORES]  # a trace's job is as many processes as it has cores
+        return job
+
+    def moving(self, which: slice) -> tuple[Ints, Ints]:
+        """When data can be at each site, and what moving them costs (micro-yuan): int64[J, S] each."""
+        origin, size = self.origin[which], self.data_bytes[which].astype(float)
+        arrive = self.begin_s + self.trace.arrive_s[which]
+        price = self.network.price_yuan_gb[origin] * (size / GB)[:, None] * MICRO_PER_YUAN
+        rate = self.network.gbps[origin] * 1e9 / 8
+        seconds = np.ceil(size[:, None] / rate + self.network.latency_ms[origin] / 1000)
+        seconds[size == 0] = 0
+        price[size == 0] = 0
+        seconds[np.arange(len(origin)), origin] = 0
+        return arrive[:, None] + seconds.astype(np.int64), np.rint(price).astype(np.int64)
+
+
+def workload(region: Region, trace: Trace, rule: Rule, slots: int) -> Workload:
+    """Map a trace onto a region; the supply's horizon has ``slots`` slots from the trace's begin."""
+    begin_s = (rule.begin_s or trace.begin_s or YEAR_BEGIN_S) // SLOT_S * SLOT_S
+    supply = Supply(region, region.root().id, PriceBook(region, slots), slots)
+    supply.roll(begin_s)
+    rng = np.random.default_rng(rule.seed)
+    count = len(trace)
+    pool, scale = _scaled(supply.pool, trace, rule.load)
+    return Workload(
+        region=region,
+        network=network_of(region),
+        trace=trace,
+        rule=rule,
+        supply=supply,
+        pool=pool,
+        cap_mw=_power(supply, pool, trace, scale),
+        origin=_origins(region, supply, trace, rule, rng),
+        delay_pico=_delays(trace, rule, rng),
+        data_bytes=_data(count, rule, rng),
+        begin_s=begin_s,
+        scale=scale,
+    )
+
+
+def _origins(region: Region, supply: Supply, trace: Trace, rule: Rule, rng: np.random.Generator) -> Ints:
+    if rule.origin is Origin.POPULATION:
+        weight = np.array([n.population.value for n in region.nodes.values()])
+    else:
+        weight = np.bincount(supply.pool[:, tables.SITE], supply.pool[:, tables.CORES], len(supply.sites))
+    weight = weight / weight.sum()
+    by_job = rng.choice(len(weight), len(trace), p=weight)
+    users, index = np.unique(trace.user, return_inverse=True)
+    by_user = rng.choice(len(weight), len(users), p=weight)[index]
+    return np.where(trace.user >= 0, by_user, by_job).astype(np.int64)
+
+
+def _delays(trace: Trace, rule: Rule, rng: np.random.Generator) -> Ints:
+    """What a second of waiting costs each job, pico-yuan."""
+    low, high = np.log10(rule.delay_low_yuan), np.log10(rule.delay_high_yuan)
+    by_job = rng.uniform(low, high, len(trace))
+    queues, index = np.unique(trace.queue, return_inverse=True)
+    by_queue = rng.uniform(low, high, len(queues))[index]
+    exponent: NDArray[np.float64] = np.where(trace.queue >= 0, by_queue, by_job)
+    return (10.0**exponent * trace.cores * 1e12 / HOUR_S).astype(np.int64)
+
+
+def _data(count: int, rule: Rule, rng: np.random.Generator) -> Ints:
+    has = rng.random(count) < rule.data_share
+    size = rng.lognormal(np.log(rule.data_median_gb), rule.data_sigma, count) * GB
+    return np.where(has, size, 0).astype(np.int64)
+
+
+def _power(supply: Supply, pool: Ints, trace: Trace, scale: float) -> Ints:
+    """Power caps scaled like the pools, with room for the widest job."""
+    widest = int(trace.cores.max()) * pool[:, tables.MW_CORE] + int(trace.cards.max()) * pool[:, tables.MW_CARD]
+    least = np.zeros(len(supply.sites), np.int64)
+    np.maximum.at(least, pool[:, tables.SITE], widest)
+    return np.maximum(np.rint(supply.it_cap_mw * scale).astype(np.int64), least)
+
+
+def _scaled(pool: Ints, trace: Trace, load: float) -> tuple[Ints, float]:
+    """The pools at this load, and the factor. Memory is not in the traces: it never binds."""
+    found = pool.copy()
+    found[:, tables.MEM] = 2**50
+    found[:, tables.MACHINE_CORES] = 0
+    if load <= 0:
+        return found, 1.0
+    speed = pool[:, tables.SPEED] / 1000
+    factor = trace.core_seconds() / load / float((pool[:, tables.CORES] * speed).sum()) / trace.span_s()
+    for column, widest in ((tables.CORES, trace.cores.max()), (tables.CARDS, trace.cards.max())):
+        has = pool[:, column] > 0
+        found[has, column] = np.maximum(np.rint(pool[has, column] * factor), int(widest))
+    return found, factor
