@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sanjin.model.units import DAY_S
+
 Ints = NDArray[np.int64]
 
 
@@ -60,6 +62,16 @@ class Trace:
 
 
 COLUMNS = tuple(f.name for f in fields(Trace) if f.name not in ("name", "begin_s", "remarks"))
+
+
+def folded(trace: Trace, days: int) -> Trace:
+    """The trace laid over itself every so many days: hours of the day stay, and weekdays where these are weeks."""
+    length = days * DAY_S
+    if days <= 0 or trace.span_s() <= length:
+        return trace
+    found = replace(trace, arrive_s=trace.arrive_s % length)
+    found = found.part(np.argsort(found.arrive_s, kind="stable"))
+    return replace(found, remarks=(*found.remarks, Remark("folded", days)))
 
 
 def tidy(trace: Trace) -> Trace:

@@ -7,6 +7,8 @@ Traces do not say these things, so they are drawn, by rules that a reader can ch
 - *Price of delay*: yuan a core-hour of waiting, log-uniform between two bounds; one draw a queue where the
   trace names queues, else one a job.
 - *Data*: a share of the jobs read a dataset of their own that lies at their origin, of log-normal size.
+- *Time*: a trace longer than ``fold_days`` is laid over itself every so many days (0: never), so that it is as
+  dense as a region's work.
 - *Capacity*: where a load is given, every pool is scaled by one factor, so that the trace asks for that share
   of all core-seconds until its last arrival. Pools keep room for the widest job.
 """
@@ -25,7 +27,7 @@ from sanjin.model.money import MICRO_PER_YUAN
 from sanjin.model.network import Network, network_of
 from sanjin.model.region import Region
 from sanjin.model.units import GB, HOUR_S, SLOT_S
-from sanjin.replay.trace import Ints, Trace
+from sanjin.replay.trace import Ints, Trace, folded
 
 
 class Origin(StrEnum):
@@ -43,6 +45,7 @@ class Rule:
     seed: int = 1
     origin: Origin = Origin.POPULATION
     load: float = 0.6
+    fold_days: int = 7
     delay_low_yuan: float = 1e-5
     delay_high_yuan: float = 0.1
     data_share: float = 0.2
@@ -112,6 +115,7 @@ def workload(region: Region, trace: Trace, rule: Rule, slots: int) -> Workload:
     supply = Supply(region, region.root().id, PriceBook(region, slots), slots)
     supply.roll(begin_s)
     rng = np.random.default_rng(rule.seed)
+    trace = folded(trace, rule.fold_days)
     count = len(trace)
     pool, scale = _scaled(supply.pool, trace, rule.load)
     return Workload(

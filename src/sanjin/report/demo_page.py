@@ -11,7 +11,7 @@ from sanjin.model.region import Region
 from sanjin.report import plots
 from sanjin.report.comparison import Comparison, by_kind, totals
 
-_STYLE = """
+STYLE = """
 :root{color-scheme:light}body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;
 background:#fff;color:#1a1a1a}h1{font-size:1.7rem;margin-bottom:0}h2{margin-top:2.2rem;font-size:1.2rem}
 table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{padding:.3rem .5rem;text-align:right;
@@ -50,11 +50,15 @@ def page(
         "<h2>How to read this · 说明</h2>",
         *[f"<p class=note>{escape(r)}</p>" for r in remarks],
     ]
-    title = f"Sanjin: {region.name_en} {region.name_zh}"
+    return document(f"Sanjin: {region.name_en} {region.name_zh}", STYLE, parts)
+
+
+def document(title: str, style: str, parts: Sequence[str]) -> str:
+    """A page of these parts that may load nothing."""
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<meta name=viewport content='width=device-width'><title>{escape(title)}</title><style>{_STYLE}</style>"
+        f"<meta name=viewport content='width=device-width'><title>{escape(title)}</title><style>{style}</style>"
         f"</head><body>{''.join(parts)}</body></html>"
     )
 

@@ -28,7 +28,7 @@ from sanjin.report.comparison import ACCOUNTS, Comparison, Run, parts
 
 # Okabe and Ito's palette: told apart by the colour-blind
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31", "#666666", "#999933", "#882255")
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -39,7 +39,8 @@ _STYLE = {
 _PART_NAMES = {"energy": "energy 电费", "carbon": "carbon 碳", "site": "machines 机时", "network": "moving data 传输"}
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """The figure as SVG text, and the figure closed."""
     out = io.StringIO()
     with warnings.catch_warnings():
         # the text is drawn by the browser, whose fonts have what matplotlib's lack
@@ -53,7 +54,7 @@ def _svg(figure: Figure) -> str:
 
 def day(region: Region, runs: Sequence[Run], begin_s: int) -> str:
     """When and where work ran: a bar a run by site, its wait as a thin line, the tariff beneath."""
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         kinds = sorted({r.record.spec.kind for r in runs})
         colour = {k: COLOURS[i % len(COLOURS)] for i, k in enumerate(kinds)}
         sites = [n for n in region.nodes if any(r.record.site == n for r in runs)]
@@ -75,7 +76,7 @@ def day(region: Region, runs: Sequence[Run], begin_s: int) -> str:
         handles: list[Any] = [Rectangle((0, 0), 1, 1, color=colour[k]) for k in kinds]
         top.legend(handles, kinds, ncols=1, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         _tariff(low, region, begin_s, end_s)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _spread(job: str) -> float:
@@ -102,7 +103,7 @@ def _tariff(axes: Any, region: Region, begin_s: int, end_s: int) -> None:
 
 def costs(found: Comparison) -> str:
     """The bill as it was beside the baseline, part by part."""
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         pairs = found.pairs()
         ours = _sum(parts(run.settled) for run, _ in pairs)
         home = _sum(parts(h) for _, h in pairs)
@@ -118,7 +119,7 @@ def costs(found: Comparison) -> str:
         axes.invert_yaxis()
         axes.set_xlabel("yuan 元")
         axes.legend(ncols=4, frameon=False, loc="lower center", bbox_to_anchor=(0.45, 1.0))
-        return _svg(figure)
+        return svg(figure)
 
 
 def forecast(found: Forecast, history: Sequence[float], utc_offset_h: int, unit: str) -> str:
@@ -126,7 +127,7 @@ def forecast(found: Forecast, history: Sequence[float], utc_offset_h: int, unit:
     past = list(history[-HOURS_A_WEEK:])
     first = found.first_hour_s // HOUR_S - len(past) + utc_offset_h
     hours = range(first, first + len(past) + len(found.values))
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(10, 3))
         if past:
             axes.step(hours[: len(past)], past, where="post", color="#444444", lw=1, label="came 实际")
@@ -137,7 +138,7 @@ def forecast(found: Forecast, history: Sequence[float], utc_offset_h: int, unit:
         axes.set_ylim(0)
         axes.set_ylabel(unit)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        return _svg(figure)
+        return svg(figure)
 
 
 def _sum(rows: Any) -> Counter[str]:
@@ -149,7 +150,7 @@ def _sum(rows: Any) -> Counter[str]:
 
 def flows(region: Region, runs: Sequence[Run]) -> str:
     """A schematic of the seats: who sent how much work where. Width of a line is the number of jobs."""
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.4, 6.4))
         moved = Counter((r.record.id.rpartition("-")[0], r.record.site) for r in runs)
         ran = Counter(r.record.site for r in runs)
@@ -172,4 +173,4 @@ def flows(region: Region, runs: Sequence[Run]) -> str:
         axes.set_aspect(1.25)
         axes.margins(0.18, 0.08)
         axes.axis("off")
-        return _svg(figure)
+        return svg(figure)

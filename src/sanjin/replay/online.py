@@ -1,0 +1,67 @@
+"""The region's own rule over a trace: each job in order of arrival takes its best place, by the placement kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sanjin.flow.supply import HURRY_FEN_PER_HOUR, Board, weigh
+from sanjin.kernels import tables
+from sanjin.kernels.replay import replay_jobs
+from sanjin.model.policy import Policy
+from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
+from sanjin.replay.outcome import Outcome
+from sanjin.replay.trace import Ints
+from sanjin.replay.workload import Workload
+
+LOOK_AHEAD_S = HORIZON_SLOTS * SLOT_S
+"""As far as a live node looks ahead: a week."""
+
+
+def replay_online(work: Workload, policy: Policy, name: str = "") -> Outcome:
+    """Where and when each job runs under this policy, all of the region's capacity known at every moment."""
+    trace, supply, count = work.trace, work.supply, len(work)
+    board = board_of(work, policy)
+    weights = policy.in_force()
+    place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
+    fare, rate, lag = between_sites(work)
+    replay_jobs(
+        board.cells, board.low, board.high, board.rows, work.begin_s,
+        tables.Weights(round(weights.transport * 1000), round(weights.use * 1000)), work.pool,
+        np.ones(len(supply.sites), np.int64), work.begin_s + trace.arrive_s, trace.run_s, trace.asked_s,
+        trace.cores, trace.cards, delays(work, policy), work.origin, work.data_bytes, fare, rate, lag,
+        policy.rule.at_home, policy.rule.hurries, LOOK_AHEAD_S, place, start, end,
+    )  # fmt: skip
+    return Outcome(rule=name or policy.rule.value, place=place, start_s=start, end_s=end)
+
+
+def board_of(work: Workload, policy: Policy) -> Board:
+    """An empty board of the workload's capacity, at the policy's prices."""
+    supply, weights = work.supply, policy.in_force()
+    board = Board(len(work.pool), len(supply.sites), supply.slots)
+    board.cores[:], board.cards[:] = work.pool[:, [tables.CORES]], work.pool[:, [tables.CARDS]]
+    board.mem[:], board.mw[:] = work.pool[:, [tables.MEM]], work.cap_mw[:, None]
+    energy, carbon = supply.plain_prices()
+    none = np.zeros((len(work.pool), supply.slots), np.int64)
+    no_power = np.zeros((len(supply.sites), supply.slots), np.int64)
+    weighed = weigh(energy, weights.energy), weigh(carbon, weights.carbon)
+    board.price(*weighed, no_power, none, none, paid=energy + carbon)
+    board.settle()
+    return board
+
+
+def delays(work: Workload, policy: Policy) -> Ints:
+    """Pico-yuan a second of waiting of each job, as the policy weighs it."""
+    weight = policy.in_force().waiting
+    if policy.rule.hurries:
+        return np.full(len(work), round(HURRY_FEN_PER_HOUR * 10**10 / HOUR_S * weight), np.int64)
+    return work.delay_pico if weight == 1 else np.rint(work.delay_pico * weight).astype(np.int64)
+
+
+def between_sites(work: Workload) -> tuple[Ints, Ints, Ints]:
+    """Between every two sites: micro-yuan a GB, bytes a second, seconds of latency; int64[S, S] each."""
+    network = work.network
+    fare = np.rint(np.where(np.isfinite(network.price_yuan_gb), network.price_yuan_gb, 1e6) * 1e6).astype(np.int64)
+    fastest = np.where(np.isfinite(network.gbps), network.gbps, 1e6)
+    rate = np.maximum(np.rint(fastest * 1e9 / 8), 1).astype(np.int64)
+    lag = np.ceil(np.where(np.isfinite(network.latency_ms), network.latency_ms, 0) / 1000).astype(np.int64)
+    return fare, rate, lag

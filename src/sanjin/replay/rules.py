@@ -1,0 +1,55 @@
+"""The rules that replay a trace: the region's own, and what plain queues at home would do.
+
+Run times are those recorded; every rule plans with what jobs asked for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sanjin.kernels import tables
+from sanjin.kernels.easy import queue_starts
+from sanjin.replay.outcome import Outcome
+from sanjin.replay.trace import Ints
+from sanjin.replay.workload import Workload
+
+
+def queue_at_home(work: Workload, backfill: bool) -> Outcome:
+    """FCFS, or EASY backfill, each job in the largest pool of its own city that could hold it.
+
+    A job that no pool there could hold goes to the nearest city with one that could.
+    """
+    trace, count = work.trace, len(work)
+    home = home_pools(work)
+    start, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    place = home.copy()
+    for p in range(len(work.pool)):
+        mine = np.flatnonzero(home == p)
+        if not len(mine):
+            continue
+        speed = int(work.pool[p, tables.SPEED])
+        run, asked = (-(-seconds[mine] * 1000 // speed) for seconds in (trace.run_s, trace.asked_s))
+        found = np.empty(len(mine), np.int64)
+        size = int(work.pool[p, tables.CORES])
+        queue_starts(trace.arrive_s[mine], trace.cores[mine], run, asked, size, backfill, found)
+        place[mine[found < 0]] = -1
+        start[mine] = work.begin_s + found
+        end[mine] = start[mine] + run
+    return Outcome(rule="EASY at home" if backfill else "FCFS at home", place=place, start_s=start, end_s=end)
+
+
+def home_pools(work: Workload) -> Ints:
+    """int64[J]: the pool of each job when it stays at home; -1 where no pool of the region could hold it."""
+    trace, pool = work.trace, work.pool
+    largest = np.argsort(-pool[:, tables.CORES], kind="stable")
+    shapes, index = np.unique(
+        np.column_stack([work.origin, trace.cores, trace.cards]), axis=0, return_inverse=True
+    )
+    found = np.full(len(shapes), -1, np.int64)
+    for i, (origin, cores, cards) in enumerate(shapes):
+        fits = (pool[:, tables.CORES] >= cores) & (pool[:, tables.CARDS] >= cards)
+        distance = work.network.latency_ms[origin]
+        able = [int(p) for p in largest if fits[p]]
+        if able:
+            found[i] = min(able, key=lambda p: distance[pool[p, tables.SITE]])  # of one site the largest: it comes first
+    return found[index.reshape(-1)]

@@ -1,0 +1,86 @@
+"""The report of a replay: one HTML page that needs nothing from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from sanjin.model.catalogue import say
+from sanjin.model.units import HOUR_S
+from sanjin.replay.compare import BASELINE, Figures, Replayed, assumptions, figures
+from sanjin.replay.workload import Workload
+from sanjin.report import replay_plots as plots
+from sanjin.report.demo_page import STYLE, document
+
+
+def page(work: Workload, found: Sequence[Replayed]) -> str:
+    """The whole page; the first rule is the one that it is about."""
+    numbers = figures(work, found)
+    region, ours = work.region, found[0]
+    parts = [
+        f"<h1>{escape(work.trace.name)} · {escape(region.name_en)} {escape(region.name_zh)}</h1>",
+        "<p class=note>A replay on a virtual clock: nothing ran; energy, weather, links and machines are modelled. "
+        "虚拟时钟回放:未实际运行,能耗、气候、链路与机器均为模型。</p>",
+        _headline(work, numbers),
+        "<h2>What each rule costs · 各规则成本</h2>",
+        f"<figure>{plots.totals(found)}</figure>",
+        _rules(found, numbers),
+        "<h2>Waiting · 等待</h2>",
+        f"<figure>{plots.waits(found)}</figure>",
+        "<h2>Hours of the day · 一日之内</h2>",
+        f"<figure>{plots.days(work, [each for each in found if each.key in (ours.key, BASELINE)])}</figure>",
+        f"<h2>Use of each site: {escape(ours.title_en)} · 各站点使用率:{escape(ours.title_zh)}</h2>",
+        f"<figure>{plots.use(work, ours)}</figure>",
+        "<h2>Where work came from and where it ran · 来源与去向</h2>",
+        f"<figure>{plots.map_of(work, ours)}</figure>",
+        "<h2>What this rests on · 假定</h2>",
+        "<ul class=note>",
+        *[f"<li>{escape(en)}<br>{escape(zh)}</li>" for en, zh in assumptions(work)],
+        "</ul>",
+        "<h2>Checked · 已核对</h2>",
+        "<p class=note>Core-seconds and energy by site and slot equal, as integers, the sums over the jobs; no pool has "
+        "more in use at any instant than it has; no job starts before it came. "
+        "核秒与能耗的分站点分时段之和与作业之和逐位相等;任何时刻各资源池不超容量;无作业早于到达开始。</p>",
+    ]
+    return document(f"Sanjin: {work.trace.name}", STYLE, parts)
+
+
+def _headline(work: Workload, numbers: Sequence[Figures]) -> str:
+    ours = numbers[0]
+    base = next((n for n in numbers if n.rule == BASELINE), None)
+    cells = [f"<div><b>{ours.jobs:,}</b>jobs 作业</div>"]
+    for value, before, unit in (
+        (ours.total_yuan, base.total_yuan if base else 0, "yuan in all 元(总)"),
+        (ours.billed_yuan, base.billed_yuan if base else 0, "yuan billed 元(账单)"),
+        (ours.carbon_kg, base.carbon_kg if base else 0, "kg CO2e"),
+        (ours.wait_s["mean"] / HOUR_S, base.wait_s["mean"] / HOUR_S if base else 0, "h mean wait 平均等待"),
+    ):
+        change = f"<br><span class=why>{(value / before - 1) * 100:+.1f} % vs EASY at home 较就地</span>" if before else ""
+        cells.append(f"<div><b>{value:,.1f}</b>{unit}{change}</div>")
+    return f"<div class=big>{''.join(cells)}</div>"
+
+
+def _rules(found: Sequence[Replayed], numbers: Sequence[Figures]) -> str:
+    terms = list(numbers[0].terms_yuan)
+    heads = [
+        "rule 规则", "yuan 元", *(say(f"term.{t}") for t in terms), "kWh", "PUE", "kg CO2e",
+        "wait mean / p95 h 等待", "slowdown p50 / p95 减速比", "GB moved 传输", "no place 无处",
+    ]  # fmt: skip
+    rows: list[str] = []
+    for each, n in zip(found, numbers, strict=True):
+        cells = [
+            f"<b>{n.total_yuan:,.0f}</b>",
+            *(f"{n.terms_yuan[t]:,.1f}" for t in terms),
+            f"{n.facility_kwh:,.0f}",
+            f"{n.pue:.3f}",
+            f"{n.carbon_kg:,.0f}",
+            f"{n.wait_s['mean'] / HOUR_S:.2f} / {n.wait_s['p95'] / HOUR_S:.2f}",
+            f"{n.bounded_slowdown['p50']:.2f} / {n.bounded_slowdown['p95']:.1f}",
+            f"{n.moved_gb:,.0f}",
+            f"{n.jobs - n.ran:,}",
+        ]
+        name = f"{escape(each.title_en)}<br>{escape(each.title_zh)}"
+        won = " class=won" if each is found[0] else ""
+        rows.append(f"<tr{won}><td>{name}</td>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
+    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
+    return f"<div style='overflow-x:auto'><table><tr>{head}</tr>{''.join(rows)}</table></div>"

@@ -1,0 +1,138 @@
+"""Plots of replays, as SVG text to put into a page."""
+
+# matplotlib's keyword arguments have no types
+# pyright: reportUnknownMemberType=false, reportArgumentType=false
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sanjin.kernels import tables
+from sanjin.model.units import DAY_S, HOUR_S, SLOT_S
+from sanjin.replay.compare import Replayed
+from sanjin.replay.outcome import MW_S_PER_KWH
+from sanjin.replay.workload import Workload
+from sanjin.report.plots import COLOURS, STYLE, plt, svg
+
+SLOTS_AN_HOUR = HOUR_S // SLOT_S
+_TERMS = {
+    "energy": "energy 电费",
+    "carbon": "carbon 碳",
+    "transport": "moving data 传输",
+    "use": "machines 机时",
+    "waiting": "waiting 等待",
+}
+
+
+def totals(found: Sequence[Replayed]) -> str:
+    """The total of each rule, term by term."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(10, 0.5 * len(found) + 1.3))
+        for row, each in enumerate(found):
+            left = 0.0
+            for i, (term, name) in enumerate(_TERMS.items()):
+                width = each.account.terms[term]
+                axes.barh(row, width, 0.65, left, color=COLOURS[i], label=name if row == 0 else None)
+                left += width
+            axes.text(left, row, f" {left:,.0f}", va="center")
+        axes.set_yticks(range(len(found)), [f"{each.title_en} {each.title_zh}" for each in found])
+        axes.invert_yaxis()
+        axes.set_xlabel("yuan 元")
+        axes.legend(ncols=5, frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0))
+        return svg(figure)
+
+
+def waits(found: Sequence[Replayed]) -> str:
+    """How many jobs have waited less than so long."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(10, 2.8))
+        for i, each in enumerate(found):
+            hours = np.sort(each.account.wait_s) / HOUR_S
+            if len(hours):
+                which = np.unique(np.linspace(0, len(hours) - 1, 400).astype(int))
+                share = (which + 1) / len(hours) * 100
+                axes.step(np.maximum(hours[which], 0.01), share, color=COLOURS[i], label=each.title_en)
+        axes.set_xscale("log")
+        axes.set_xlabel("hours waited (1/100 h and less at the left) 等待小时")
+        axes.set_ylabel("% of jobs 作业")
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False, fontsize=8)
+        return svg(figure)
+
+
+def days(work: Workload, found: Sequence[Replayed]) -> str:
+    """IT energy by hour of the day of each rule, over the price of energy there and then."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(10, 2.8))
+        first = (work.begin_s + work.region.utc_offset_h * HOUR_S) % DAY_S // SLOT_S
+        hour = (first + np.arange(work.supply.slots)) % (DAY_S // SLOT_S) // SLOTS_AN_HOUR
+        for i, each in enumerate(found):
+            energy = each.account.energy_mws[:, : work.supply.slots].sum(axis=0) / MW_S_PER_KWH
+            sums = np.bincount(hour, energy, 24)
+            axes.step(range(25), [*sums, sums[-1]], where="post", color=COLOURS[i], label=each.title_en)
+        axes.set_xlim(0, 24)
+        axes.set_ylim(0)
+        axes.set_xticks(range(0, 25, 3))
+        axes.set_xlabel("local hour of the day 当地时间")
+        axes.set_ylabel("kWh (IT)")
+        energy, _ = work.supply.plain_prices()
+        price = np.bincount(hour, energy.mean(axis=0), 24) / np.maximum(np.bincount(hour, minlength=24), 1)
+        other = axes.twinx()
+        other.fill_between(range(25), [*price, price[-1]], step="post", color="#E69F00", alpha=0.18)
+        other.set_ylim(0)
+        other.set_yticks([])
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
+        axes.set_title("shaded: price of energy 阴影为电价", fontsize=9, loc="right")
+        return svg(figure)
+
+
+def use(work: Workload, each: Replayed) -> str:
+    """How much of each site's cores is in use, hour by hour."""
+    with plt.rc_context(STYLE):
+        sites, hours = len(work.supply.sites), work.supply.slots // SLOTS_AN_HOUR
+        core_s = each.account.core_s[:, : hours * SLOTS_AN_HOUR].reshape(len(work.pool), hours, -1).sum(axis=2)
+        site = work.pool[:, tables.SITE]
+        used, have = np.zeros((sites, hours)), np.bincount(site, work.pool[:, tables.CORES], sites)
+        np.add.at(used, site, core_s)
+        last = max(int(np.flatnonzero(used.any(axis=0))[-1]) + 1, 24) if used.any() else 24
+        share = used[:, :last] / np.maximum(have[:, None] * HOUR_S, 1)
+        figure, axes = plt.subplots(figsize=(10, 0.32 * sites + 1))
+        image: Any = axes.imshow(share, aspect="auto", cmap="YlGnBu", vmin=0, vmax=1, extent=(0, last / 24, sites, 0))
+        names = [f"{n.name_en} {n.name_zh}" for n in work.region.nodes.values()]
+        axes.set_yticks(np.arange(sites) + 0.5, names)
+        axes.set_xlabel("days from the begin 天")
+        figure.colorbar(image, ax=axes, label="share of cores in use 使用率", fraction=0.03, pad=0.01)
+        return svg(figure)
+
+
+def map_of(work: Workload, each: Replayed) -> str:
+    """Where work came from and where it ran: a circle a site, lines where core-hours went elsewhere."""
+    with plt.rc_context(STYLE):
+        region = work.region
+        nodes = list(region.nodes.values())
+        ran = each.outcome.place >= 0
+        target = work.pool[each.outcome.place[ran], tables.SITE]
+        hours = (work.trace.cores * (each.outcome.end_s - each.outcome.start_s))[ran] / HOUR_S
+        flow = np.zeros((len(nodes), len(nodes)))
+        np.add.at(flow, (work.origin[ran], target), hours)
+        most = max(float((flow - np.diag(np.diag(flow))).max()), 1e-9)
+        figure, axes = plt.subplots(figsize=(5.2, 7))
+        for a, b in zip(*np.nonzero(flow), strict=True):
+            if a != b and flow[a, b] > most / 50:
+                axes.annotate(
+                    "", (nodes[b].lon, nodes[b].lat), (nodes[a].lon, nodes[a].lat),
+                    arrowprops={"arrowstyle": "-|>", "color": "#0072B2", "alpha": 0.25 + 0.6 * flow[a, b] / most,
+                                "lw": 0.4 + 3 * flow[a, b] / most, "connectionstyle": "arc3,rad=0.12"},
+                )  # fmt: skip
+        done = flow.sum(axis=0)
+        size = 60 + 900 * done / max(float(done.max()), 1e-9)
+        axes.scatter([n.lon for n in nodes], [n.lat for n in nodes], size, color="#E69F00", alpha=0.85, zorder=3)
+        for i, node in enumerate(nodes):
+            label = f"{node.name_en} {node.name_zh}\n{done[i]:,.0f} core-h"
+            axes.annotate(label, (node.lon, node.lat), (6, 6), textcoords="offset points", fontsize=8, zorder=4)
+        axes.set_aspect(1.27)  # a degree of latitude is longer than one of longitude here
+        axes.margins(0.15)
+        axes.axis("off")
+        return svg(figure)
