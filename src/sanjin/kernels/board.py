@@ -209,6 +209,20 @@ def room(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, nee
 
 
 @njit(cache=True, error_model="numpy")
+def last_full(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Need) -> int:
+    """The last of slots ``k0`` to ``k1`` (inclusive) without room, or -1."""
+    k = k1
+    while k >= k0:
+        if k % BLOCK == BLOCK - 1 and roomy(low, rows, p, s, k // BLOCK, need):
+            k -= BLOCK
+            continue
+        if blocked(cells, rows, p, s, k, need) != OK:
+            return k
+        k -= 1
+    return -1
+
+
+@njit(cache=True, error_model="numpy")
 def any_scarce(cells: Any, rows: Rows) -> bool:
     """Whether any capacity is worth something to other work."""
     return bool(np.any(cells[rows.power :, -1] > 0))

@@ -26,8 +26,10 @@ from sanjin.kernels.board import (
     Need,
     Rows,
     any_scarce,
+    blocked,
     floor_of,
     hopeless,
+    last_full,
     over,
     paid,
     reserve,
@@ -74,7 +76,7 @@ _ROUNDING = 8
 """Micro-yuan by which a total of rounded terms may lie below the exact one, and one more."""
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def best_start(
     cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, plan: Plan,
     scarce: bool, least: int, limit: int, spans: Ints, bound: Ints,
@@ -116,28 +118,44 @@ def best_start(
     return best_at
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def best_in_block(
     cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, plan: Plan, b: int,
     scarce: bool, best: int, best_at: int,
 ) -> tuple[int, int]:
     """(price, start) of the best start in block ``b`` where it beats what was found before, else the latter."""
-    watt, cores = rows.watt + s, rows.cores + p
-    for k in range(max(b * BLOCK, (plan.begin - first_s) // SLOT), (b + 1) * BLOCK):
+    watt = rows.watt + s
+    whole = plan.dur // SLOT
+    rest = plan.dur - whole * SLOT  # seconds of its last slot that a start at a boundary takes
+    k = max(b * BLOCK, (plan.begin - first_s) // SLOT)
+    unknown = k  # from here on, room is not known yet
+    while k < (b + 1) * BLOCK:
         start = max(plan.begin, first_s + k * SLOT)
         if start > plan.latest:
             break
+        if blocked(cells, rows, p, s, k, need) != OK:
+            k += 1
+            continue
         end = start + plan.dur
+        if start > first_s + k * SLOT:
+            price = over(cells, watt, first_s, start, end)
+        else:  # the same with fewer divisions
+            price = cells[watt, k + whole] - cells[watt, k]
+            if rest > 0:
+                price += (cells[watt, k + whole + 1] - cells[watt, k + whole]) // SLOT * rest
+        cost = times_power(price, need.mw) + plan.delay * (start - plan.since)
         last = (start + plan.hold - 1 - first_s) // SLOT
-        if cells[cores, k] < need.cores or cells[cores, last] < need.cores:
-            continue  # seen at once, and what fails most often
-        cost = times_power(over(cells, watt, first_s, start, end), need.mw) + plan.delay * (start - plan.since)
         if scarce:
             cost += scarcity_of(cells, rows, p, s, k, last, need)
         if cost > best or (cost == best and (best_at < 0 or start > best_at)):
+            k += 1
             continue
-        if room(cells, low, rows, p, s, k, last, need) != OK:
+        full = last_full(cells, low, rows, p, s, max(k, unknown), last, need)
+        unknown = last + 1
+        if full >= 0:
+            k = full + 1  # no window that holds this slot has room
             continue
+        k += 1
         if plan.budget > 0 and plan.paid + paid(cells, rows, s, first_s, start, end, need) > plan.budget:
             continue
         best, best_at = cost, start
@@ -169,7 +187,7 @@ def why_not(
         k += 1
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def write_row(
     cells: Any, rows: Rows, pool: Ints, p: int, ask: Job, plan: Plan, first_s: int, start: int, ready: int,
     transport: int, latency: int, weights: Weights, need: Need, row: Ints,
@@ -202,14 +220,14 @@ def price_at(
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def total_of(row: Ints) -> int:
     """Sum of a row's terms, micro-yuan."""
     total = row[ENERGY] + row[CARBON] + row[TRANSPORT] + row[LATENCY]
     return total + row[USE] + row[SCARCITY] + row[WAITING]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def better(row: Ints, own: int, s: int, best: Ints, best_own: int, best_s: int) -> bool:
     """Whether a row beats the best so far: by total, start, own subtree first, site, pool."""
     total, held = total_of(row), total_of(best)
@@ -280,7 +298,7 @@ def place_batch(
             take(cells, low, high, rows, pool, ask, first_s, out[j, best])
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def take(
     cells: Any, low: Any, high: Any, rows: Rows, pool: Ints, ask: Job, first_s: int, row: Ints
 ) -> None:
