@@ -12,12 +12,110 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sanjin.kernels.board import OK, SLOT, Need, Rows, any_scarce, reserve, spans_of
+from sanjin.kernels.board import OK, SLOT, Need, Rows, any_scarce, reserve, spans_of, times_power
 from sanjin.kernels.easy import _larger, _pop, _push
-from sanjin.kernels.place import choose_one, floors_of
-from sanjin.kernels.tables import FINISH, POOL, ROW, SITE, SPEED, START, UNTIL, Job, Weights, need_of
+from sanjin.kernels.place import _FAR, _ROUNDING, best_start, better, take, total_of, write_row
+from sanjin.kernels.tables import (
+    FINISH,
+    PICO,
+    POOL,
+    ROW,
+    SITE,
+    SPEED,
+    START,
+    UNTIL,
+    Job,
+    Weights,
+    need_code,
+    need_of,
+    plan_of,
+)
 
 _MB = 1_000_000
+
+
+@njit(cache=True, error_model="numpy")
+def floors_of(low: Any, rows: Rows, pool: Any) -> Any:
+    """The least price of a second over the whole horizon: watt, power, core, card; int64[P, 4]."""
+    floors = np.empty((pool.shape[0], 4), np.int64)
+    for p in range(pool.shape[0]):
+        for i, row in enumerate((rows.watt + pool[p, SITE], rows.power + pool[p, SITE], rows.core + p, rows.card + p)):
+            floors[p, i] = low[row].min()
+    return floors
+
+
+@njit(cache=True, error_model="numpy")
+def choose_one(
+    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int, weights: Weights, pool: Any, own: Any,
+    ask: Job, barred: Any, ready: Any, transport: Any, latency: Any, scarce: bool, spans: Any, floors: Any,
+    bound: Any, least: Any, scratch: Any, trial: Any, best: Any,
+) -> None:
+    end_s = first_s + (cells.shape[1] - 1) * SLOT
+    pools = pool.shape[0]
+    best[:] = 0
+    best[POOL] = -1
+    best_s = -1
+    left = 0
+    for p in range(pools):
+        s = pool[p, SITE]
+        bound[p] = _FAR
+        if barred[s] != OK or need_code(pool, p, ask) != OK:
+            continue
+        need = need_of(pool, p, ask)
+        plan = plan_of(pool, p, ask, end_s, now_s, ready[s], transport[s], latency[s], weights)
+        whole = (plan.dur + SLOT - 1) // SLOT * SLOT
+        least[p] = times_power(floors[p, 0] * plan.dur + floors[p, 1] * whole, need.mw)
+        least[p] += (floors[p, 2] * need.cores + floors[p, 3] * need.cards) * whole
+        bound[p] = least[p] + plan.fixed + plan.delay * (plan.begin - plan.since)
+        left += 1
+    limit = _FAR
+    while left > 0:
+        p = 0
+        for q in range(1, pools):
+            if bound[q] < bound[p]:
+                p = q
+        if bound[p] >= limit:
+            break
+        bound[p] = _FAR
+        left -= 1
+        s = pool[p, SITE]
+        need = need_of(pool, p, ask)
+        plan = plan_of(pool, p, ask, end_s, now_s, ready[s], transport[s], latency[s], weights)
+        start = best_start(
+            cells, low, high, rows, p, s, first_s, need, plan, scarce, least[p],
+            limit - plan.fixed if limit < _FAR else _FAR, spans, scratch,
+        )
+        if start < 0:
+            continue
+        write_row(
+            cells, rows, pool, p, ask, plan, first_s, start, ready[s], transport[s], latency[s], weights, need, trial
+        )
+        if better(trial, own[s], s, best, own[best_s] if best_s >= 0 else 0, best_s):
+            best[:] = trial
+            best_s = s
+            limit = (total_of(best) + _ROUNDING) * PICO
+    if best_s >= 0:
+        take(cells, low, high, rows, pool, ask, first_s, best)
+
+
+@njit(cache=True, error_model="numpy")
+def _give_back(
+    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, j: int, cores: Any, cards: Any,
+    asked: Any, place: Any, start: Any, end: Any, horizon: int,
+) -> None:
+    """Free what is left of the window of a run that has ended, from the slot of its end on."""
+    p = place[j]
+    until = start[j] + (asked[j] * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
+    if end[j] >= until:
+        return
+    k0, k1 = (end[j] - first_s) // SLOT, min((until - 1 - first_s) // SLOT, horizon - 1)
+    if k0 > k1:
+        return
+    ask = Job(cores[j], 0, cards[j], -1, -1, asked[j], 0, 0, 0, 0, 0, 0, cores[j], 0, 0)
+    need = need_of(pool, p, ask)
+    reserve(
+        cells, low, high, rows, p, pool[p, SITE], k0, k1, Need(-need.cores, -need.mem, -need.cards, -need.mw)
+    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -71,23 +169,3 @@ def replay_jobs(
                 heap_at, heap_job = _larger(heap_at), _larger(heap_job)
             _push(heap_at, heap_job, running, end[j], j)
             running += 1
-
-
-@njit(cache=True, error_model="numpy")
-def _give_back(
-    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, j: int, cores: Any, cards: Any,
-    asked: Any, place: Any, start: Any, end: Any, horizon: int,
-) -> None:
-    """Free what is left of the window of a run that has ended, from the slot of its end on."""
-    p = place[j]
-    until = start[j] + (asked[j] * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
-    if end[j] >= until:
-        return
-    k0, k1 = (end[j] - first_s) // SLOT, min((until - 1 - first_s) // SLOT, horizon - 1)
-    if k0 > k1:
-        return
-    ask = Job(cores[j], 0, cards[j], -1, -1, asked[j], 0, 0, 0, 0, 0, 0, cores[j], 0, 0)
-    need = need_of(pool, p, ask)
-    reserve(
-        cells, low, high, rows, p, pool[p, SITE], k0, k1, Need(-need.cores, -need.mem, -need.cards, -need.mw)
-    )
