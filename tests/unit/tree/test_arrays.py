@@ -219,7 +219,7 @@ def test_parts_that_are_placed_again_never_take_more_than_there_is(make: Make) -
     _, job = submit(world, HOME, early, array(30))
     for _ in range(90):
         world.run(60, by=60)
-        assert 0 <= min(free_at_home(world)) and max(free_at_home(world)) <= 8
+        assert min(free_at_home(world)) >= 0 and max(free_at_home(world)) <= 8
     assert record(world, job).state is JobState.SUCCEEDED
     engine = world.engines[HOME]
     spans = [(at, at + SLOT_S, engine.orders[k].members) for k, at in engine.started.items() if k.startswith(job)]
