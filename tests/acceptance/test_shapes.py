@@ -129,6 +129,7 @@ def test_an_array_runs_every_member_and_counts_those_that_fail(region: Region) -
     assert said == Counter(range(30))
     for p in parts:
         assert f"{p['id']} goes to {HOME}" in region.run("explain", p["id"]).stdout
+        assert f"a part of the array {job}" in region.run("job", p["id"]).stdout
     bill = region.json("bill", "--job", job)
     assert isinstance(bill, dict) and bill["fen"] == shown["job"]["fen"]
 

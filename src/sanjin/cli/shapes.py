@@ -97,8 +97,8 @@ def print_shape(record: JobRecord, events: Sequence[Happening], parts: Sequence[
     spec = record.spec
     if spec.nodes > 1:
         print(sentence("shape.gang", nodes=spec.nodes, cores=spec.cores))
-    if record.part_of:
-        print(sentence("shape.part", array=record.part_of))
+    if "." in record.id.rpartition("-")[2]:  # the node that runs a part knows it by its id alone
+        print(sentence("shape.part", array=record.id.rpartition(".")[0]))
     if spec.members:
         done, failed = record.members_done, record.members_failed
         last = spec.first_member + spec.members - 1
