@@ -38,6 +38,8 @@ def make_app(live: LiveRegion, hub: EventHub, token: str, version: str) -> ASGIA
         now_s=clock.now(),
         rate=clock.rate,
         nodes=tuple(region.nodes),
+        policy=live.policy,
+        up_since_s=clock.now(),
     )
     app = _app(version, routes(live, hub, about))
     app.add_exception_handler(SanjinError, problems.handle)

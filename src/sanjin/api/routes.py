@@ -46,6 +46,7 @@ LOG_WALL_S = 0.2
 
 LOG_BYTES = 1 << 20
 DRY_RUN_MAX = 100
+PARTS_TOLD = 10
 
 _encode = msgspec.json.Encoder().encode
 _BODY: dict[str, Any] = {
@@ -179,8 +180,16 @@ def _reading(live: LiveRegion) -> APIRouter:
         offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
         follow: bool = False,
     ) -> Response:
-        """What a job printed, from byte ``offset``; with ``follow`` until the job has ended."""
+        """What a job printed, from byte ``offset``; with ``follow`` until the job has ended.
+
+        Of work that was stopped and went on, what all its runs printed. The parts of a divided array have
+        logs of their own.
+        """
         await asyncio.to_thread(overview.job, live, job)
+        parts = await asyncio.to_thread(overview.parts, live, job)
+        if parts != [job]:
+            some = ", ".join(parts[:PARTS_TOLD]) + (", ..." if len(parts) > PARTS_TOLD else "")
+            raise ProblemsFound([problem("divided", "job", value=job, count=len(parts), parts=some)])
         return StreamingResponse(_log(live, job, stream, offset, follow), media_type="application/octet-stream")
 
     return router
@@ -192,24 +201,32 @@ _LOG: dict[int | str, dict[str, Any]] = {
 
 
 async def _log(live: LiveRegion, job: str, stream: str, offset: int, follow: bool) -> AsyncIterator[bytes]:
+    number = inside = 0  # which of the job's runs, and from which byte of its log
     while True:
         over = (await asyncio.to_thread(overview.job, live, job)).state.ended
-        part = await asyncio.to_thread(_log_part, live, job, stream, offset)
+        part, more = await asyncio.to_thread(_log_part, live, job, stream, number, inside)
+        inside += len(part)
         if part:
-            offset += len(part)
-            yield part
+            skipped = min(offset, len(part))
+            offset -= skipped
+            if part[skipped:]:
+                yield part[skipped:]
+        elif more:
+            number, inside = number + 1, 0
         elif not follow or over:
             return
         else:
             await asyncio.sleep(LOG_WALL_S)
 
 
-def _log_part(live: LiveRegion, job: str, stream: str, offset: int) -> bytes:
+def _log_part(live: LiveRegion, job: str, stream: str, number: int, inside: int) -> tuple[bytes, bool]:
+    """What a run printed after some bytes, and whether another run came after it."""
     try:
-        node, run = overview.run_of(live, job)
+        node, runs = overview.runs_of(live, job)
     except NotFound:
-        return b""  # it has not started yet
-    return node.parts.engine.logs(run, stream, offset, LOG_BYTES)
+        return b"", False  # it has not started yet
+    number = min(number, len(runs) - 1)
+    return node.parts.engine.logs(runs[number], stream, inside, LOG_BYTES), number + 1 < len(runs)
 
 
 def _region(live: LiveRegion, hub: EventHub, about: RegionStatus) -> APIRouter:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 
-from sanjin.cli.output import Word, at, sentence, table, text, yuan
+from sanjin.cli.output import Word, at, sentence, span, table, text, yuan
+from sanjin.cli.shapes import Stop, Window, last_stop, next_window, parts_of
 from sanjin.model.catalogue import say
 from sanjin.model.errors import NotFound
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.placement import TERMS, Explanation, Option
+from sanjin.model.policy import Rule, Weights
+from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
-from sanjin.model.status import Happening
+from sanjin.model.status import Happening, RegionStatus
 from sanjin.model.units import HOUR_S
 
 
@@ -49,6 +52,8 @@ def _sentence(found: Explanation, utc_offset_h: int) -> str:
         "total": yuan(choice.terms.total),
     }
     lines.append(sentence("explain.chosen", **values))
+    if found.pieces:
+        lines.append(in_pieces(found, utc_offset_h))
     if found.at_once is not None:
         more = (found.at_once.total_micro - choice.total_micro) / 1e6
         lines.append(sentence("explain.at_once", start=at(found.at_once.start_s, utc_offset_h), more=f"{more:.4f}"))
@@ -56,6 +61,12 @@ def _sentence(found: Explanation, utc_offset_h: int) -> str:
         more = yuan(other.terms.total - choice.terms.total)
         lines.append(sentence("explain.alternative", site=other.site, start=at(other.start_s, utc_offset_h), more=more))
     return "\n".join(lines)
+
+
+def in_pieces(found: Explanation, utc_offset_h: int) -> str:
+    """The windows in which the chosen site runs work that can stop."""
+    listed = ", ".join(f"{at(a, utc_offset_h)} - {at(b, utc_offset_h)}" for a, b in found.pieces)
+    return sentence("explain.pieces", count=len(found.pieces), windows=listed)
 
 
 def why_not(found: Explanation, site: str, utc_offset_h: int) -> str:
@@ -76,20 +87,69 @@ def why_not(found: Explanation, site: str, utc_offset_h: int) -> str:
     return sentence("explain.dearer", site=site, start=start, total=total, parts=parts or "0")
 
 
-def standing(record: JobRecord, decided: Option | None, events: Sequence[Happening], utc_offset_h: int) -> str:
-    """Where a job stands: why it waits and when it is expected to start (``decided``); or that it has ended."""
+def print_circumstances(at_s: int, spec: JobSpec, region: RegionStatus) -> None:
+    """What is to be known to read a decision of ``at_s``: the rule and the weights, and whose figures these are."""
+    if spec.members:
+        print(sentence("explain.each_member", members=spec.members))
+    policy = region.policy
+    if at_s < region.up_since_s:
+        print(sentence("explain.earlier_policy", at=at(region.up_since_s, region.utc_offset_h)))
+        return
+    if policy.rule is not Rule.LEAST_TOTAL:
+        print(sentence("explain.rule", rule=policy.rule, meaning=Word(f"rule.{policy.rule}")))
+    listed = {f.name: getattr(policy.in_force(), f.name) for f in fields(Weights)}
+    weights = ", ".join(f"{term} {weight:g}" for term, weight in listed.items() if weight not in (0.0, 1.0))
+    zero = ", ".join(term for term, weight in listed.items() if weight == 0.0)
+    if weights:
+        print(sentence("explain.weights", weights=weights))
+    if zero:
+        print(sentence("explain.weights_zero", terms=zero))
+
+
+def standing(
+    record: JobRecord,
+    decided: Option | None,
+    events: Sequence[Happening],
+    utc_offset_h: int,
+    first: JobRecord | None = None,
+) -> str:
+    """Where a job stands: why it waits and until when; or that it has ended.
+
+    ``decided`` is what was chosen for it, ``first`` the job at the head of its queue.
+    """
     if record.state.ended:
         return sentence("explain.ended", state=Word(f"state.{record.state}"), at=at(record.end_s, utc_offset_h))
     if record.state is JobState.RUNNING:
         return sentence("explain.runs", site=record.site, at=at(record.start_s, utc_offset_h))
+    if record.state is JobState.DIVIDED:
+        return sentence("explain.divided", job=record.id, parts=len(parts_of(events)))
+    stop, then = last_stop(events), next_window(events)
     reason = Word(f"reason.{record.reason}" if record.reason else f"state.{record.state}")
+    if stop is not None:
+        reason = Word("reason.made_room" if stop.room_for else "reason.window_ends")
     lines = [sentence("explain.waits", reason=reason)]
     held = next((e.body for e in reversed(events) if e.kind == "job.held"), None)
     if record.state is JobState.HELD and held:
         lines.append(sentence("explain.held", need=held["need"], free=held["free"]))
+    elif stop is not None:
+        lines.extend(_stopped(record, stop, then, utc_offset_h))
+    elif record.reason is Reason.QUEUE_ORDER and first is not None:
+        lines.append(sentence("explain.behind", job=first.id, start=at(first.next_start_s(), utc_offset_h)))
+    elif then is not None:
+        lines.append(sentence("explain.expected", site=record.site, start=at(then.start_s, utc_offset_h)))
     elif decided is not None and record.state is not JobState.QUEUED:
         lines.append(sentence("explain.expected", site=decided.site, start=at(decided.start_s, utc_offset_h)))
     return "\n".join(lines)
+
+
+def _stopped(record: JobRecord, stop: Stop, then: Window | None, utc_offset_h: int) -> Iterator[str]:
+    when, done, whole = at(stop.at_s, utc_offset_h), span(stop.done_s), span(record.spec.duration_s)
+    if stop.room_for:
+        yield sentence("explain.stopped_for", at=when, job=stop.room_for, done=done, whole=whole)
+    else:
+        yield sentence("explain.stopped", at=when, done=done, whole=whole)
+    if then is not None:
+        yield sentence("explain.goes_on", site=record.site, start=at(then.start_s, utc_offset_h))
 
 
 def changes(spec: JobSpec, now_s: int) -> list[tuple[str, JobSpec]]:

@@ -27,7 +27,9 @@ _PHASES = {
     JobState.PLACED: "waiting",
     JobState.STAGING: "waiting",
     JobState.ASSIGNED: "waiting",
+    JobState.PAUSED: "waiting",
     JobState.RUNNING: "running",
+    JobState.DIVIDED: "running",
 }
 
 

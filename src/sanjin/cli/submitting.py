@@ -11,7 +11,7 @@ import msgspec
 from cyclopts import Parameter
 
 from sanjin.cli.amounts import to_bytes, to_instant, to_seconds
-from sanjin.cli.explaining import print_explanation
+from sanjin.cli.explaining import print_circumstances, print_explanation
 from sanjin.cli.job_file import JobFile, read_job_file
 from sanjin.cli.output import Format, State, data, note, text
 from sanjin.cli.watching import exit_of, print_records
@@ -113,9 +113,10 @@ def _fresh_key() -> str:
 def _dry_run(client: Client, lines: Sequence[bytes], node: str, output: Format) -> int:
     found = client.dry_run_lines(lines, node)
     if not data(found, output):
-        offset = client.region().utc_offset_h
-        for each in found:
-            print_explanation(each, offset)
+        region = client.region()
+        for each, line in zip(found, lines, strict=True):
+            print_explanation(each, region.utc_offset_h)
+            print_circumstances(each.at_s, msgspec.json.decode(line, type=Submission).spec, region)
         note(text("cli.dry_run"))
     return 0
 

@@ -8,14 +8,27 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sanjin.cli.explaining import changes, print_changes, print_explanation, standing, why_not, widest
+from sanjin.cli.explaining import (
+    changes,
+    in_pieces,
+    print_changes,
+    print_circumstances,
+    print_explanation,
+    standing,
+    why_not,
+    widest,
+)
 from sanjin.cli.output import Format, State, at, data, note, span, table, text, yuan
+from sanjin.cli.shapes import PARTS_SHOWN, in_short, parts_of, print_shape
 from sanjin.client import Client
 from sanjin.model.errors import NotFound
+from sanjin.model.event import from_fields
 from sanjin.model.job import JobState
 from sanjin.model.money import yuan_text
+from sanjin.model.placement import Explanation
+from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
-from sanjin.model.status import Happening, JobBill
+from sanjin.model.status import Happening, JobBill, RegionStatus
 
 Follow = Annotated[bool, Parameter(name=("--follow", "-f"), negative=(), help="Until it has ended. 持续输出。")]
 Job = Annotated[str, Parameter(help="Id of the job. 作业编号。")]
@@ -35,7 +48,7 @@ def print_records(records: Sequence[JobRecord], offset_h: int) -> None:
         [
             r.id,
             r.spec.name,
-            text(f"state.{r.state}"),
+            text(f"state.{r.state}") + (f" {r.members_done}/{r.spec.members}" if r.spec.members else ""),
             r.site,
             at(r.start_s or (r.placement.start_s if r.placement else 0), offset_h),
             at(r.end_s, offset_h),
@@ -79,16 +92,18 @@ def job(
     with Client.here(state) as client:
         record = client.wait([job])[0] if wait else client.job(job)
         events = client.happenings(job)
-        if not data({"job": record, "events": events}, output):
-            _print_job(client, record, events)
+        parts = [client.job(part.job) for part in parts_of(events)[:PARTS_SHOWN]]
+        if not data({"job": record, "parts": parts, "events": events}, output):
+            _print_job(client, record, parts, events)
     return exit_of([record]) if wait else 0
 
 
-def _print_job(client: Client, record: JobRecord, events: Sequence[Happening]) -> None:
+def _print_job(client: Client, record: JobRecord, parts: Sequence[JobRecord], events: Sequence[Happening]) -> None:
     offset = client.region().utc_offset_h
     print_records([record], offset)
     if record.detail:
         print(record.detail)
+    print_shape(record, events, parts, offset)
     print()
     rows = [[at(e.at_s, offset), e.node, text(f"event.{e.kind}"), _told(e)] for e in events]
     table(("head.time", "head.node", "head.what", "head.value"), rows, left=(0, 1, 2, 3))
@@ -98,14 +113,16 @@ def _told(event: Happening) -> str:
     """The part of an event that one wants to read first."""
     body = event.body
     place = body.get("placement")
+    short = in_short(from_fields(event.kind, body))
     if isinstance(place, dict):
-        return f"{place['site']}/{place['pool']}"  # pyright: ignore[reportUnknownVariableType]
+        where = f"{place['site']}/{place['pool']}"  # pyright: ignore[reportUnknownVariableType]
+        return f"{where} {short}".rstrip()
     found = [str(body[k]) for k in ("parent", "child", "peer", "dataset", "state", "site") if body.get(k)]
     if body.get("reason"):
         found.append(text(f"reason.{body['reason']}"))
     if event.kind == "job.settled":
         found.append(f"{yuan_text(int(str(body['fen'])))} yuan")
-    return " ".join(found)
+    return " ".join(filter(None, [*found, short]))
 
 
 def explain(
@@ -136,8 +153,19 @@ def explain(
             return
         for each in (found if every else [widest(found)]) if found else []:
             print_explanation(each, region.utc_offset_h)
-        decided = widest(found).choice() if found else None
-        print(standing(record, decided, client.happenings(job), region.utc_offset_h))
+            print_circumstances(each.at_s, record.spec, region)
+        if found and found[-1].pieces and not every and found[-1] != widest(found):
+            print(in_pieces(found[-1], region.utc_offset_h))  # the site that runs it divided it
+        _print_standing(client, record, found, region)
+
+
+def _print_standing(client: Client, record: JobRecord, found: list[Explanation], region: RegionStatus) -> None:
+    first = None
+    if record.reason is Reason.QUEUE_ORDER:  # the first in the queue is the one that has a start
+        placed = client.jobs(node=record.id.rpartition("-")[0], state=JobState.PLACED, limit=1000).jobs
+        first = min((r for r in placed if r.placement), key=lambda r: (r.next_start_s(), r.id), default=None)
+    decided = widest(found).choice() if found else None
+    print(standing(record, decided, client.happenings(record.id), region.utc_offset_h, first))
 
 
 def logs(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sanjin.flow.place import asked, nowhere
+from sanjin.flow.submit import DELAY_PRICE_MAX
 from sanjin.flow.supply import run_kernel
 from sanjin.flow.view import View, part_record
 from sanjin.kernels import tables
@@ -126,6 +127,16 @@ def _decision(view: View, record: JobRecord, part: _Part) -> ev.Event:
     return ev.Assigned(
         job=record.id, child=child, epoch=record.epoch + 1, placement=placement, options=part.options
     )
+
+
+def together(record: JobRecord) -> JobRecord:
+    """The members of an array, or of a part of one, as one gang: they take and cost the same, in one place."""
+    spec = record.spec
+    if not spec.members:
+        return record
+    delay = min(spec.delay_price_fen_per_hour * spec.members, DELAY_PRICE_MAX)
+    gang = replace(spec, nodes=spec.members, members=0, first_member=0, delay_price_fen_per_hour=delay)
+    return replace(record, spec=gang)
 
 
 def gathered(record: JobRecord) -> ev.Gathered:

@@ -35,17 +35,32 @@ def option(row: ev.Row, site: str, pools: Sequence[str]) -> Option:
 
 
 def explanation(
-    supply: Supply, job: str, node: str, at_s: int, chosen: str, rows: Sequence[ev.Row], spec: JobSpec, since_s: int
+    supply: Supply,
+    job: str,
+    node: str,
+    at_s: int,
+    chosen: str,
+    rows: Sequence[ev.Row],
+    spec: JobSpec,
+    since_s: int,
+    pieces: tuple[tuple[int, int], ...] = (),
 ) -> Explanation:
     """The explanation of one decision about a job that was submitted at ``since_s``; of an array, about a member."""
     spec = replace(spec, members=0) if spec.members else spec
     options = tuple(option(row, site, supply.pools) for row, site in zip(rows, supply.sites, strict=True))
-    found = Explanation(job=job, decided_by=node, at_s=at_s, chosen=chosen, options=options)
+    found = Explanation(job=job, decided_by=node, at_s=at_s, chosen=chosen, options=options, pieces=pieces)
     choice = found.choice()
-    return replace(found, at_once=at_once(supply, spec, choice, at_s, since_s)) if choice else found
+    return replace(found, at_once=at_once(supply, spec, choice, at_s, since_s, pieces)) if choice else found
 
 
-def at_once(supply: Supply, spec: JobSpec, choice: Option, at_s: int, since_s: int) -> Option | None:
+def at_once(
+    supply: Supply,
+    spec: JobSpec,
+    choice: Option,
+    at_s: int,
+    since_s: int,
+    pieces: tuple[tuple[int, int], ...] = (),
+) -> Option | None:
     """The chosen pool at the first moment that inputs and the job's own wish allow, whether there was room or not.
 
     None where that is when it starts, or where nothing was chosen. Scarcity is taken as 0: its price
@@ -56,7 +71,10 @@ def at_once(supply: Supply, spec: JobSpec, choice: Option, at_s: int, since_s: i
         return None
     pool = supply.pool_index[f"{choice.site}/{choice.pool}"]
     site, milliwatt = int(supply.pool[pool, tables.SITE]), supply.need(spec, pool)[3]
-    finish = begin + choice.finish_s - choice.start_s
+    took = sum(b - a for a, b in pieces) or choice.finish_s - choice.start_s
+    stop_cost_s = -(-spec.stop_cost_s * 1000 // int(supply.pool[pool, tables.SPEED]))
+    length = took - max(len(pieces) - 1, 0) * stop_cost_s  # in one window nothing is lost by stopping
+    finish = begin + length
     energy = carbon = 0
     for slot in range(begin // SLOT_S, (finish - 1) // SLOT_S + 1):
         prices = supply.book.at(slot)
@@ -67,8 +85,8 @@ def at_once(supply: Supply, spec: JobSpec, choice: Option, at_s: int, since_s: i
         energy=round(energy * milliwatt // 1000 // PICO_PER_MICRO * supply.weights.energy),
         carbon=round(carbon * milliwatt // 1000 // PICO_PER_MICRO * supply.weights.carbon),
         transport=choice.terms.transport,
-        latency=choice.terms.latency,
-        use=choice.terms.use,
+        latency=choice.terms.latency * length // took,
+        use=choice.terms.use * length // took,
         scarcity=0,
         waiting=_waiting(supply, spec, begin, since_s, finish),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sanjin.flow.supply import Asked, Supply
+from sanjin.flow.supply import Asked, Supply, row_at
 from sanjin.kernels import pieces as kernel
 from sanjin.kernels import tables
 from sanjin.kernels.board import SLOT, Need
@@ -65,6 +65,18 @@ def divided(supply: Supply, asked: Asked, record: JobRecord, row: ev.Row) -> tup
             return placement, tuple(changed)
     supply.shift(pool, row[tables.START], row[tables.UNTIL], need, 1)
     return None
+
+
+def total_now(supply: Supply, asked: Asked, pool: int, placement: Placement, need: Need) -> int:
+    """What a placement in ``pool`` that has not begun costs at the prices of now, in all its windows; micro-yuan.
+
+    ``asked`` and ``need`` are of this one job.
+    """
+    row = row_at(supply, asked, pool, placement.start_s)
+    if not placement.pieces:
+        return int(row[tables.ENERGY :].sum())
+    site, listed = int(supply.pool[pool, tables.SITE]), tuple(int(v) for v in row)
+    return _priced(supply, asked.jobs[0], listed, placement.pieces, need, site).terms.total
 
 
 def _windows(used: np.ndarray, first_s: int, seconds: int, stop_cost: int) -> tuple[tuple[int, int], ...]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sanjin.flow.pieces import total_now
 from sanjin.flow.place import asked
 from sanjin.flow.supply import Asked, row_at, run_kernel
 from sanjin.flow.view import View
 from sanjin.kernels import tables
+from sanjin.kernels.board import Need
 from sanjin.model import event as ev
 from sanjin.model.money import MICRO_PER_FEN
 from sanjin.model.reason import Reason
@@ -45,8 +47,8 @@ def make_room(view: View, jobs: Sequence[JobRecord], now_s: int) -> Iterator[lis
         return
     for record in jobs:
         placement = record.placement
-        if placement is None or placement.start_s <= now_s or placement.terms.waiting < least:
-            continue
+        if placement is None or placement.start_s <= now_s or placement.terms.waiting < least or record.spec.members:
+            continue  # for the members of an array nothing stops
         stoppable = list(_stoppable(view, now_s))
         if not stoppable:
             return
@@ -94,7 +96,7 @@ def _try(
         for begin, end in placement.windows():
             supply.shift(own, begin, end, need, -1)
         mine = asked(view, [record], now_s)
-        before = _total(row_at(supply, mine, own, placement.start_s))
+        before = total_now(supply, mine, own, placement, Need(*need))
         mine.jobs[0, tables.J_LATEST] = now_s
         mine.barred[0, np.arange(len(supply.sites)) != supply.site_index[view.node]] = 1
         stops: list[_Stoppable] = []

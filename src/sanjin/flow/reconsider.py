@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sanjin.flow.arrays import together
+from sanjin.flow.pieces import total_now
 from sanjin.flow.place import asked, price
 from sanjin.flow.stage import inputs_here
-from sanjin.flow.supply import row_at
 from sanjin.flow.view import View
 from sanjin.kernels import tables
+from sanjin.kernels.board import Need
 from sanjin.model import event as ev
 from sanjin.model.job import JobState
 from sanjin.model.money import MICRO_PER_FEN
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
-from sanjin.model.units import SLOT_S
 
 A_TURN = 200
 """Jobs looked at in one turn."""
@@ -49,22 +50,26 @@ def reconsider(view: View, records: list[JobRecord], now_s: int) -> Iterator[ev.
 
 
 def gain_micro(view: View, record: JobRecord, now_s: int) -> int:
-    """What the best place of now saves against the one that the job has, both at the prices of now; micro-yuan."""
-    placement, supply = record.placement, view.supply
+    """What the best place of now saves against the one that the job has, both at the prices of now; micro-yuan.
+
+    The members of a part of an array move together or not at all; the best place is one window.
+    """
+    placement, supply, gang = record.placement, view.supply, together(record)
     if placement is None:
         return 0
     pool = supply.pool_index[f"{placement.site}/{placement.pool}"]
-    need = supply.need(record.spec, pool)
-    start_s = max(placement.start_s, supply.first_slot * SLOT_S)
-    held = asked(view, [record], now_s)
-    supply.shift(pool, start_s, placement.kept_s, need, -1)
-    rows, choice = price(view, [replace(record, placement=None)], now_s)
+    need = supply.need(gang.spec, pool)
+    held = asked(view, [gang], now_s)
+    for begin, end in placement.windows():
+        supply.shift(pool, begin, end, need, -1)
+    rows, choice = price(view, [replace(gang, placement=None)], now_s)
     site = int(choice[0])
     gain = 0
     if site >= 0:
         best = rows[0, site]
         other, begin_s, until_s = (int(best[c]) for c in (tables.POOL, tables.START, tables.UNTIL))
-        supply.shift(other, begin_s, until_s, supply.need(record.spec, other), -1)
-        gain = int(row_at(supply, held, pool, placement.start_s)[tables.ENERGY :].sum() - best[tables.ENERGY :].sum())
-    supply.shift(pool, start_s, placement.kept_s, need, 1)
+        supply.shift(other, begin_s, until_s, supply.need(gang.spec, other), -1)
+        gain = total_now(supply, held, pool, placement, Need(*need)) - int(best[tables.ENERGY :].sum())
+    for begin, end in placement.windows():
+        supply.shift(pool, begin, end, need, 1)
     return gain

@@ -295,11 +295,13 @@ def _assigned(view: View, e: ev.Assigned, at_s: int) -> JobRecord:
 
 
 def _placed(view: View, e: ev.Placed, at_s: int) -> JobRecord:
+    stopped = view.jobs[e.job].reason is Reason.MADE_ROOM  # it waits because of that, whatever its new place costs
+    later = Reason.MADE_ROOM if stopped else Reason.CHEAPER_LATER
     return view.change(
         e.job,
         at_s,
         state=JobState.PLACED,
-        reason=Reason.CHEAPER_LATER if e.placement.start_s > at_s else None,
+        reason=later if e.placement.start_s > at_s else None,
         placement=e.placement,
         site=e.placement.site,
         pool=e.placement.pool,

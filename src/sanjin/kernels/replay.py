@@ -127,8 +127,9 @@ def replay_jobs(
     """Place J jobs; writes ``place`` (a pool, or -1), ``start`` and ``end`` int64[J].
 
     ``arrive`` seconds UTC, ``run`` and ``asked`` seconds at speed 1 (``run`` not above ``asked``), ``delay``
-    pico-yuan a second (of ``hurries``: until the finish), ``data`` bytes at site ``origin``. Between sites, int64[S, S]: ``fare`` micro-yuan a GB,
-    ``rate`` bytes a second, ``lag`` seconds. A job's window lies within ``ahead_s`` from its arrival's slot on.
+    pico-yuan a second of waiting (until the finish where the rule ``hurries``), ``data`` bytes at site ``origin``.
+    Between sites, int64[S, S]: ``fare`` micro-yuan a GB, ``rate`` bytes a second, ``lag`` seconds. A job's window
+    lies within ``ahead_s`` from its arrival's slot on.
     """
     sites, scarce = own.shape[0], any_scarce(cells, rows)
     spans, floors = spans_of(low, rows), floors_of(low, rows, pool)

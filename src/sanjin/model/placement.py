@@ -97,6 +97,8 @@ class Explanation:
     chosen: str
     options: tuple[Option, ...]
     at_once: Option | None = None
+    pieces: tuple[tuple[int, int], ...] = ()
+    """Where the choice is work in several windows: (start, end) of each, seconds UTC."""
 
     def choice(self) -> Option | None:
         """The option that won."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sanjin.model.errors import Problem
 from sanjin.model.event import Posting, Segment
+from sanjin.model.policy import Policy
 from sanjin.model.record import JobRecord
 from sanjin.model.region import NodeTier, PoolKind
 
@@ -60,7 +61,11 @@ class SiteStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionStatus:
-    """A region that is up. ``now_s`` is region time, of which ``rate`` seconds pass in one wall second."""
+    """A region that is up. ``now_s`` is region time, of which ``rate`` seconds pass in one wall second.
+
+    ``policy`` is in force since ``up_since_s``, when the region came up; what was decided before was decided
+    under the policy of then.
+    """
 
     region: str
     name_en: str
@@ -70,6 +75,8 @@ class RegionStatus:
     now_s: int
     rate: float
     nodes: tuple[str, ...]
+    policy: Policy
+    up_since_s: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,12 +113,12 @@ def account(work: Workload, found: Outcome) -> Account:
     fare = work.network.price_yuan_gb[work.origin[ran], s] * moved / 1e9
     waited = (found.start_s - work.begin_s - trace.arrive_s)[ran]
     sites = len(supply.sites)
-    by_site = {
+    by_site: dict[str, Floats] = {
         "energy": (at_slot * prices).sum(axis=1),
         "carbon": (at_slot * carbon_price).sum(axis=1),
-        "transport": np.bincount(s, fare, sites),
-        "use": np.bincount(s, use * seconds / 1e12, sites),
-        "waiting": np.bincount(s, work.delay_pico[ran] * waited.astype(float) / 1e12, sites),
+        "transport": np.bincount(s, fare, sites).astype(float),
+        "use": np.bincount(s, use * seconds / 1e12, sites).astype(float),
+        "waiting": np.bincount(s, work.delay_pico[ran] * waited.astype(float) / 1e12, sites).astype(float),
     }
     span = work.trace.span_s()
     return Account(
@@ -154,10 +154,10 @@ def _check_bounds(work: Workload, found: Outcome) -> None:
             raise LawBroken(f"{found.rule}: a pool has more in use than it has")
 
 
-def quantiles(values: NDArray[np.generic]) -> dict[str, float]:
+def quantiles(values: Ints | Floats) -> dict[str, float]:
     """Mean and percentiles; 0 where there is nothing."""
     if not len(values):
         return dict.fromkeys(("mean", "p50", "p95", "p99"), 0.0)
-    p50, p95, p99 = np.percentile(values, (50, 95, 99))
-    return {"mean": float(np.mean(values)), "p50": float(p50), "p95": float(p95), "p99": float(p99)}
+    p50, p95, p99 = (float(np.percentile(values, p)) for p in (50, 95, 99))
+    return {"mean": float(values.sum()) / len(values), "p50": p50, "p95": p95, "p99": p99}
 

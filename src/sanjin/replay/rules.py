@@ -51,5 +51,6 @@ def home_pools(work: Workload) -> Ints:
         distance = work.network.latency_ms[origin]
         able = [int(p) for p in largest if fits[p]]
         if able:
-            found[i] = min(able, key=lambda p: distance[pool[p, tables.SITE]])  # of one site the largest: it comes first
+            # of one site the largest: it comes first
+            found[i] = min(able, key=lambda p: float(distance[pool[p, tables.SITE]]))
     return found[index.reshape(-1)]

@@ -63,7 +63,8 @@ class Workload:
     """Jobs of a trace in a region: J jobs, S sites, P pools (scaled: ``pool`` as the kernel's table).
 
     ``origin`` int64[J] is a site; ``delay_pico`` int64[J] pico-yuan a second; ``data_bytes`` int64[J] lie at the
-    origin. ``cap_mw`` int64[S] bounds the power of sites, mW. ``begin_s`` is a slot's begin, seconds UTC. ``scale`` is what pools were multiplied by.
+    origin. ``cap_mw`` int64[S] bounds the power of sites, mW. ``begin_s`` is a slot's begin, seconds UTC.
+    ``scale`` is what pools were multiplied by.
     """
 
     region: Region

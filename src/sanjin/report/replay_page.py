@@ -38,8 +38,8 @@ def page(work: Workload, found: Sequence[Replayed]) -> str:
         *[f"<li>{escape(en)}<br>{escape(zh)}</li>" for en, zh in assumptions(work)],
         "</ul>",
         "<h2>Checked · 已核对</h2>",
-        "<p class=note>Core-seconds and energy by site and slot equal, as integers, the sums over the jobs; no pool has "
-        "more in use at any instant than it has; no job starts before it came. "
+        "<p class=note>Core-seconds and energy by site and slot equal, as integers, the sums over the jobs; no pool "
+        "has more in use at any instant than it has; no job starts before it came. "
         "核秒与能耗的分站点分时段之和与作业之和逐位相等;任何时刻各资源池不超容量;无作业早于到达开始。</p>",
     ]
     return document(f"Sanjin: {work.trace.name}", STYLE, parts)
@@ -55,7 +55,8 @@ def _headline(work: Workload, numbers: Sequence[Figures]) -> str:
         (ours.carbon_kg, base.carbon_kg if base else 0, "kg CO2e"),
         (ours.wait_s["mean"] / HOUR_S, base.wait_s["mean"] / HOUR_S if base else 0, "h mean wait 平均等待"),
     ):
-        change = f"<br><span class=why>{(value / before - 1) * 100:+.1f} % vs EASY at home 较就地</span>" if before else ""
+        against = f"{(value / before - 1) * 100:+.1f} % vs EASY at home 较就地" if before else ""
+        change = f"<br><span class=why>{against}</span>" if before else ""
         cells.append(f"<div><b>{value:,.1f}</b>{unit}{change}</div>")
     return f"<div class=big>{''.join(cells)}</div>"
 

@@ -119,8 +119,8 @@ def map_of(work: Workload, each: Replayed) -> str:
         np.add.at(flow, (work.origin[ran], target), hours)
         most = max(float((flow - np.diag(np.diag(flow))).max()), 1e-9)
         figure, axes = plt.subplots(figsize=(5.2, 7))
-        for a, b in zip(*np.nonzero(flow), strict=True):
-            if a != b and flow[a, b] > most / 50:
+        for a, b in np.argwhere(flow > most / 50).tolist():
+            if a != b:
                 axes.annotate(
                     "", (nodes[b].lon, nodes[b].lat), (nodes[a].lon, nodes[a].lat),
                     arrowprops={"arrowstyle": "-|>", "color": "#0072B2", "alpha": 0.25 + 0.6 * flow[a, b] / most,

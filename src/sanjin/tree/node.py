@@ -18,7 +18,7 @@ from sanjin.flow import place
 from sanjin.flow.explain import explanation
 from sanjin.flow.loop import Ask, Done, Loop, Work
 from sanjin.flow.submit import check, problem
-from sanjin.flow.supply import PriceBook, Supply
+from sanjin.flow.supply import PriceBook, Supply, run_kernel
 from sanjin.flow.view import View, restore
 from sanjin.kernels import tables
 from sanjin.model import event as ev
@@ -434,11 +434,13 @@ class Node:
         view, now = self.view, self.parts.clock.now()
         now = max(now, view.supply.first_slot * SLOT_S)
         found: list[Explanation] = []
-        for spec in (replace(s, members=0) for s in specs):  # of an array: one member
+        for spec, members in ((replace(s, members=0, first_member=0), s.members) for s in specs):
             record = JobRecord(
                 id=f"{self.name}-0", key="", spec=spec, state=JobState.QUEUED, submitted_s=now, updated_s=now
             )
-            rows, choice = place.price(view, [record], now)
+            given = place.asked(view, [record], now)
+            given.transport[:] //= max(members, 1)  # of an array one member is priced; inputs come once, for all
+            rows, choice = run_kernel(view.supply, now, given)
             options = tuple(tuple(r) for r in rows[0].tolist())
             site = view.supply.sites[int(choice[0])] if choice[0] >= 0 else ""
             what = explanation(view.supply, "", self.name, now, site, options, spec, now)

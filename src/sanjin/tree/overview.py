@@ -219,13 +219,18 @@ def audit_node(region: Region, node: str, store: Store) -> AuditResult:
     return audit.verify(node, listed, (seq, tip), ledger, resettle)
 
 
-def run_of(live: LiveRegion, name: str) -> tuple[Node, str]:
-    """The node that ran a job and the key of its last run. Raises NotFound where none began."""
-    record = job(live, name)
-    if record.site and not record.parts:
-        node = live.nodes[record.site]
-        for entry in reversed(node.parts.store.journal(job=name)):
-            event = ev.decode(entry.kind, entry.body)
-            if isinstance(event, ev.Started):
-                return node, event.run
-    raise NotFound(f"job {name} has not started yet")
+def runs_of(live: LiveRegion, name: str) -> tuple[Node, list[str]]:
+    """The node that ran a job and the keys of its runs in order: of work that was stopped and went on, all.
+
+    A run that was lost and done again is not among them. Raises NotFound where none began.
+    """
+    found: list[str] = []
+    lost = False
+    for event in _told(live, name):
+        if isinstance(event, ev.Started):
+            found = [*(found[:-1] if lost else found), event.run]
+            lost = False
+        lost = lost or isinstance(event, ev.Requeued)
+    if not found:
+        raise NotFound(f"job {name} has not started yet")
+    return live.nodes[job(live, name).site], found

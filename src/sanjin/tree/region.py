@@ -44,6 +44,7 @@ class LiveRegion:
         self.clock = clock
         self.board = Switchboard()
         self.nodes: dict[str, Node] = {}
+        self.policy = policy or Policy()
         book, network = PriceBook(region), network_of(region)
         for name, model in region.nodes.items():
             own = folder / name
@@ -56,7 +57,7 @@ class LiveRegion:
                 engine=engine(name, own / "engine"),
                 mover=mover(name, folder),
                 scarcity=scarcity,
-                policy=policy or Policy(),
+                policy=self.policy,
                 keep_prices=keep_prices,
             )
             uplink = self.board.uplink(name, model.parent) if model.parent else None
@@ -96,10 +97,12 @@ class LiveRegion:
             for entry in node.parts.store.journal(job=job):
                 event = ev.decode(entry.kind, entry.body)
                 if isinstance(event, ev.Placed | ev.Assigned | ev.Raised | ev.Waiting | ev.Split):
+                    if not event.options:
+                        continue  # its turn in the queue has not come: no site was looked at
                     chosen = chosen_site(event, supply.sites)
+                    pieces = event.placement.pieces if isinstance(event, ev.Placed) else ()
+                    since_s, spec, at_s = record.submitted_s, record.spec, entry.at_s
                     found.append(
-                        explanation(
-                            supply, job, node.name, entry.at_s, chosen, event.options, record.spec, record.submitted_s
-                        )
+                        explanation(supply, job, node.name, at_s, chosen, event.options, spec, since_s, pieces)
                     )
         return sorted(found, key=lambda e: e.at_s)

@@ -197,10 +197,44 @@ def test_members_go_where_they_would_go_singly(make: Make, members: int, cores: 
     assert found == Counter(singly)
 
 
-def test_a_dry_run_of_an_array_is_of_one_member(make: Make) -> None:
+def free_at_home(world: World) -> list[int]:
+    """Free cores of the one pool at home, by slot."""
+    supply = world.nodes[HOME].view.supply
+    return supply.free_cores[supply.pool_index[f"{HOME}/{world.region.nodes[HOME].site.pools[0].id}"]].tolist()
+
+
+def test_a_dry_run_of_an_array_prices_a_member_and_changes_nothing(make: Make) -> None:
+    world = make(cores=8)
+    before = world.nodes[HOME].view.supply.free_cores.copy()
+    futures = [world.nodes[HOME].dry_run([array(n, site=HOME)]) for n in (0, 20)]
+    world.nodes[HOME].step(0.0)
+    single, of_array = (f.result(0)[0].choice() for f in futures)
+    assert single == of_array
+    assert (world.nodes[HOME].view.supply.free_cores == before).all()
+
+
+def test_parts_that_are_placed_again_never_take_more_than_there_is(make: Make) -> None:
     world = make(cores=8, policy=Policy(rule=Rule.HOME_ONLY))
-    future = world.nodes[HOME].dry_run([array(50), array(0)])
-    world.turn()
-    of_array, of_one = future.result(0)
-    assert of_array.choice() is not None
-    assert of_array.options == of_one.options
+    early = replace(array(0, cores=8, slots=6), environment={"RUN_S": "300"})  # it ends long before its time
+    _, job = submit(world, HOME, early, array(30))
+    for _ in range(90):
+        world.run(60, by=60)
+        assert min(free_at_home(world)) >= 0 and max(free_at_home(world)) <= 8
+    assert record(world, job).state is JobState.SUCCEEDED
+    engine = world.engines[HOME]
+    spans = [(at, at + SLOT_S, engine.orders[k].members) for k, at in engine.started.items() if k.startswith(job)]
+    assert max(sum(n for a, b, n in spans if a <= at < b) for at, _, _ in spans) <= 8
+    journal = [e for e in world.nodes[HOME].parts.store.journal(limit=10**4) if e.kind == "job.unplaced"]
+    assert len(journal) == 4
+    assert min(at for at, _, _ in spans) == min(engine.started.values()) + SLOT_S
+
+
+def test_nothing_stops_for_an_array(make: Make) -> None:
+    world = make(cores=8, policy=Policy(rule=Rule.HOME_ONLY))
+    slow = submit(world, HOME, replace(array(0, cores=8, slots=12), stoppable=True))[0]
+    world.run(2 * SLOT_S, by=300)
+    future = world.nodes[HOME].submit([Submission(key="a", spec=array(6, delay_price_fen_per_hour=10**6))])
+    world.run(SLOT_S, by=300)
+    assert record(world, slow).state is JobState.RUNNING
+    world.run(16 * SLOT_S, by=300)
+    assert record(world, future.result(0)[0].id).state is JobState.SUCCEEDED

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sanjin.flow import audit
+from sanjin.flow.reconsider import gain_micro
 from sanjin.flow.settle import settle
 from sanjin.kernels import tables
 from sanjin.model import event as ev
@@ -28,8 +29,8 @@ Make = Callable[..., World]
 def make(tmp_path: Path) -> Iterator[Make]:
     made: list[World] = []
 
-    def build(**policy: object) -> World:
-        region = shrunk(load_region(bundled("shanxi")), HOME, 8)
+    def build(cores: int = 8, **policy: object) -> World:
+        region = shrunk(load_region(bundled("shanxi")), HOME, cores)
         world = World(tmp_path / str(len(made)), region, policy=Policy(rule=Rule.HOME_ONLY, **policy))
         world.clock.advance(START_S // SLOT_S * SLOT_S + SLOT_S)
         world.turn(6)
@@ -211,3 +212,17 @@ def test_a_node_that_starts_again_knows_the_windows_that_are_left(make: Make) ->
     world.run(record(world, job).placement.pieces[-1][1] - world.clock.now() + HOUR_S, by=300)
     assert record(world, job).state is JobState.SUCCEEDED
     assert all_is_free(world)
+
+
+def test_work_in_pieces_is_not_placed_again_for_nothing(make: Make) -> None:
+    world = make(cores=800)
+    job = submit(world, "a", spec(800, 10 * HOUR_S, stoppable=True, delay_price_fen_per_hour=0))
+    world.turn(2)
+    placed = record(world, job).placement
+    assert len(placed.pieces) > 1 and placed.start_s - world.clock.now() > 8 * SLOT_S
+    before = world.nodes[HOME].view.supply.free_cores.copy()
+    assert gain_micro(world.nodes[HOME].view, record(world, job), world.clock.now()) <= 0
+    assert (world.nodes[HOME].view.supply.free_cores == before).all()
+    world.run(8 * SLOT_S, by=300)
+    assert not any(isinstance(e, ev.Unplaced) for e in events(world, job))
+    assert record(world, job).placement == placed
