@@ -15,6 +15,7 @@ from sanjin.kernels.board import SLOT, Need
 from sanjin.model import event as ev
 from sanjin.model.money import PICO_PER_MICRO
 from sanjin.model.placement import Placement, Terms
+from sanjin.model.policy import Weights
 from sanjin.model.record import JobRecord
 from sanjin.model.units import SLOT_S
 
@@ -31,6 +32,8 @@ def divided(supply: Supply, asked: Asked, record: JobRecord, row: ev.Row) -> tup
     spec, pool = record.spec, row[tables.POOL]
     if not spec.stoppable or spec.duration_spread_s or spec.members or row[tables.FINISH] - row[tables.START] <= SLOT:
         return None
+    if spec.budget_fen and supply.weights != Weights():
+        return None  # the terms of pieces are weighed, and a budget bounds what is billed
     need, site = supply.need(spec, pool), int(supply.pool[pool, tables.SITE])
     first_s, job = supply.first_slot * SLOT_S, asked.jobs[0]
     supply.shift(pool, row[tables.START], row[tables.UNTIL], need, -1)
