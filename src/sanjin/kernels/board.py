@@ -186,11 +186,19 @@ def scarcity_of(cells: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: 
 def hopeless(high: Any, rows: Rows, p: int, s: int, b: int, need: Need) -> bool:
     """Whether no slot of block ``b`` can have room."""
     return (
-        high[rows.cores + p, b] < need.cores
-        or high[rows.mem + p, b] < need.mem
-        or high[rows.cards + p, b] < need.cards
-        or high[rows.mw + s, b] < need.mw
+        (high[rows.cores + p, b] < need.cores)
+        | (high[rows.mem + p, b] < need.mem)
+        | (high[rows.cards + p, b] < need.cards)
+        | (high[rows.mw + s, b] < need.mw)
     )
+
+
+@njit(cache=True, error_model="numpy")
+def first_hopeful(high: Any, rows: Rows, p: int, s: int, b: int, need: Need) -> int:
+    """The first block from ``b`` on where some slot can have room, or the count of blocks."""
+    while b < high.shape[1] and hopeless(high, rows, p, s, b, need):
+        b += 1
+    return b
 
 
 @njit(cache=True, error_model="numpy")

@@ -8,7 +8,9 @@ site lie in the order of the region document.
 
 How it is fast: the board (:mod:`sanjin.kernels.board`) prices any window at once and lets whole blocks of
 slots be skipped; the block that promises most is searched early; and where only the choice is wanted,
-pools are tried in the order of a lower bound on their total until none that is left can win.
+pools are tried in the order of a lower bound on their total until none that is left can win. What runs
+for every pool that is tried is compiled into the loop (``forceinline``): handing on arrays costs as much
+as the work itself.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from sanjin.kernels.board import (
     Rows,
     any_scarce,
     blocked,
+    first_hopeful,
     floor_of,
     hopeless,
     last_full,
@@ -78,23 +81,24 @@ _ROUNDING = 8
 
 @njit(cache=True, error_model="numpy", forceinline=True)
 def best_start(
-    cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, plan: Plan,
+    cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, plan: Plan, b0: int,
     scarce: bool, least: int, limit: int, spans: Ints, bound: Ints,
 ) -> int:
     """The least-priced feasible start in one pool that costs less than ``limit``, or -1; of equals the first.
 
-    Candidates are ``plan.begin`` and every later slot boundary. ``least`` is less than any window of this
-    length can cost: where waiting alone makes up the rest, nothing later is looked at. After the first
-    block, the one that promises most is searched, then those whose bound is below what was found. Prices and
-    ``limit`` leave ``plan.fixed`` out, pico-yuan. ``bound`` int64[B] is scratch.
+    Candidates are ``plan.begin`` and every later slot boundary, none before ``b0``, the first block that may
+    have room. ``least`` is less than any window of this length can cost: where waiting alone makes up the
+    rest, nothing later is looked at. After the first block, the one that promises most is searched, then
+    those whose bound is below what was found. Prices and ``limit`` leave ``plan.fixed`` out, pico-yuan.
+    ``bound`` int64[B] is scratch.
     """
     if plan.latest < plan.begin:
         return -1
-    b0, b1 = (plan.begin - first_s) // SLOT // BLOCK, (plan.latest - first_s) // SLOT // BLOCK
+    b1 = (plan.latest - first_s) // SLOT // BLOCK
     reach = ((plan.hold - 1) // SLOT + BLOCK) // BLOCK  # blocks that a window may reach beyond its own
     # the first block first: what it offers ends the look ahead where waiting alone would cost more
     best, best_at = limit, -1
-    if not hopeless(high, rows, p, s, b0, need):
+    if b0 <= b1:
         best, best_at = best_in_block(cells, low, rows, p, s, first_s, need, plan, b0, scarce, best, best_at)
     first, lowest_bound = -1, best
     for b in range(b0 + 1, b1 + 1):
@@ -276,8 +280,9 @@ def place_batch(
                 need = need_of(pool, p, ask)
                 plan = plan_of(pool, p, ask, end_s, now_s, ready[j, s], transport[j, s], latency[j, s], weights)
                 floor = floor_of(spans, rows, p, s, 0, blocks, need, plan.dur, scarce)
+                b0 = first_hopeful(high, rows, p, s, (plan.begin - first_s) // SLOT // BLOCK, need)
                 start = best_start(
-                    cells, low, high, rows, p, s, first_s, need, plan, scarce, floor, _FAR, spans, scratch
+                    cells, low, high, rows, p, s, first_s, need, plan, b0, scarce, floor, _FAR, spans, scratch
                 )
                 if start >= 0:
                     write_row(
@@ -316,14 +321,15 @@ def choose_batch(
     """The same choices as :func:`place_batch`, without the rows of the sites that lose.
 
     Writes the winning rows ``won`` int64[J, ROW] and ``choice`` int64[J]. Pools are tried in the order of
-    a bound that their total cannot be below; those whose bound is above the best total are not tried.
+    a bound that their total cannot be below; those whose bound is above the best total are not tried. The
+    bound is first that of a start at once; when a pool's turn comes, that of its first block with room.
     """
     pools, blocks, scarce = pool.shape[0], low.shape[1], any_scarce(cells, rows)
     end_s = first_s + (cells.shape[1] - 1) * SLOT
     spans = spans_of(low, rows)
     trial, scratch = np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
     bound, least = np.empty(pools, np.int64), np.empty(pools, np.int64)
-    floors = np.empty((pools, 4), np.int64)
+    floors, queue, hopeful = np.empty((pools, 4), np.int64), np.empty(pools, np.int64), np.empty(pools, np.int64)
     for p in range(pools):  # the least prices of a second over the whole horizon, once a batch
         for i, row in enumerate((rows.watt + pool[p, SITE], rows.power + pool[p, SITE], rows.core + p, rows.card + p)):
             floors[p, i] = low[row].min()
@@ -336,7 +342,6 @@ def choose_batch(
         left = 0
         for p in range(pools):
             s = pool[p, SITE]
-            bound[p] = _FAR
             if barred[j, s] != OK or need_code(pool, p, ask) != OK:
                 continue
             need = need_of(pool, p, ask)
@@ -344,23 +349,32 @@ def choose_batch(
             whole = (plan.dur + SLOT - 1) // SLOT * SLOT
             least[p] = times_power(floors[p, 0] * plan.dur + floors[p, 1] * whole, need.mw)
             least[p] += (floors[p, 2] * need.cores + floors[p, 3] * need.cards) * whole
-            bound[p] = least[p] + plan.fixed + plan.delay * (plan.begin - plan.since)
+            queue[left], hopeful[p] = p, -1
+            bound[left] = least[p] + plan.fixed + plan.delay * (plan.begin - plan.since)
             left += 1
         limit = _FAR
-        while left > 0:
-            p = 0
-            for q in range(1, pools):
-                if bound[q] < bound[p]:
-                    p = q
-            if bound[p] >= limit:
+        while True:
+            at, lowest_bound = -1, limit
+            for i in range(left):
+                if bound[i] < lowest_bound:
+                    at, lowest_bound = i, bound[i]
+            if at < 0:
                 break
-            bound[p] = _FAR
-            left -= 1
+            p = queue[at]
             s = pool[p, SITE]
             need = need_of(pool, p, ask)
             plan = plan_of(pool, p, ask, end_s, now_s, ready[j, s], transport[j, s], latency[j, s], weights)
+            if hopeful[p] < 0:
+                b0 = (plan.begin - first_s) // SLOT // BLOCK
+                hopeful[p] = first_hopeful(high, rows, p, s, b0, need)
+                if hopeful[p] > b0:  # it has to wait, so others may promise more
+                    waits = first_s + hopeful[p] * BLOCK * SLOT - plan.since
+                    bound[at] = least[p] + plan.fixed + plan.delay * waits
+                    continue
+            left -= 1
+            queue[at], bound[at] = queue[left], bound[left]
             start = best_start(
-                cells, low, high, rows, p, s, first_s, need, plan, scarce, least[p],
+                cells, low, high, rows, p, s, first_s, need, plan, hopeful[p], scarce, least[p],
                 limit - plan.fixed if limit < _FAR else _FAR, spans, scratch,
             )
             if start < 0:
