@@ -54,6 +54,7 @@ _COMMANDS = {
     "explain": ("sanjin.cli.watching:explain", "Say why a job went where it went. 说明安排原因。"),
     "logs": ("sanjin.cli.watching:logs", "Print what a job printed. 作业输出。"),
     "cancel": ("sanjin.cli.watching:cancel", "Ask for the end of jobs. 取消作业。"),
+    "replay": ("sanjin.cli.replaying:replay", "Replay a trace of work: what it would cost. 回放轨迹。"),
     "sites": ("sanjin.cli.running:sites", "Show every site now. 站点状态。"),
     "bill": ("sanjin.cli.watching:bill", "What was used and what it cost. 账单。"),
     "doctor": ("sanjin.cli.running:doctor", "Look at this machine. 环境检查。"),

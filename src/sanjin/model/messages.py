@@ -111,6 +111,37 @@ _PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("tenant {tenant} has no reservation {value} at {node}", "租户 {tenant} 在 {node} 没有预留 {value}"),
         ("submit at the node where it is; see: sanjin jobs --node {node}", "请在其所在节点提交;见 sanjin jobs --node {node}"),
     ),
+    "trace_kind": (
+        ("{value} is no kind of trace that can be read", "{value} 不是可读取的轨迹格式"),
+        ("give a file that ends in .swf, .swf.gz, .csv, .csv.gz or .parquet", "请给出 .swf、.swf.gz、.csv、.csv.gz 或 .parquet 文件"),
+    ),
+    "trace_empty": (
+        ("there is no job in it", "其中没有作业"),
+        ("give a trace with at least one job", "请给出至少含一个作业的轨迹"),
+    ),
+    "swf_line": (
+        ("this line is not 18 numbers: {value}", "此行不是 18 个数:{value}"),
+        ("see the Standard Workload Format; -1 stands for what is not known", "见标准负载格式 SWF;未知写 -1"),
+    ),
+    "not_numbers": (
+        ("the table cannot be read as numbers: {value}", "表格无法按数字读取:{value}"),
+        ("write a line of column names and then numbers only", "首行写列名,其后只写数字"),
+    ),
+    "trace_columns": (
+        ("no known table has these columns: {value}", "未识别的列:{value}"),
+        (
+            "name them arrive_s, run_s and cores (asked_s, cards, user, queue, waited_s where known)",
+            "请命名为 arrive_s、run_s、cores(已知时另有 asked_s、cards、user、queue、waited_s)",
+        ),
+    ),
+    "no_parquet": (
+        ("reading Parquet needs DuckDB, which is not installed", "读取 Parquet 需要 DuckDB,尚未安装"),
+        ("run: pip install 'sanjin[examples]', or convert the file to CSV", "请运行 pip install 'sanjin[examples]',或转为 CSV"),
+    ),
+    "unknown_rule": (
+        ("there is no rule {value}", "没有规则 {value}"),
+        ("use one of: {known}", "可用:{known}"),
+    ),
     "no_members": (
         ("first_member is given, but not how many members", "给出了 first_member,但没有成员数"),
         ("give members, or leave out first_member", "请给出 members,或去掉 first_member"),
@@ -274,6 +305,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "term.energy": ("energy", "电费"),
     "term.carbon": ("carbon", "碳成本"),
     "term.transport": ("moving data", "数据传输"),
+    "replayed.own": ("the region's own rule", "区域自身规则"),
+    "replayed.home_only": ("least total at home", "就地总价最少"),
+    "replayed.earliest_finish": ("earliest finish", "最早完成"),
+    "replayed.greenest": ("greenest", "碳排最少"),
+    "replayed.easy_at_home": ("EASY at home", "就地 EASY 回填"),
+    "replayed.fcfs_at_home": ("FCFS at home", "就地先到先服务"),
     "policy.rule": ("rule: {rule}", "规则:{rule}"),
     "policy.carbon": (
         "price of carbon: {price} yuan a tonne (-: the region's own)",
@@ -333,6 +370,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "head.members": ("members", "成员"),
     "head.done": ("done", "成功"),
     "head.failed": ("failed", "失败"),
+    "head.rule": ("rule", "规则"),
+    "head.total_yuan": ("yuan in all", "总价(元)"),
+    "head.billed": ("billed", "账单"),
+    "head.waiting_yuan": ("waiting", "等待代价"),
+    "head.wait_h": ("mean wait h", "平均等待(时)"),
+    "head.slowdown_p95": ("slowdown p95", "减速比 p95"),
+    "head.saved": ("against EASY", "较 EASY"),
+    "head.digest": ("digest", "摘要"),
     "head.term": ("term", "分项"),
     "head.weight": ("weight", "权重"),
     "head.queue": ("queue", "队列"),
@@ -490,6 +535,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "jobs at {site} use it with --reservation; see whether it has its place: sanjin job",
         "在 {site} 提交的作业用 --reservation 使用;是否已安排见 sanjin job",
     ),
+    "cli.replaying": ("replaying {jobs} jobs of {name}", "回放 {name} 的 {jobs} 个作业"),
+    "cli.replay_rests": (
+        "Nothing ran: all of this is modelled, and rests on {count} assumptions; see --report or --output json.",
+        "未实际运行:以上均为模型,基于 {count} 条假定;见 --report 或 --output json。",
+    ),
+    "cli.report_at": ("report: {path}", "报告:{path}"),
     "cli.dry_run_policy": ("dry run: nothing was kept", "试算:未保存"),
     "cli.policy_kept": ("kept; in force from the next: sanjin up", "已保存;下次 sanjin up 时生效"),
     "cli.rule_used": (

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sanjin.model.catalogue import say
 from sanjin.model.policy import Policy, Rule
+from sanjin.kernels import tables
 from sanjin.replay.online import replay_online
 from sanjin.replay.outcome import Account, Outcome, account, quantiles
 from sanjin.replay.rules import queue_at_home
@@ -27,27 +29,33 @@ class Replayed:
     account: Account
 
 
-RULES: dict[str, tuple[str, str, Callable[[Workload], Outcome]]] = {
-    "least_total": ("least total", "总价最少", lambda w: replay_online(w, Policy())),
-    "home_only": ("least total at home", "就地总价最少", lambda w: replay_online(w, Policy(rule=Rule.HOME_ONLY))),
-    "earliest": ("earliest finish", "最早完成", lambda w: replay_online(w, Policy(rule=Rule.EARLIEST_FINISH))),
-    "greenest": ("greenest", "碳排最少", lambda w: replay_online(w, Policy(rule=Rule.GREENEST))),
-    BASELINE: ("EASY at home", "就地 EASY 回填", lambda w: queue_at_home(w, True)),
-    "fcfs_at_home": ("FCFS at home", "就地先到先服务", lambda w: queue_at_home(w, False)),
+RULES: dict[str, Callable[[Workload, Policy], Outcome]] = {
+    "own": lambda w, own: replay_online(w, own, "own"),
+    "home_only": lambda w, _: replay_online(w, Policy(rule=Rule.HOME_ONLY)),
+    "earliest_finish": lambda w, _: replay_online(w, Policy(rule=Rule.EARLIEST_FINISH)),
+    "greenest": lambda w, _: replay_online(w, Policy(rule=Rule.GREENEST)),
+    BASELINE: lambda w, _: queue_at_home(w, True),
+    "fcfs_at_home": lambda w, _: queue_at_home(w, False),
 }
-"""What a replay compares, in the order shown; the first is the region's own rule."""
+"""What a replay compares, in the order shown; the first is the region's own policy. Named ``replayed.<key>``."""
 
 
 def compare(
-    work: Workload, keys: Sequence[str] = tuple(RULES), progress: Callable[[str], None] | None = None
+    work: Workload,
+    keys: Sequence[str] = tuple(RULES),
+    own: Policy | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> list[Replayed]:
-    """Replay the workload under each rule. Raises LawBroken where sums do not agree."""
+    """Replay the workload under each rule; ``own`` is the region's policy. Raises LawBroken where sums disagree.
+
+    Raises KeyError for a name not in :data:`RULES`.
+    """
     found: list[Replayed] = []
     for key in keys:
-        en, zh, run = RULES[key]
         if progress:
             progress(key)
-        outcome = run(work)
+        outcome = RULES[key](work, own or Policy())
+        en, zh = (say(f"replayed.{key}", lang) for lang in ("en", "zh"))
         found.append(Replayed(key=key, title_en=en, title_zh=zh, outcome=outcome, account=account(work, outcome)))
     return found
 
@@ -132,6 +140,7 @@ def assumptions(work: Workload) -> list[tuple[str, str]]:
             else "Capacity is the region's as its document states it.",
             f"容量按 {work.scale:.4%} 缩放,使作业需求占 {rule.load:.0%}。" if rule.load else "容量取区域文档所载。",
         ),
+        *_enlarged(work),
         (
             "Energy is modelled from cores at full use, the tariff, and PUE by the month's mean weather; carbon by the "
             f"grid's yearly factor at {region.carbon_price.value:g} yuan a tonne.",
@@ -150,6 +159,23 @@ def assumptions(work: Workload) -> list[tuple[str, str]]:
     for remark in trace.remarks:
         found.append((_REMARKS[remark.code][0].format(n=remark.count), _REMARKS[remark.code][1].format(n=remark.count)))
     return found
+
+
+def _enlarged(work: Workload) -> list[tuple[str, str]]:
+    """Pools that scaling left larger than it says, since they must hold the widest job."""
+    if not work.rule.load:
+        return []
+    plain = np.rint(work.supply.pool[:, tables.CORES] * work.scale)
+    count = int((work.pool[:, tables.CORES] > plain).sum())
+    if not count:
+        return []
+    widest = int(work.trace.cores.max())
+    return [
+        (
+            f"{count} of {len(work.pool)} pools are larger than that: each keeps room for the widest job, {widest} cores.",
+            f"{len(work.pool)} 个资源池中有 {count} 个大于此比例:每池须容纳最宽的作业({widest} 核)。",
+        )
+    ]
 
 
 def _unknown(work: Workload) -> bool:

@@ -2,8 +2,8 @@
 
 Traces do not say these things, so they are drawn, by rules that a reader can check and with a stated seed:
 
-- *Origin*: a node, drawn with weights that follow population (or the capacity of its pools); all jobs of one
-  user come from one node.
+- *Origin*: a node, drawn with weights that follow the capacity of its pools (so that queues at home are not
+  made worse than they need be), or population; all jobs of one user come from one node.
 - *Price of delay*: yuan a core-hour of waiting, log-uniform between two bounds; one draw a queue where the
   trace names queues, else one a job.
 - *Data*: a share of the jobs read a dataset of their own that lies at their origin, of log-normal size.
@@ -43,7 +43,7 @@ class Rule:
     begins, seconds UTC (0: when it says itself, else the start of 2026 in the region)."""
 
     seed: int = 1
-    origin: Origin = Origin.POPULATION
+    origin: Origin = Origin.CAPACITY
     load: float = 0.6
     fold_days: int = 7
     delay_low_yuan: float = 1e-5

@@ -30,13 +30,16 @@ def totals(found: Sequence[Replayed]) -> str:
     """The total of each rule, term by term."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(10, 0.5 * len(found) + 1.3))
+        # what costs many times more than the others would leave nothing to see of them
+        most = max(e.account.total for e in found if e.account.total <= 4 * found[0].account.total)
+        axes.set_xlim(0, most * 1.08)
         for row, each in enumerate(found):
             left = 0.0
             for i, (term, name) in enumerate(_TERMS.items()):
                 width = each.account.terms[term]
                 axes.barh(row, width, 0.65, left, color=COLOURS[i], label=name if row == 0 else None)
                 left += width
-            axes.text(left, row, f" {left:,.0f}", va="center")
+            axes.text(min(left, most * 1.08), row, f" {left:,.0f}", va="center", clip_on=False)
         axes.set_yticks(range(len(found)), [f"{each.title_en} {each.title_zh}" for each in found])
         axes.invert_yaxis()
         axes.set_xlabel("yuan 元")
@@ -83,7 +86,7 @@ def days(work: Workload, found: Sequence[Replayed]) -> str:
         other.fill_between(range(25), [*price, price[-1]], step="post", color="#E69F00", alpha=0.18)
         other.set_ylim(0)
         other.set_yticks([])
-        axes.legend(frameon=False, fontsize=8, loc="upper left")
+        axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0))
         axes.set_title("shaded: price of energy 阴影为电价", fontsize=9, loc="right")
         return svg(figure)
 
@@ -99,11 +102,15 @@ def use(work: Workload, each: Replayed) -> str:
         last = max(int(np.flatnonzero(used.any(axis=0))[-1]) + 1, 24) if used.any() else 24
         share = used[:, :last] / np.maximum(have[:, None] * HOUR_S, 1)
         figure, axes = plt.subplots(figsize=(10, 0.32 * sites + 1))
-        image: Any = axes.imshow(share, aspect="auto", cmap="YlGnBu", vmin=0, vmax=1, extent=(0, last / 24, sites, 0))
+        edges = np.arange(last + 1) / 24
+        # drawn as shapes: the page may load no image, not even its own
+        image: Any = axes.pcolormesh(edges, np.arange(sites + 1), share, cmap="YlGnBu", vmin=0, vmax=1)
+        axes.invert_yaxis()
         names = [f"{n.name_en} {n.name_zh}" for n in work.region.nodes.values()]
         axes.set_yticks(np.arange(sites) + 0.5, names)
         axes.set_xlabel("days from the begin 天")
-        figure.colorbar(image, ax=axes, label="share of cores in use 使用率", fraction=0.03, pad=0.01)
+        bar = figure.colorbar(image, ax=axes, label="share of cores in use 使用率", fraction=0.03, pad=0.01)
+        bar.solids.set(rasterized=False, edgecolor="face")
         return svg(figure)
 
 
@@ -118,7 +125,7 @@ def map_of(work: Workload, each: Replayed) -> str:
         flow = np.zeros((len(nodes), len(nodes)))
         np.add.at(flow, (work.origin[ran], target), hours)
         most = max(float((flow - np.diag(np.diag(flow))).max()), 1e-9)
-        figure, axes = plt.subplots(figsize=(5.2, 7))
+        figure, axes = plt.subplots(figsize=(8, 9))
         for a, b in np.argwhere(flow > most / 50).tolist():
             if a != b:
                 axes.annotate(

@@ -1,0 +1,113 @@
+"""``sanjin replay``: what a trace of work would have cost in a region, under its rule and under plain ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from sanjin.cli.output import Format, data, note, sentence, table, text
+from sanjin.flow.submit import problem
+from sanjin.model.errors import Problem, ProblemsFound
+from sanjin.model.units import HOUR_S
+
+_Origin = Literal["capacity", "population"]
+_MADE = "made"
+
+
+def replay(
+    trace: Annotated[str, Parameter(help="A trace (.swf, .csv, .parquet; .gz), or: made. 作业轨迹。")],
+    /,
+    *,
+    region: Annotated[str, Parameter(help="The document, or the name of one that ships. 区域文档。")] = "shanxi",
+    policy: Annotated[Path | None, Parameter(help="A policy document, for the region's own rule. 策略文档。")] = None,
+    rules: Annotated[tuple[str, ...], Parameter(help="Only these rules; repeat for more. 规则。")] = (),
+    report: Annotated[Path | None, Parameter(help="Write the report here (HTML). 报告文件。")] = None,
+    load: Annotated[float, Parameter(help="Scale capacity so that this share is asked for; 0: as it is. 负载率。")] = 0.6,
+    fold: Annotated[int, Parameter(help="Lay a longer trace over itself every so many days; 0: never. 折叠天数。")] = 7,
+    origin: Annotated[_Origin, Parameter(help="How cities are weighted that jobs come from. 来源权重。")] = "capacity",
+    seed: Annotated[int, Parameter(help="Of all that is drawn. 随机种子。")] = 1,
+    jobs: Annotated[int, Parameter(help="Of a made trace. 生成作业数。")] = 100_000,
+    output: Format = "table",
+) -> None:
+    """Replay a trace of work in a region, on a virtual clock. 回放作业轨迹。
+
+    Nothing runs: energy, weather, links and machines are modelled, and the report says what it rests on.
+    """
+    from sanjin.cli.running import region_file
+    from sanjin.model.units import HORIZON_SLOTS, SLOT_S
+    from sanjin.regions.load import load_region
+    from sanjin.regions.policy import applied, load_policy
+    from sanjin.replay import compare as comparing
+    from sanjin.replay.generate import Recipe, generate
+    from sanjin.replay.read import read_trace
+    from sanjin.replay.trace import folded
+    from sanjin.replay.workload import Origin, Rule, workload
+
+    _check(load, fold, jobs, rules, tuple(comparing.RULES))
+    model = load_region(region_file(region))
+    chosen = load_policy(policy) if policy else None
+    if chosen:
+        model = applied(model, chosen)
+    found = generate(Recipe(jobs=jobs, seed=seed)) if trace == _MADE else read_trace(Path(trace))
+    rule = Rule(seed=seed, origin=Origin(origin), load=load, fold_days=fold)
+    slots = -(-folded(found, fold).span_s() // SLOT_S) + 2 * HORIZON_SLOTS
+    work = workload(model, found, rule, slots)
+    note(text("cli.replaying", jobs=len(work), name=found.name))
+    keys = rules or tuple(comparing.RULES)
+    results = comparing.compare(work, keys, chosen, lambda key: note(f"  {key}"))
+    if report:
+        from sanjin.report.replay_page import page
+
+        report.write_text(page(work, results), encoding="utf-8")
+    numbers = comparing.figures(work, results)
+    told = {
+        "trace": found.name,
+        "region": model.id,
+        "rules": numbers,
+        "assumptions": [{"en": en, "zh": zh} for en, zh in comparing.assumptions(work)],
+    }
+    if not data(told, output):
+        _print(numbers)
+        note(sentence("cli.replay_rests", count=len(told["assumptions"])))
+    if report:
+        note(text("cli.report_at", path=report))
+
+
+def _check(load: float, fold: int, jobs: int, rules: Sequence[str], known: Sequence[str]) -> None:
+    faults: list[Problem] = []
+    for option, value, least, most in (("--load", load, 0, 10), ("--fold", fold, 0, 3660), ("--jobs", jobs, 1, 10**7)):
+        if value < least:
+            faults.append(problem("too_small", option, value=value, least=least))
+        elif value > most:
+            faults.append(problem("too_big", option, value=value, most=most))
+    for name in rules:
+        if name not in known:
+            faults.append(problem("unknown_rule", "--rules", value=name, known=", ".join(known)))
+    if faults:
+        raise ProblemsFound(faults)
+
+
+def _print(numbers: Sequence[object]) -> None:
+    from sanjin.replay.compare import Figures
+
+    rows = [
+        [
+            text(f"replayed.{n.rule}"),
+            f"{n.total_yuan:,.0f}",
+            f"{n.billed_yuan:,.0f}",
+            f"{n.terms_yuan['waiting']:,.0f}",
+            f"{n.facility_kwh:,.0f}",
+            f"{n.carbon_kg:,.0f}",
+            f"{n.wait_s['mean'] / HOUR_S:.2f}",
+            f"{n.bounded_slowdown['p95']:.1f}",
+            f"{n.saved_share:+.1%}",
+            n.digest[:8],
+        ]
+        for n in numbers
+        if isinstance(n, Figures)
+    ]
+    heads = ("rule", "total_yuan", "billed", "waiting_yuan", "kwh", "kg", "wait_h", "slowdown_p95", "saved", "digest")
+    table([f"head.{h}" for h in heads], rows, left=(0, 9))
