@@ -74,7 +74,7 @@ from sanjin.kernels.tables import (
     weighed,
 )
 
-_FAR = np.int64(2**62)
+_FAR = np.int64(2**63 - 1)
 _ROUNDING = 8
 """Micro-yuan by which a total of rounded terms may lie below the exact one, and one more."""
 
