@@ -25,7 +25,7 @@ def replay(
     policy: Annotated[Path | None, Parameter(help="A policy document, for the region's own rule. 策略文档。")] = None,
     rules: Annotated[tuple[str, ...], Parameter(help="Only these rules; repeat for more. 规则。")] = (),
     report: Annotated[Path | None, Parameter(help="Write the report here (HTML). 报告文件。")] = None,
-    load: Annotated[float, Parameter(help="Scale capacity so that this share is asked for; 0: as it is. 负载率。")] = 0.6,
+    load: Annotated[float, Parameter(help="Scale capacity to be asked for this share; 0: as it is. 负载率。")] = 0.6,
     fold: Annotated[int, Parameter(help="Lay a longer trace over itself every so many days; 0: never. 折叠天数。")] = 7,
     origin: Annotated[_Origin, Parameter(help="How cities are weighted that jobs come from. 来源权重。")] = "capacity",
     seed: Annotated[int, Parameter(help="Of all that is drawn. 随机种子。")] = 1,

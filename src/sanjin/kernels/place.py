@@ -313,6 +313,94 @@ def take(
     reserve(cells, low, high, rows, p, pool[p, SITE], k0, k1, need_of(pool, p, ask))
 
 
+BOUND, LEAST, QUEUE, HOPEFUL = range(4)
+"""Rows of the scratch of a choice, a column a pool."""
+
+
+@njit(cache=True, error_model="numpy")
+def floors_of(low: Any, rows: Rows, pool: Any) -> Ints:
+    """The least price of a second over the whole horizon: watt, power, core, card; int64[P, 4]."""
+    floors = np.empty((pool.shape[0], 4), np.int64)
+    for p in range(pool.shape[0]):
+        for i, row in enumerate((rows.watt + pool[p, SITE], rows.power + pool[p, SITE], rows.core + p, rows.card + p)):
+            floors[p, i] = low[row].min()
+    return floors
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def choose_one(
+    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int, weights: Weights, pool: Any, own: Any,
+    ask: Job, j: int, barred: Any, ready: Any, transport: Any, latency: Any, won: Any, scarce: bool, spans: Ints,
+    floors: Ints, pools: Ints, scratch: Ints, trial: Ints,
+) -> int:
+    """Find the best place of job ``j``, write its row into ``won[j]`` and reserve it; its site, or -1.
+
+    Job tables as in :func:`place_batch`; ``floors`` from :func:`floors_of`; ``pools`` int64[4, P], ``scratch``
+    int64[B] and ``trial`` int64[ROW] are scratch. It is part of its callers when compiled, since arrays that
+    are handed on cost more than the search of an empty pool. Pools are tried in
+    the order of a bound that their total cannot be below; those whose bound is above the best total are not
+    tried. The bound is first that of a start at once; when a pool's turn comes, that of its first block with room.
+    """
+    end_s = first_s + (cells.shape[1] - 1) * SLOT
+    for i in range(ROW):
+        won[j, i] = 0
+    won[j, POOL] = -1
+    best_s = -1
+    left = 0
+    for p in range(pool.shape[0]):
+        s = pool[p, SITE]
+        if barred[j, s] != OK or need_code(pool, p, ask) != OK:
+            continue
+        need = need_of(pool, p, ask)
+        plan = plan_of(pool, p, ask, end_s, now_s, ready[j, s], transport[j, s], latency[j, s], weights)
+        whole = (plan.dur + SLOT - 1) // SLOT * SLOT
+        pools[LEAST, p] = times_power(floors[p, 0] * plan.dur + floors[p, 1] * whole, need.mw)
+        pools[LEAST, p] += (floors[p, 2] * need.cores + floors[p, 3] * need.cards) * whole
+        pools[QUEUE, left], pools[HOPEFUL, p] = p, -1
+        pools[BOUND, left] = pools[LEAST, p] + plan.fixed + plan.delay * (plan.begin - plan.since)
+        left += 1
+    limit = _FAR
+    while True:
+        at, lowest_bound = -1, limit
+        for i in range(left):
+            if pools[BOUND, i] < lowest_bound:
+                at, lowest_bound = i, pools[BOUND, i]
+        if at < 0:
+            break
+        p = pools[QUEUE, at]
+        s = pool[p, SITE]
+        need = need_of(pool, p, ask)
+        plan = plan_of(pool, p, ask, end_s, now_s, ready[j, s], transport[j, s], latency[j, s], weights)
+        if pools[HOPEFUL, p] < 0:
+            b0 = (plan.begin - first_s) // SLOT // BLOCK
+            pools[HOPEFUL, p] = first_hopeful(high, rows, p, s, b0, need)
+            if pools[HOPEFUL, p] > b0:  # it has to wait, so others may promise more
+                waits = first_s + pools[HOPEFUL, p] * BLOCK * SLOT - plan.since
+                pools[BOUND, at] = pools[LEAST, p] + plan.fixed + plan.delay * waits
+                continue
+        left -= 1
+        pools[QUEUE, at], pools[BOUND, at] = pools[QUEUE, left], pools[BOUND, left]
+        start = best_start(
+            cells, low, high, rows, p, s, first_s, need, plan, pools[HOPEFUL, p], scarce, pools[LEAST, p],
+            limit - plan.fixed if limit < _FAR else _FAR, spans, scratch,
+        )
+        if start < 0:
+            continue
+        write_row(
+            cells, rows, pool, p, ask, plan, first_s, start, ready[j, s], transport[j, s], latency[j, s],
+            weights, need, trial,
+        )
+        if best_s < 0 or better(trial, own[s], s, won[j], own[best_s], best_s):
+            for i in range(ROW):
+                won[j, i] = trial[i]
+            best_s = s
+            # what costs this much cannot win even after its terms are rounded down
+            limit = (total_of(trial) + _ROUNDING) * PICO
+    if best_s >= 0:
+        take(cells, low, high, rows, pool, ask, first_s, won[j])
+    return best_s
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def choose_batch(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int, weights: Weights,
@@ -320,74 +408,13 @@ def choose_batch(
 ) -> None:
     """The same choices as :func:`place_batch`, without the rows of the sites that lose.
 
-    Writes the winning rows ``won`` int64[J, ROW] and ``choice`` int64[J]. Pools are tried in the order of
-    a bound that their total cannot be below; those whose bound is above the best total are not tried. The
-    bound is first that of a start at once; when a pool's turn comes, that of its first block with room.
+    Writes the winning rows ``won`` int64[J, ROW] and ``choice`` int64[J].
     """
-    pools, blocks, scarce = pool.shape[0], low.shape[1], any_scarce(cells, rows)
-    end_s = first_s + (cells.shape[1] - 1) * SLOT
-    spans = spans_of(low, rows)
-    trial, scratch = np.zeros(ROW, np.int64), np.empty(blocks, np.int64)
-    bound, least = np.empty(pools, np.int64), np.empty(pools, np.int64)
-    floors, queue, hopeful = np.empty((pools, 4), np.int64), np.empty(pools, np.int64), np.empty(pools, np.int64)
-    for p in range(pools):  # the least prices of a second over the whole horizon, once a batch
-        for i, row in enumerate((rows.watt + pool[p, SITE], rows.power + pool[p, SITE], rows.core + p, rows.card + p)):
-            floors[p, i] = low[row].min()
+    scarce, spans, floors = any_scarce(cells, rows), spans_of(low, rows), floors_of(low, rows, pool)
+    pools, scratch = np.empty((4, pool.shape[0]), np.int64), np.empty(low.shape[1], np.int64)
+    trial = np.zeros(ROW, np.int64)
     for j in range(job.shape[0]):
-        ask = job_of(job, j)
-        best = won[j]
-        best[:] = 0
-        best[POOL] = -1
-        best_s = -1
-        left = 0
-        for p in range(pools):
-            s = pool[p, SITE]
-            if barred[j, s] != OK or need_code(pool, p, ask) != OK:
-                continue
-            need = need_of(pool, p, ask)
-            plan = plan_of(pool, p, ask, end_s, now_s, ready[j, s], transport[j, s], latency[j, s], weights)
-            whole = (plan.dur + SLOT - 1) // SLOT * SLOT
-            least[p] = times_power(floors[p, 0] * plan.dur + floors[p, 1] * whole, need.mw)
-            least[p] += (floors[p, 2] * need.cores + floors[p, 3] * need.cards) * whole
-            queue[left], hopeful[p] = p, -1
-            bound[left] = least[p] + plan.fixed + plan.delay * (plan.begin - plan.since)
-            left += 1
-        limit = _FAR
-        while True:
-            at, lowest_bound = -1, limit
-            for i in range(left):
-                if bound[i] < lowest_bound:
-                    at, lowest_bound = i, bound[i]
-            if at < 0:
-                break
-            p = queue[at]
-            s = pool[p, SITE]
-            need = need_of(pool, p, ask)
-            plan = plan_of(pool, p, ask, end_s, now_s, ready[j, s], transport[j, s], latency[j, s], weights)
-            if hopeful[p] < 0:
-                b0 = (plan.begin - first_s) // SLOT // BLOCK
-                hopeful[p] = first_hopeful(high, rows, p, s, b0, need)
-                if hopeful[p] > b0:  # it has to wait, so others may promise more
-                    waits = first_s + hopeful[p] * BLOCK * SLOT - plan.since
-                    bound[at] = least[p] + plan.fixed + plan.delay * waits
-                    continue
-            left -= 1
-            queue[at], bound[at] = queue[left], bound[left]
-            start = best_start(
-                cells, low, high, rows, p, s, first_s, need, plan, hopeful[p], scarce, least[p],
-                limit - plan.fixed if limit < _FAR else _FAR, spans, scratch,
-            )
-            if start < 0:
-                continue
-            write_row(
-                cells, rows, pool, p, ask, plan, first_s, start, ready[j, s], transport[j, s], latency[j, s],
-                weights, need, trial,
-            )
-            if better(trial, own[s], s, best, own[best_s] if best_s >= 0 else 0, best_s):
-                best[:] = trial
-                best_s = s
-                # what costs this much cannot win even after its terms are rounded down
-                limit = (total_of(best) + _ROUNDING) * PICO
-        choice[j] = best_s
-        if best_s >= 0:
-            take(cells, low, high, rows, pool, ask, first_s, best)
+        choice[j] = choose_one(
+            cells, low, high, rows, first_s, now_s, weights, pool, own, job_of(job, j), j, barred, ready,
+            transport, latency, won, scarce, spans, floors, pools, scratch, trial,
+        )

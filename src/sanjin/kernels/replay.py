@@ -12,90 +12,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sanjin.kernels.board import OK, SLOT, Need, Rows, any_scarce, reserve, spans_of, times_power
+from sanjin.kernels.board import OK, SLOT, Need, Rows, any_scarce, reserve, spans_of
 from sanjin.kernels.easy import _larger, _pop, _push
-from sanjin.kernels.place import _FAR, _ROUNDING, best_start, better, take, total_of, write_row
-from sanjin.kernels.tables import (
-    FINISH,
-    PICO,
-    POOL,
-    ROW,
-    SITE,
-    SPEED,
-    START,
-    UNTIL,
-    Job,
-    Weights,
-    need_code,
-    need_of,
-    plan_of,
-)
+from sanjin.kernels.place import choose_one, floors_of
+from sanjin.kernels.tables import FINISH, POOL, ROW, SITE, SPEED, START, UNTIL, Job, Weights, need_of
 
 _MB = 1_000_000
-
-
-@njit(cache=True, error_model="numpy")
-def floors_of(low: Any, rows: Rows, pool: Any) -> Any:
-    """The least price of a second over the whole horizon: watt, power, core, card; int64[P, 4]."""
-    floors = np.empty((pool.shape[0], 4), np.int64)
-    for p in range(pool.shape[0]):
-        for i, row in enumerate((rows.watt + pool[p, SITE], rows.power + pool[p, SITE], rows.core + p, rows.card + p)):
-            floors[p, i] = low[row].min()
-    return floors
-
-
-@njit(cache=True, error_model="numpy")
-def choose_one(
-    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int, weights: Weights, pool: Any, own: Any,
-    ask: Job, barred: Any, ready: Any, transport: Any, latency: Any, scarce: bool, spans: Any, floors: Any,
-    bound: Any, least: Any, scratch: Any, trial: Any, best: Any,
-) -> None:
-    end_s = first_s + (cells.shape[1] - 1) * SLOT
-    pools = pool.shape[0]
-    best[:] = 0
-    best[POOL] = -1
-    best_s = -1
-    left = 0
-    for p in range(pools):
-        s = pool[p, SITE]
-        bound[p] = _FAR
-        if barred[s] != OK or need_code(pool, p, ask) != OK:
-            continue
-        need = need_of(pool, p, ask)
-        plan = plan_of(pool, p, ask, end_s, now_s, ready[s], transport[s], latency[s], weights)
-        whole = (plan.dur + SLOT - 1) // SLOT * SLOT
-        least[p] = times_power(floors[p, 0] * plan.dur + floors[p, 1] * whole, need.mw)
-        least[p] += (floors[p, 2] * need.cores + floors[p, 3] * need.cards) * whole
-        bound[p] = least[p] + plan.fixed + plan.delay * (plan.begin - plan.since)
-        left += 1
-    limit = _FAR
-    while left > 0:
-        p = 0
-        for q in range(1, pools):
-            if bound[q] < bound[p]:
-                p = q
-        if bound[p] >= limit:
-            break
-        bound[p] = _FAR
-        left -= 1
-        s = pool[p, SITE]
-        need = need_of(pool, p, ask)
-        plan = plan_of(pool, p, ask, end_s, now_s, ready[s], transport[s], latency[s], weights)
-        start = best_start(
-            cells, low, high, rows, p, s, first_s, need, plan, scarce, least[p],
-            limit - plan.fixed if limit < _FAR else _FAR, spans, scratch,
-        )
-        if start < 0:
-            continue
-        write_row(
-            cells, rows, pool, p, ask, plan, first_s, start, ready[s], transport[s], latency[s], weights, need, trial
-        )
-        if better(trial, own[s], s, best, own[best_s] if best_s >= 0 else 0, best_s):
-            best[:] = trial
-            best_s = s
-            limit = (total_of(best) + _ROUNDING) * PICO
-    if best_s >= 0:
-        take(cells, low, high, rows, pool, ask, first_s, best)
 
 
 @njit(cache=True, error_model="numpy")
@@ -133,10 +55,10 @@ def replay_jobs(
     """
     sites, scarce = own.shape[0], any_scarce(cells, rows)
     spans, floors = spans_of(low, rows), floors_of(low, rows, pool)
-    barred, ready, transport, latency = np.zeros((4, sites), np.int64)
-    won, trial = np.zeros(ROW, np.int64), np.zeros(ROW, np.int64)
-    bound, least = np.empty(pool.shape[0], np.int64), np.empty(pool.shape[0], np.int64)
-    scratch = np.empty(low.shape[1], np.int64)
+    pools, scratch = np.empty((4, pool.shape[0]), np.int64), np.empty(low.shape[1], np.int64)
+    won, trial = np.zeros((1, ROW), np.int64), np.zeros(ROW, np.int64)
+    barred, ready = np.zeros((1, sites), np.int64), np.zeros((1, sites), np.int64)
+    transport, latency = np.zeros((1, sites), np.int64), np.zeros((1, sites), np.int64)
     heap_at, heap_job, running = np.empty(1024, np.int64), np.empty(1024, np.int64), 0
     horizon = cells.shape[1] - 1
     for j in range(arrive.shape[0]):
@@ -148,24 +70,24 @@ def replay_jobs(
             _pop(heap_at, heap_job, running)
             running -= 1
         for s in range(sites):
-            barred[s] = 1 if home_only and s != origin[j] else OK
-            ready[s], transport[s] = now, 0
+            barred[0, s] = 1 if home_only and s != origin[j] else OK
+            ready[0, s], transport[0, s] = now, 0
             if data[j] > 0 and s != origin[j]:
-                ready[s] = now + (data[j] + rate[origin[j], s] - 1) // rate[origin[j], s] + lag[origin[j], s]
-                transport[s] = data[j] // _MB * fare[origin[j], s] // 1000
+                ready[0, s] = now + (data[j] + rate[origin[j], s] - 1) // rate[origin[j], s] + lag[origin[j], s]
+                transport[0, s] = data[j] // _MB * fare[origin[j], s] // 1000
         latest = now // SLOT * SLOT + ahead_s
         per_run = delay[j] if hurries else 0
         ask = Job(cores[j], 0, cards[j], -1, -1, asked[j], now, now, latest, delay[j], 0, 0, cores[j], 0, per_run)
         choose_one(
-            cells, low, high, rows, first_s, now, weights, pool, own, ask, barred, ready, transport, latency,
-            scarce, spans, floors, bound, least, scratch, trial, won,
+            cells, low, high, rows, first_s, now, weights, pool, own, ask, 0, barred, ready, transport, latency, won,
+            scarce, spans, floors, pools, scratch, trial,
         )
-        place[j] = won[POOL]
-        if won[POOL] < 0:
+        place[j] = won[0, POOL]
+        if won[0, POOL] < 0:
             continue
-        start[j] = won[START]
-        end[j] = won[START] + (run[j] * 1000 + pool[won[POOL], SPEED] - 1) // pool[won[POOL], SPEED]
-        if end[j] // SLOT < (won[UNTIL] - 1) // SLOT or end[j] < won[FINISH]:
+        start[j] = won[0, START]
+        end[j] = won[0, START] + (run[j] * 1000 + pool[won[0, POOL], SPEED] - 1) // pool[won[0, POOL], SPEED]
+        if end[j] // SLOT < (won[0, UNTIL] - 1) // SLOT or end[j] < won[0, FINISH]:
             if running == heap_at.shape[0]:
                 heap_at, heap_job = _larger(heap_at), _larger(heap_job)
             _push(heap_at, heap_job, running, end[j], j)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sanjin.kernels import tables
 from sanjin.model.catalogue import say
 from sanjin.model.policy import Policy, Rule
-from sanjin.kernels import tables
 from sanjin.replay.online import replay_online
 from sanjin.replay.outcome import Account, Outcome, account, quantiles
 from sanjin.replay.rules import queue_at_home
@@ -172,7 +172,7 @@ def _enlarged(work: Workload) -> list[tuple[str, str]]:
     widest = int(work.trace.cores.max())
     return [
         (
-            f"{count} of {len(work.pool)} pools are larger than that: each keeps room for the widest job, {widest} cores.",
+            f"{count} of {len(work.pool)} pools are larger than that, to hold the widest job ({widest} cores).",
             f"{len(work.pool)} 个资源池中有 {count} 个大于此比例:每池须容纳最宽的作业({widest} 核)。",
         )
     ]

@@ -109,7 +109,7 @@ def use(work: Workload, each: Replayed) -> str:
         names = [f"{n.name_en} {n.name_zh}" for n in work.region.nodes.values()]
         axes.set_yticks(np.arange(sites) + 0.5, names)
         axes.set_xlabel("days from the begin 天")
-        bar = figure.colorbar(image, ax=axes, label="share of cores in use 使用率", fraction=0.03, pad=0.01)
+        bar: Any = figure.colorbar(image, ax=axes, label="share of cores in use 使用率", fraction=0.03, pad=0.01)
         bar.solids.set(rasterized=False, edgecolor="face")
         return svg(figure)
 
