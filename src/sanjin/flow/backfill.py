@@ -42,7 +42,7 @@ def place_in_order(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event
             continue
         if mine and site >= 0 and options[site][tables.START] > now_s:
             waits = True
-        found.append(decide(view, record, options, site, one))
+        found.append(decide(view, record, options, site, one, 0))
     own = [e for e in found if isinstance(e, ev.Placed | ev.Assigned)]
     view.supply.changed(own=bool(own), freed=False)
     return found

@@ -39,7 +39,7 @@ def place(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
     listed = rows.tolist()
     view.supply.changed(own=bool(np.any(view.supply.own[choice[choice >= 0]])), freed=False)
     return [
-        decide(view, record, tuple(tuple(row) for row in listed[i]), int(choice[i]), given.part(i))
+        decide(view, record, tuple(tuple(row) for row in listed[i]), int(choice[i]), given, i)
         for i, record in enumerate(records)
     ]
 
@@ -198,10 +198,10 @@ def nearest(view: View, dataset: str, site: str) -> str:
     )
 
 
-def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: int, given: Asked) -> ev.Event:
+def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: int, given: Asked, j: int) -> ev.Event:
     """Turn the kernel's choice into what happens: here, to a child, to the parent, or wait.
 
-    ``given`` is what the kernel was asked of this job.
+    ``given`` is what the kernel was asked; this is its job ``j``.
     """
     supply = view.supply
     if choice < 0:
@@ -219,7 +219,7 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
         terms=Terms(*row[tables.ENERGY : tables.WAITING + 1]),
     )
     if site == view.node:
-        if record.spec.stoppable and (found := divided(supply, given, record, row)):
+        if record.spec.stoppable and (found := divided(supply, given.part(j), record, row)):
             placement, changed = found
             options = (*options[:choice], changed, *options[choice + 1 :])
         return ev.Placed(job=record.id, placement=placement, options=options)

@@ -297,6 +297,8 @@ def _assigned(view: View, e: ev.Assigned, at_s: int) -> JobRecord:
 def _placed(view: View, e: ev.Placed, at_s: int) -> JobRecord:
     stopped = view.jobs[e.job].reason is Reason.MADE_ROOM  # it waits because of that, whatever its new place costs
     later = Reason.MADE_ROOM if stopped else Reason.CHEAPER_LATER
+    if e.placement.start_s <= view.jobs[e.job].spec.earliest_start_s:
+        later = Reason.ASKED_LATER
     return view.change(
         e.job,
         at_s,

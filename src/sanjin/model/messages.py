@@ -34,6 +34,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "reason.queue_order": ("others are before it in the queue", "队列中尚有作业在前"),
     "reason.better_place": ("another place has become better", "已有更优的安排"),
     "reason.parent_asked": ("the parent node decides", "由上级节点决定"),
+    "reason.asked_later": ("starts at the time that was asked for", "按要求的时间开始"),
     "reason.cheaper_later": ("starts later because that costs less", "延后开始,成本更低"),
     "reason.inputs_moving": ("its inputs are on their way", "输入数据正在传输"),
     "reason.window_ends": ("stopped until its next window, which costs less", "暂停,至下一更便宜的时段"),

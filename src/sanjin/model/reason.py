@@ -40,6 +40,7 @@ class Reason(StrEnum):
     BETTER_PLACE = "better_place"
     PARENT_ASKED = "parent_asked"
     CHEAPER_LATER = "cheaper_later"
+    ASKED_LATER = "asked_later"
     INPUTS_MOVING = "inputs_moving"
     WINDOW_ENDS = "window_ends"
     MADE_ROOM = "made_room"

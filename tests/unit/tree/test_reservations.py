@@ -73,6 +73,7 @@ def test_others_go_around_it_and_work_inside_uses_it(world: World) -> None:
     kept = reserve(world)
     placed = record(world, kept).placement
     assert (placed.start_s, placed.finish_s) == (now + 2 * SLOT_S, now + 6 * SLOT_S)
+    assert record(world, kept).reason is Reason.ASKED_LATER
     other = submit(world, "other", work(4, 3))
     inside = submit(world, "inside", work(4, 2, reservation=kept))
     second = submit(world, "second", work(4, 2, reservation=kept))
