@@ -1,0 +1,168 @@
+"""Replays: laws of every outcome, the online loop against the batch kernel, and no saving where all is alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sanjin.flow.supply import Board
+from sanjin.kernels import place as kernel
+from sanjin.kernels import tables
+from sanjin.model.policy import Policy, Rule
+from sanjin.model.region import Figure, Region, Status
+from sanjin.model.units import HORIZON_SLOTS, SLOT_S
+from sanjin.regions.load import bundled, load_region
+from sanjin.replay.compare import RULES, compare, figures
+from sanjin.replay.generate import Recipe, generate
+from sanjin.replay.online import LOOK_AHEAD_S, between_sites, board_of, delays, replay_online
+from sanjin.replay.outcome import LawBroken, Outcome, account
+from sanjin.replay.read import read_trace
+from sanjin.replay.rules import queue_at_home
+from sanjin.replay.trace import Trace
+from sanjin.replay.workload import Rule as MapRule
+from sanjin.replay.workload import Workload, workload
+
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "traces"
+SLOTS = 7 * 96 + 2 * HORIZON_SLOTS
+
+
+@pytest.fixture(scope="module")
+def region() -> Region:
+    return load_region(bundled("shanxi"))
+
+
+def made(region: Region, seed: int = 1, jobs: int = 2000, over: float = 1.0, **rule: object) -> Workload:
+    trace = generate(Recipe(jobs=jobs, days=3, seed=seed, over_asked=over, widest=4))
+    return workload(region, trace, MapRule(seed=seed, **rule), SLOTS)
+
+
+@pytest.mark.parametrize("over", [1.0, 3.0])
+def test_every_rule_obeys_the_laws(region: Region, over: float) -> None:
+    work = made(region, over=over)
+    found = compare(work)
+    assert [each.key for each in found] == list(RULES)
+    for each, n in zip(found, figures(work, found), strict=True):
+        assert n.ran == len(work)  # there is a place for all
+        assert n.total_yuan == pytest.approx(sum(n.terms_yuan.values()), abs=1e-3)
+        assert sum(n.yuan_by_site.values()) == pytest.approx(n.total_yuan, abs=0.01)
+        assert n.pue > 1 and n.facility_kwh == pytest.approx(n.it_kwh * n.pue, rel=1e-3)
+        assert (each.outcome.start_s >= work.begin_s + work.trace.arrive_s).all()
+    by = {n.rule: n for n in figures(work, found)}
+    assert by["own"].total_yuan <= min(n.total_yuan for n in by.values())
+    assert by["greenest"].carbon_kg <= by["own"].carbon_kg <= by["easy_at_home"].carbon_kg
+    assert by["easy_at_home"].wait_s["mean"] <= by["fcfs_at_home"].wait_s["mean"]
+
+
+def test_the_same_seed_gives_the_same_digest_and_another_does_not(region: Region) -> None:
+    one, again, other = (replay_online(made(region, seed), Policy()).digest() for seed in (1, 1, 2))
+    assert one == again != other
+
+
+def test_nothing_is_saved_where_all_sites_hours_and_distances_are_alike(region: Region) -> None:
+    """The same prices everywhere and always, no distances, no queues: then where and when does not matter."""
+    first = next(iter(region.nodes.values())).site
+    pool = replace(first.pools[0], accelerators=0)
+    power = replace(first.power, generation=())
+    site = replace(first, pools=(pool,), power=power)
+    tariff = {name: replace(t, seasons=()) for name, t in region.tariffs.items()}
+    zero = Figure(0.0, "yuan/GB", "2026", "test", Status.ESTIMATED)
+    climate = {
+        name: replace(
+            c,
+            monthly_mean=tuple(replace(f, value=10.0) for f in c.monthly_mean),
+            half_range=replace(c.half_range, value=0.0),
+        )
+        for name, c in region.climates.items()
+    }
+    alike = replace(
+        region,
+        nodes={n: replace(node, site=site) for n, node in region.nodes.items()},
+        tariffs=tariff,
+        climates=climate,
+        links=tuple(replace(link, price=zero) for link in region.links),
+    )
+    for world, nothing in ((alike, True), (region, False)):
+        work = made(world, load=0.05)
+        found = figures(work, compare(work, ("own", "easy_at_home")))
+        saved = found[0].saved_share
+        assert (abs(saved) < 1e-9) if nothing else (saved > 0.05), saved
+        assert (abs(found[0].carbon_saved_share) < 1e-9) == nothing
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([Rule.LEAST_TOTAL, Rule.EARLIEST_FINISH, Rule.GREENEST, Rule.HOME_ONLY]))
+def test_the_loop_chooses_what_the_batch_kernel_chooses(seed: int, rule: Rule) -> None:
+    """With run times known exactly nothing comes free early: then both are the same, job for job."""
+    region = load_region(bundled("shanxi"))
+    work, policy = made(region, seed, jobs=300), Policy(rule=rule)
+    found = replay_online(work, policy)
+    board, job = board_of(work, policy), work.job_table(slice(None), LOOK_AHEAD_S)
+    job[:, tables.J_DELAY] = delays(work, policy)
+    job[:, tables.J_RUN] = job[:, tables.J_DELAY] if rule.hurries else 0
+    arrive = work.begin_s + work.trace.arrive_s
+    fare, rate, lag = between_sites(work)
+    sites, count = len(work.supply.sites), len(work)
+    away = np.arange(sites)[None, :] != work.origin[:, None]
+    data = work.data_bytes[:, None] * away
+    ready = arrive[:, None] + np.where(data > 0, -(-data // rate[work.origin]) + lag[work.origin], 0)
+    transport = data // 10**6 * fare[work.origin] // 1000
+    barred = (away & rule.at_home).astype(np.int64)
+    won, choice = np.zeros((count, tables.ROW), np.int64), np.full(count, -1, np.int64)
+    weights = policy.in_force()
+    _choose(board, work, job, barred, ready, transport, won, choice, weights)
+    assert (np.where(choice >= 0, won[:, tables.POOL], -1) == found.place).all()
+    assert (won[:, tables.START] == found.start_s).all()
+
+
+def _choose(board: Board, work: Workload, job, barred, ready, transport, won, choice, weights) -> None:
+    kernel.choose_batch(
+        board.cells, board.low, board.high, board.rows, work.begin_s, work.begin_s,
+        tables.Weights(round(weights.transport * 1000), round(weights.use * 1000)), work.pool,
+        np.ones(len(work.supply.sites), np.int64), job, barred, ready, transport, np.zeros_like(transport), won, choice,
+    )  # fmt: skip
+
+
+def test_what_ends_early_makes_room(region: Region) -> None:
+    """One pool, jobs that ask for twice what they run: the next starts in the slot in which the first has ended."""
+    count = 3
+    trace = Trace(
+        name="t", arrive_s=np.array([0, 10, 4 * SLOT_S]), run_s=np.full(count, 2 * SLOT_S),
+        asked_s=np.full(count, 20 * SLOT_S), cores=np.full(count, 8), cards=np.zeros(count, np.int64),
+        user=np.full(count, -1), queue=np.full(count, -1), waited_s=np.full(count, -1),
+    )  # fmt: skip
+    work = workload(region, trace, MapRule(load=0, data_share=0, fold_days=0), SLOTS)
+    pool = work.pool.copy()
+    pool[:, tables.CORES] = 1
+    pool[0, tables.CORES], pool[0, tables.SPEED] = 8, 1000
+    work = replace(work, pool=pool, delay_pico=np.full(count, 10**9))
+    found = replay_online(work, Policy(rule=Rule.EARLIEST_FINISH))
+    begin = work.begin_s
+    assert (found.start_s - begin).tolist() == [0, 20 * SLOT_S, 4 * SLOT_S]
+    account(work, found)
+
+
+def test_a_broken_sum_is_never_shown(region: Region) -> None:
+    work = made(region, jobs=200)
+    found = queue_at_home(work, True)
+    early = replace(found, start_s=found.start_s - 10**6, end_s=found.end_s - 10**6)
+    with pytest.raises(LawBroken):
+        account(work, early)
+    crowded = Outcome(
+        rule="x", place=np.zeros(200, np.int64),
+        start_s=np.full(200, work.begin_s + work.trace.span_s()), end_s=np.full(200, work.begin_s + 10**6),
+    )  # fmt: skip
+    with pytest.raises(LawBroken):
+        account(work, crowded)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/traces beside the repository")
+def test_a_recorded_trace_obeys_the_laws(region: Region) -> None:
+    trace = read_trace(SHARED / "ricc_first10k.swf")
+    work = workload(region, trace, MapRule(fold_days=0), -(-trace.span_s() // SLOT_S) + 2 * HORIZON_SLOTS)
+    for n in figures(work, compare(work, ("own", "easy_at_home", "fcfs_at_home"))):
+        assert n.ran == len(trace) == 10_000
