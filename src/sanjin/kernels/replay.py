@@ -42,7 +42,7 @@ def _give_back(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def replay_jobs(
-    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, own: Any,
+    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, near: Any,
     arrive: Any, run: Any, asked: Any, cores: Any, cards: Any, delay: Any, origin: Any, data: Any,
     fare: Any, rate: Any, lag: Any, home_only: bool, hurries: bool, ahead_s: int, place: Any, start: Any, end: Any,
 ) -> None:
@@ -51,9 +51,10 @@ def replay_jobs(
     ``arrive`` seconds UTC, ``run`` and ``asked`` seconds at speed 1 (``run`` not above ``asked``), ``delay``
     pico-yuan a second of waiting (until the finish where the rule ``hurries``), ``data`` bytes at site ``origin``.
     Between sites, int64[S, S]: ``fare`` micro-yuan a GB, ``rate`` bytes a second, ``lag`` seconds. A job's window
-    lies within ``ahead_s`` from its arrival's slot on.
+    lies within ``ahead_s`` from its arrival's slot on. ``near`` int64[S, S]: of equal places, the one with the
+    greater value for the job's origin is taken.
     """
-    sites, scarce = own.shape[0], any_scarce(cells, rows)
+    sites, scarce = near.shape[0], any_scarce(cells, rows)
     spans, floors = spans_of(low, rows), floors_of(low, rows, pool)
     pools, scratch = np.empty((4, pool.shape[0]), np.int64), np.empty(low.shape[1], np.int64)
     won, trial = np.zeros((1, ROW), np.int64), np.zeros(ROW, np.int64)
@@ -79,8 +80,8 @@ def replay_jobs(
         per_run = delay[j] if hurries else 0
         ask = Job(cores[j], 0, cards[j], -1, -1, asked[j], now, now, latest, delay[j], 0, 0, cores[j], 0, per_run)
         choose_one(
-            cells, low, high, rows, first_s, now, weights, pool, own, ask, 0, barred, ready, transport, latency, won,
-            scarce, spans, floors, pools, scratch, trial,
+            cells, low, high, rows, first_s, now, weights, pool, near[origin[j]], ask, 0, barred, ready, transport,
+            latency, won, scarce, spans, floors, pools, scratch, trial,
         )
         place[j] = won[0, POOL]
         if won[0, POOL] < 0:

@@ -156,6 +156,14 @@ def assumptions(work: Workload) -> list[tuple[str, str]]:
             "各规则按作业申请时长安排" + (";轨迹未载申请时长,以实际时长代替。" if _unknown(work) else "。"),
         ),
     ]
+    if (trace.asked_s > trace.run_s).any():
+        found.append(
+            (
+                "What ends early makes room for what comes after it; work that has a place is not placed again, as a "
+                "live region would.",
+                "提前结束的作业为其后到达者腾出容量;已安排的作业不再重排(实际区域会重排)。",
+            )
+        )
     for remark in trace.remarks:
         found.append((_REMARKS[remark.code][0].format(n=remark.count), _REMARKS[remark.code][1].format(n=remark.count)))
     return found

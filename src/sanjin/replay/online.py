@@ -8,6 +8,7 @@ from sanjin.flow.supply import HURRY_FEN_PER_HOUR, Board, weigh
 from sanjin.kernels import tables
 from sanjin.kernels.replay import replay_jobs
 from sanjin.model.policy import Policy
+from sanjin.model.region import Region
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.replay.outcome import Outcome
 from sanjin.replay.trace import Ints
@@ -19,7 +20,7 @@ LOOK_AHEAD_S = HORIZON_SLOTS * SLOT_S
 
 def replay_online(work: Workload, policy: Policy, name: str = "") -> Outcome:
     """Where and when each job runs under this policy, all of the region's capacity known at every moment."""
-    trace, supply, count = work.trace, work.supply, len(work)
+    trace, count = work.trace, len(work)
     board = board_of(work, policy)
     weights = policy.in_force()
     place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
@@ -27,11 +28,25 @@ def replay_online(work: Workload, policy: Policy, name: str = "") -> Outcome:
     replay_jobs(
         board.cells, board.low, board.high, board.rows, work.begin_s,
         tables.Weights(round(weights.transport * 1000), round(weights.use * 1000)), work.pool,
-        np.ones(len(supply.sites), np.int64), work.begin_s + trace.arrive_s, trace.run_s, trace.asked_s,
+        nearness(work.region), work.begin_s + trace.arrive_s, trace.run_s, trace.asked_s,
         trace.cores, trace.cards, delays(work, policy), work.origin, work.data_bytes, fare, rate, lag,
         policy.rule.at_home, policy.rule.hurries, LOOK_AHEAD_S, place, start, end,
     )  # fmt: skip
     return Outcome(rule=name or policy.rule.value, place=place, start_s=start, end_s=end)
+
+
+def nearness(region: Region) -> Ints:
+    """int64[S, S]: how near a site is to an origin in the tree: how many of the origin's ancestors (itself
+    among them) have it in their subtree. Of equal places a node takes its own subtree's; else its parent decides."""
+    names = tuple(region.nodes)
+    found = np.zeros((len(names), len(names)), np.int64)
+    for i, origin in enumerate(names):
+        node = origin
+        while node:
+            for site in region.subtree(node):
+                found[i, names.index(site)] += 1
+            node = region.nodes[node].parent
+    return found
 
 
 def board_of(work: Workload, policy: Policy) -> Board:

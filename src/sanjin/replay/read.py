@@ -84,6 +84,8 @@ def _swf(path: Path) -> Trace:
     lines = _text(path).splitlines()
     header = [line.lstrip("; \t") for line in lines if line.startswith(";")]
     rows = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith(";")]
+    if not rows:
+        raise ProblemsFound([_fault("trace_empty", path, 1)])
     try:
         table = np.loadtxt(io.StringIO("\n".join(line for _, line in rows)), ndmin=2)
         wrong = 0 if not len(table) or table.shape[1] == FIELDS else len(rows)
@@ -94,8 +96,6 @@ def _swf(path: Path) -> Trace:
         if not len(table):
             raise ProblemsFound(faults or [_fault("trace_empty", path, 1)])
         wrong = len(rows) - len(table)
-    if not len(table):
-        raise ProblemsFound([_fault("trace_empty", path, 1)])
     column: list[Ints] = [c.astype(np.int64) for c in table.T]
     used, asked = column[4], column[7]
     return Trace(
@@ -145,13 +145,15 @@ def _csv(path: Path) -> tuple[list[str], Mapping[str, NDArray[np.float64]]]:
     text = _text(path)
     first, _, rest = text.partition("\n")
     names = [n.strip().strip('"') for n in first.split(",")]
+    if not rest.strip():
+        return names, {n: np.zeros(0) for n in names}
     try:
         table = np.loadtxt(io.StringIO(rest), delimiter=",", ndmin=2, quotechar='"')
     except ValueError as fault:
         raise ProblemsFound([_fault("not_numbers", path, 2, value=fault)]) from fault
     if len(table) and table.shape[1] != len(names):
         raise ProblemsFound([_fault("not_numbers", path, 2, value=f"{len(names)} names, {table.shape[1]} columns")])
-    return names, {n: table[:, i] for i, n in enumerate(names)} if len(table) else {n: np.zeros(0) for n in names}
+    return names, {n: table[:, i] for i, n in enumerate(names)}
 
 
 def _parquet(path: Path) -> tuple[list[str], Mapping[str, NDArray[np.float64]]]:

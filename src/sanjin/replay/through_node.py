@@ -1,0 +1,274 @@
+"""A trace through live nodes: the region's real loop, stores and messages, on a virtual clock with modelled runs.
+
+Nothing is simplified but the world outside: engines let each run last as long as the trace says, movers deliver.
+It is slow, since every decision is written to a store as it would be; it shows that the compiled replay
+decides as the region does.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from sanjin.flow.supply import PriceBook
+from sanjin.kernels import tables
+from sanjin.model.job import JobSpec, Submission
+from sanjin.model.money import PICO_PER_MICRO
+from sanjin.model.network import network_of
+from sanjin.model.policy import Policy
+from sanjin.model.region import Pool, Region
+from sanjin.model.units import HOUR_S, MIB
+from sanjin.ports import (
+    Clock,
+    EndReason,
+    EngineInfo,
+    RunOrder,
+    RunReport,
+    RunState,
+    Store,
+    Transfer,
+    TransferReport,
+    Usage,
+)
+from sanjin.replay.outcome import Outcome
+from sanjin.replay.workload import Workload
+from sanjin.tree.exchange import Switchboard
+from sanjin.tree.node import Node, Parts
+
+PICO_A_FEN = 10_000 * PICO_PER_MICRO
+RUN_S = "RUN_S"
+"""In a job's environment: how long the trace says that it ran, at speed 1."""
+
+TENANT = "replay"
+
+
+class Stepped:
+    """A virtual clock: moves when told; wall time is region time."""
+
+    rate = 1.0
+
+    def __init__(self, now_s: int) -> None:
+        self.now_s = now_s
+
+    def now(self) -> int:
+        """Virtual seconds UTC."""
+        return self.now_s
+
+    def wall(self) -> float:
+        """The same."""
+        return float(self.now_s)
+
+    def region_at(self, wall_s: float) -> int:
+        """The same instant."""
+        return int(wall_s)
+
+
+class ModelledEngine:
+    """Runs that last what the trace says, at the speed of the pool that ``speed_of`` gives for a run."""
+
+    def __init__(self, clock: Clock, speed_of: Callable[[str], int]) -> None:
+        self._clock = clock
+        self._speed_of = speed_of
+        self.started: dict[str, int] = {}
+        self._ends: list[tuple[int, str]] = []
+        self._over: dict[str, RunReport] = {}
+
+    def info(self) -> EngineInfo:
+        """A model."""
+        return EngineInfo(name="modelled", sandbox="none")
+
+    def start(self, orders: Sequence[RunOrder]) -> list[RunReport]:
+        """Begin these runs now."""
+        now = self._clock.now()
+        for order in orders:
+            if order.key not in self.started:
+                self.started[order.key] = now
+                seconds = -(-int(order.environment[RUN_S]) * 1000 // self._speed_of(order.key))
+                heapq.heappush(self._ends, (now + seconds, order.key))
+        return []
+
+    def next_end(self) -> int | None:
+        """When the next run ends."""
+        return self._ends[0][0] if self._ends else None
+
+    def watch(self) -> list[RunReport]:
+        """Runs that have ended and are not forgotten."""
+        while self._ends and self._ends[0][0] <= self._clock.now():
+            end, key = heapq.heappop(self._ends)
+            took = float(end - self.started[key])
+            usage = Usage(wall_s=took, cpu_s=took, busy_s=took)
+            self._over[key] = RunReport(
+                key=key,
+                state=RunState.ENDED,
+                reason=EndReason.EXIT,
+                started_at=self.started[key],
+                ended_at=end,
+                usage=usage,
+                sandbox="none",
+            )
+        return list(self._over.values())
+
+    def find(self, keys: Sequence[str]) -> list[RunReport]:
+        """What became of these keys."""
+        return [RunReport(key=k, state=RunState.RUNNING if k in self.started else RunState.ABSENT) for k in keys]
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Do not report these again."""
+        for key in keys:
+            self._over.pop(key, None)
+
+    def cancel(self, keys: Sequence[str]) -> None:
+        """A replay cancels nothing."""
+
+    def stop(self, keys: Sequence[str]) -> None:
+        """A replay stops nothing."""
+
+    def discard(self, checkpoints: Sequence[str]) -> None:
+        """There are none."""
+
+    def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
+        """Modelled runs print nothing."""
+        return b""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class NoMover:
+    """A replay through nodes moves no data."""
+
+    def held(self) -> dict[str, str]:
+        """Nothing."""
+        return {}
+
+    def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
+        """Nothing comes."""
+        return [TransferReport(dataset=t.dataset, fault="a replay moves no data") for t in transfers]
+
+
+def in_whole_fen(work: Workload) -> Workload:
+    """The workload as live nodes can take it: prices of delay in whole fen an hour, no data."""
+    fen = np.rint(work.delay_pico * HOUR_S / PICO_A_FEN).astype(np.int64)
+    return replace(work, delay_pico=fen * (10**10 // HOUR_S), data_bytes=np.zeros(len(work), np.int64))
+
+
+def replay_through_nodes(
+    work: Workload, policy: Policy, folder: Path, store: Callable[[Path], Store], progress: Callable[[int], None]
+) -> Outcome:
+    """Submit every job at its origin when it arrives, and let the region run to the end.
+
+    ``work`` as :func:`in_whole_fen` gives it; ``store`` makes a node's store at a path. Placed work keeps its
+    place, as in the compiled replay.
+    """
+    region, trace = region_of(work), work.trace
+    policy = replace(policy, move_gain_fen=-1, stop_gain_fen=-1, price_refresh_hours=0)
+    clock, board, nodes = Stepped(work.begin_s), Switchboard(), dict[str, Node]()
+    # prices are those of the region as its document has it: a smaller power cap would change the share of solar power
+    book, network, engines = PriceBook(work.region), network_of(region), dict[str, ModelledEngine]()
+
+    def speed_of(site: str) -> Callable[[str], int]:
+        def speed(run: str) -> int:
+            view = nodes[site].view
+            pool = view.supply.pool_index[f"{site}/{view.jobs[view.running[run]].pool}"]
+            return int(view.supply.pool[pool, tables.SPEED])
+
+        return speed
+
+    for name in region.nodes:
+        engines[name] = ModelledEngine(clock, speed_of(name))
+        parts = Parts(
+            region=region, network=network, book=book, store=store(folder / name / "state.db"), clock=clock,
+            engine=engines[name], mover=NoMover(), policy=policy,
+        )  # fmt: skip
+        parent = region.nodes[name].parent
+        nodes[name] = Node(name, parts, board.uplink(name, parent) if parent else None)
+        board.join(name, nodes[name].answer)
+        nodes[name].open("replay")
+    for _ in range(3):  # let every node hear of every other before the first job comes
+        _settle(nodes)
+        clock.now_s += 1
+    clock.now_s = work.begin_s
+    ids: list[str] = []
+    sites = tuple(region.nodes)
+    while len(ids) < len(work) or any(e.next_end() is not None for e in engines.values()) or _waits(nodes):
+        times = [t for e in engines.values() if (t := e.next_end()) is not None]
+        times += [n.view.starts[0][0] for n in nodes.values() if n.view.starts]
+        arrives = work.begin_s + int(trace.arrive_s[len(ids)]) if len(ids) < len(work) else None
+        times += [arrives] if arrives is not None else []
+        if not times:
+            break
+        clock.now_s = max(min(times), clock.now_s)
+        if arrives is None or clock.now_s < arrives:
+            _settle(nodes)
+            continue
+        _settle(nodes)  # at one instant ends come before arrivals
+        while len(ids) < len(work) and work.begin_s + int(trace.arrive_s[len(ids)]) <= clock.now_s:
+            origin = nodes[sites[int(work.origin[len(ids)])]]
+            future = origin.submit([Submission(key=str(len(ids)), spec=_spec(work, len(ids)))])
+            origin.step(0.0)
+            ids.append(future.result(0)[0].id)
+            _settle(nodes)
+        progress(len(ids))
+    return _outcome(work, nodes, ids)
+
+
+def region_of(work: Workload) -> Region:
+    """The region with the workload's pools and power, and a tenant who may use them all."""
+    region, nodes, p = work.region, dict(work.region.nodes), 0
+    for s, (name, node) in enumerate(region.nodes.items()):
+        pools: list[Pool] = []
+        for pool in node.site.pools:
+            cores = int(work.pool[p, tables.CORES])
+            cards = int(work.pool[p, tables.CARDS])
+            pools.append(replace(pool, cores=cores, memory_bytes=cores << 40, accelerators=cards, machine_cores=0))
+            p += 1
+        power = replace(node.site.power, it_cap=replace(node.site.power.it_cap, value=int(work.cap_mw[s]) / 1e6))
+        nodes[name] = replace(node, site=replace(node.site, pools=tuple(pools), power=power))
+    tenant = next(iter(region.tenants.values()))
+    envelope = replace(next(iter(tenant.envelopes.values())), cores=10**9, yuan=1e12)
+    payer = replace(tenant, id=TENANT, envelopes={"*": envelope})
+    return replace(region, nodes=nodes, tenants={TENANT: payer})
+
+
+def _spec(work: Workload, j: int) -> JobSpec:
+    trace = work.trace
+    return JobSpec(
+        name="replay",
+        command=("true",),
+        environment={RUN_S: str(int(trace.run_s[j]))},
+        tenant=TENANT,
+        cores=int(trace.cores[j]),
+        accelerators=int(trace.cards[j]),
+        memory_bytes=MIB,
+        duration_s=int(trace.asked_s[j]),
+        delay_price_fen_per_hour=int(work.delay_pico[j]) // (10**10 // HOUR_S),
+    )
+
+
+def _settle(nodes: dict[str, Node]) -> None:
+    """Let every node take turns at this instant until none has anything more to do."""
+    quiet = 0
+    while quiet < 2:
+        worked = [node.step(0.0).worked for node in nodes.values()]
+        quiet = 0 if any(worked) else quiet + 1
+
+
+def _waits(nodes: dict[str, Node]) -> bool:
+    return any(node.view.starts or node.view.queue for node in nodes.values())
+
+
+def _outcome(work: Workload, nodes: dict[str, Node], ids: Sequence[str]) -> Outcome:
+    count = len(work)
+    place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
+    index = work.supply.pool_index
+    for j, job in enumerate(ids):
+        record = nodes[job.rpartition("-")[0]].parts.store.job(job)
+        if record is not None and record.site and record.start_s:
+            place[j], start[j], end[j] = index[f"{record.site}/{record.pool}"], record.start_s, record.end_s
+    for node in nodes.values():
+        node.stop()
+    return Outcome(rule="through nodes", place=place, start_s=start, end_s=end)
