@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,6 +12,10 @@ from sanjin.cli.output import Format, data, note, sentence, table, text
 from sanjin.flow.submit import problem
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
+
+if TYPE_CHECKING:
+    from sanjin.model.policy import Policy
+    from sanjin.replay.workload import Workload
 
 _Origin = Literal["capacity", "population"]
 _MADE = "made"
@@ -30,8 +34,11 @@ def replay(
     origin: Annotated[_Origin, Parameter(help="How cities are weighted that jobs come from. 来源权重。")] = "capacity",
     seed: Annotated[int, Parameter(help="Of all that is drawn. 随机种子。")] = 1,
     jobs: Annotated[int, Parameter(help="Of a made trace. 生成作业数。")] = 100_000,
+    through_node: Annotated[
+        bool, Parameter(negative=(), help="Also through live nodes, and compare every decision: slow. 经由真实节点。")
+    ] = False,
     output: Format = "table",
-) -> None:
+) -> int:
     """Replay a trace of work in a region, on a virtual clock. 回放作业轨迹。
 
     Nothing runs: energy, weather, links and machines are modelled, and the report says what it rests on.
@@ -55,6 +62,8 @@ def replay(
     rule = Rule(seed=seed, origin=Origin(origin), load=load, fold_days=fold)
     slots = -(-folded(found, fold).span_s() // SLOT_S) + 2 * HORIZON_SLOTS
     work = workload(model, found, rule, slots)
+    if through_node:
+        return _through_nodes(work, chosen, output)
     note(text("cli.replaying", jobs=len(work), name=found.name))
     keys = rules or tuple(comparing.RULES)
     results = comparing.compare(work, keys, chosen, lambda key: note(f"  {key}"))
@@ -74,6 +83,31 @@ def replay(
         note(sentence("cli.replay_rests", count=len(told["assumptions"])))
     if report:
         note(text("cli.report_at", path=report))
+    return 0
+
+
+def _through_nodes(work: Workload, policy: Policy | None, output: Format) -> int:
+    """The region's real loop, stores and messages beside the compiled loop; 1 where they decide differently."""
+    import tempfile
+
+    from rich.progress import Progress
+
+    from sanjin.adapters.store.sqlite import SqliteStore
+    from sanjin.model.policy import Policy as Usual
+    from sanjin.replay.online import replay_online
+    from sanjin.replay.through_node import in_whole_fen, replay_through_nodes
+
+    work, own = in_whole_fen(work), policy or Usual()
+    compiled = replay_online(work, own)
+    with tempfile.TemporaryDirectory(prefix="sanjin-replay-") as folder, Progress(transient=True) as bar:
+        task = bar.add_task("", total=len(work))
+        live = replay_through_nodes(work, own, Path(folder), SqliteStore, lambda n: bar.update(task, completed=n))
+    same = int(((live.place == compiled.place) & (live.start_s == compiled.start_s)).sum())
+    told = {"jobs": len(work), "same": same, "digest": compiled.digest(), "digest_through_nodes": live.digest()}
+    if not data(told, output):
+        print(text("cli.through_nodes", same=same, jobs=len(work), digest=live.digest()))
+        note(text("cli.through_nodes_how"))
+    return 0 if same == len(work) else 1
 
 
 def _check(load: float, fold: int, jobs: int, rules: Sequence[str], known: Sequence[str]) -> None:

@@ -335,6 +335,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Nothing ran: all of this is modelled, and rests on {count} assumptions; see --report or --output json.",
         "未实际运行:以上均为模型,基于 {count} 条假定;见 --report 或 --output json。",
     ),
+    "cli.through_nodes": (
+        "through live nodes: {same} of {jobs} jobs got the same place and start as in the compiled loop ({digest})",
+        "经由真实节点:{jobs} 个作业中 {same} 个的站点与开始时间与编译循环一致({digest})",
+    ),
+    "cli.through_nodes_how": (
+        "prices of delay in whole fen an hour, no data; jobs of one second may differ, since nodes hear of each other "
+        "in turns",
+        "延迟价格取整分/小时,不含数据;同一秒到达的作业可能不同,因节点轮流交换信息",
+    ),
     "cli.report_at": ("report: {path}", "报告:{path}"),
     "cli.dry_run_policy": ("dry run: nothing was kept", "试算:未保存"),
     "cli.policy_kept": ("kept; in force from the next: sanjin up", "已保存;下次 sanjin up 时生效"),

@@ -1,0 +1,163 @@
+"""How fast traces replay, on one core: the compiled queues, the placement loop, and the region's real nodes.
+
+- ``EASY, 10 pools``: every job in its own pool's queue with EASY backfill, to the second. Beside it SimPy, a general
+  discrete-event simulator, in the plain FCFS form that its resources offer (a container of cores).
+- ``full pricing``: each of the jobs on every site and slot, exact capacity and power, then the accounts with their
+  checks, over 16 sites x 96 slots (a day; Shanxi's prices repeated).
+- ``through nodes``: the whole tree with its SQLite stores and messages on a virtual clock, 11 nodes.
+
+    python benchmarks/replay.py [--jobs 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from common import finish
+
+from sanjin.adapters.store.sqlite import SqliteStore
+from sanjin.kernels import tables
+from sanjin.kernels.easy import queue_starts
+from sanjin.kernels.replay import replay_jobs
+from sanjin.model.policy import Policy
+from sanjin.model.units import HORIZON_SLOTS, SLOT_S
+from sanjin.regions.load import bundled, load_region
+from sanjin.replay.generate import Recipe, generate
+from sanjin.replay.online import replay_online
+from sanjin.replay.outcome import account
+from sanjin.replay.through_node import in_whole_fen, replay_through_nodes
+from sanjin.replay.trace import Trace
+from sanjin.replay.workload import Rule, workload
+
+POOLS = 10
+
+
+def queues(trace: Trace, load: float) -> tuple[float, float]:
+    """(jobs a second, mean wait in seconds) of EASY on ten pools."""
+    home = np.random.default_rng(1).integers(0, POOLS, len(trace))
+    size = max(int(trace.core_seconds() / load / trace.span_s() / POOLS), int(trace.cores.max()))
+    took = waited = 0.0
+    for p in range(POOLS):
+        mine = home == p
+        columns = [getattr(trace, f)[mine] for f in ("arrive_s", "cores", "run_s", "asked_s")]
+        start = np.empty(int(mine.sum()), np.int64)
+        began = time.perf_counter()
+        queue_starts(*columns, size, True, start)
+        took += time.perf_counter() - began
+        waited += float((start - columns[0]).sum())
+    return len(trace) / took, waited / len(trace)
+
+
+def simpy_rate(trace: Trace, load: float) -> float:
+    """Jobs a second of the same pools in SimPy, first come, first served."""
+    import simpy
+
+    home = np.random.default_rng(1).integers(0, POOLS, len(trace))
+    size = max(int(trace.core_seconds() / load / trace.span_s() / POOLS), int(trace.cores.max()))
+    world = simpy.Environment()
+    pools = [simpy.Container(world, size, size) for _ in range(POOLS)]
+
+    def job(p: int, cores: int, run: int):
+        yield pools[p].get(cores)
+        yield world.timeout(run)
+        yield pools[p].put(cores)
+
+    def source():
+        rows = zip(trace.arrive_s.tolist(), home.tolist(), trace.cores.tolist(), trace.run_s.tolist(), strict=True)
+        for arrive, p, cores, run in rows:
+            yield world.timeout(arrive - world.now)
+            world.process(job(p, cores, run))
+
+    began = time.perf_counter()
+    world.process(source())
+    world.run()
+    return len(trace) / (time.perf_counter() - began)
+
+
+def pricing(jobs: int) -> tuple[float, float]:
+    """(jobs a second, share that found a place) of the placement loop over 16 sites x 96 slots."""
+    from place import PLAIN, world  # the same synthetic region as the placement benchmark
+
+    board, (pool, _, job, _, _, _, _) = world(16, 96, jobs, 0.7)
+
+    count = jobs
+    place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
+    seconds, zero = job[:, tables.J_SECONDS].copy(), np.zeros(count, np.int64)
+    first = int(job[:, tables.J_SINCE].min()) // SLOT_S * SLOT_S
+    between = np.ones((16, 16), np.int64)
+    origin = np.random.default_rng(2).integers(0, 16, count)
+    began = time.perf_counter()
+    replay_jobs(
+        board.cells, board.low, board.high, board.rows, first - first % SLOT_S, PLAIN, pool,
+        np.ones((16, 16), np.int64), job[:, tables.J_SINCE].copy(), seconds, seconds, job[:, tables.J_CORES].copy(),
+        zero, job[:, tables.J_DELAY].copy(), origin, zero, between, between, between, False, False,
+        HORIZON_SLOTS * SLOT_S, place, start, end,
+    )  # fmt: skip
+    return count / (time.perf_counter() - began), float((place >= 0).mean())
+
+
+def whole(jobs: int) -> float:
+    """Jobs a second of a week in Shanxi: loop, accounts and their checks together."""
+    region = load_region(bundled("shanxi"))
+    work = workload(region, generate(Recipe(jobs=jobs, days=7)), Rule(), 7 * 96 + 2 * HORIZON_SLOTS)
+    began = time.perf_counter()
+    account(work, replay_online(work, Policy()))
+    return jobs / (time.perf_counter() - began)
+
+
+def nodes(jobs: int) -> tuple[float, bool]:
+    """(jobs a second through live nodes, whether the digest is that of the compiled loop)."""
+    region = load_region(bundled("shanxi"))
+    trace = generate(Recipe(jobs=jobs, days=2, widest=4))
+    trace = replace(trace, arrive_s=np.maximum.accumulate(trace.arrive_s + np.arange(jobs)))
+    rule = Rule(fold_days=0, data_share=0, delay_low_yuan=0.01)
+    work = in_whole_fen(workload(region, trace, rule, 3 * 96 + 2 * HORIZON_SLOTS))
+    compiled = replay_online(work, Policy())
+    with tempfile.TemporaryDirectory(prefix="sanjin-bench-") as folder:
+        began = time.perf_counter()
+        live = replay_through_nodes(work, Policy(), Path(folder), SqliteStore, lambda _: None)
+        rate = jobs / (time.perf_counter() - began)
+    return rate, live.digest() == compiled.digest()
+
+
+def main() -> None:
+    """Measure, print a table, end with one line of JSON."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--jobs", type=int, default=1_000_000)
+    given = options.parse_args()
+    trace = generate(Recipe(jobs=given.jobs, days=30, over_asked=2.0))
+    small = trace.part(slice(0, given.jobs // 20))
+    queues(small, 0.8), pricing(1000), whole(1000)  # compiles
+    easy, wait = queues(trace, 0.8)
+    peer = simpy_rate(small, 0.8)
+    priced, placed = pricing(given.jobs // 10)
+    week = whole(given.jobs // 5)
+    live, equal = nodes(400)
+    per_job = 11 * 8
+    print(f"{'what':52} {'jobs/s':>12} {'goal':>12}")
+    for name, rate, goal in (
+        (f"EASY, 10 pools, {given.jobs:,} jobs (mean wait {wait:,.0f} s)", easy, "1,000,000"),
+        (f"SimPy, FCFS, the same pools, {len(small):,} jobs", peer, ""),
+        (f"full pricing, 16 x 96 ({placed:.0%} placed)", priced, "500,000"),
+        ("a week in Shanxi: loop, accounts, checks", week, ""),
+        (f"through live nodes (digest {'equal' if equal else 'DIFFERENT'})", live, "100,000"),
+    ):
+        print(f"{name:52} {rate:12,.0f} {goal:>12}")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"a job's own figures in the loop: {per_job} bytes; whole process at its most: {most} MiB")
+    print(f"EASY against SimPy: {easy / peer:.0f} x")
+    finish(
+        "replay", round(easy), "jobs/s, EASY on 10 pools", 1_000_000, {"SimPy, FCFS": round(peer)},
+        full_pricing=round(priced), full_pricing_goal=500_000, week=round(week), through_nodes=round(live),
+        through_nodes_goal=100_000, digest_equal=equal,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
