@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from sanjin.model.network import network_of
 from sanjin.model.policy import Policy
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
+from sanjin.model.units import SLOT_S
 from sanjin.ports import (
     EndReason,
     EngineInfo,
@@ -200,3 +203,25 @@ class World:
     def close(self) -> None:
         for node in self.nodes.values():
             node.stop()
+
+
+HOME = "yangquan"
+"""The site that tests of scarce capacity make small."""
+
+
+@contextmanager
+def worlds(folder: Path) -> Iterator[Callable[..., World]]:
+    """Makes regions, all at a slot's begin and every node heard of: for fixtures. ``cores`` shrinks :data:`HOME`."""
+    made: list[World] = []
+
+    def build(cores: int = 0, policy: Policy | None = None) -> World:
+        region = load_region(bundled("shanxi"))
+        world = World(folder / str(len(made)), shrunk(region, HOME, cores) if cores else region, policy=policy)
+        world.clock.advance(START_S // SLOT_S * SLOT_S + SLOT_S)
+        world.turn(6)
+        made.append(world)
+        return world
+
+    yield build
+    for world in made:
+        world.close()

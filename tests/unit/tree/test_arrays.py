@@ -20,29 +20,15 @@ from sanjin.model.policy import Policy, Rule
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
 from sanjin.model.units import SLOT_S
-from sanjin.regions.load import bundled, load_region
-from tests.tree_world import START_S, World, shrunk
+from tests.tree_world import HOME, World, worlds
 
-HOME = "yangquan"
 Make = Callable[..., World]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    made: list[World] = []
-
-    def build(cores: int = 0, policy: Policy | None = None) -> World:
-        region = load_region(bundled("shanxi"))
-        region = shrunk(region, HOME, cores) if cores else region
-        world = World(tmp_path / str(len(made)), region, policy=policy)
-        world.clock.advance(START_S // SLOT_S * SLOT_S + SLOT_S)
-        world.turn(6)
-        made.append(world)
-        return world
-
-    yield build
-    for world in made:
-        world.close()
+    with worlds(tmp_path) as build:
+        yield build
 
 
 def array(members: int, cores: int = 1, slots: int = 1, **fields: object) -> JobSpec:

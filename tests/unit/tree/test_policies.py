@@ -16,29 +16,15 @@ from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.policy import Policy, Queue, Rule, Weights
 from sanjin.model.reason import Reason
 from sanjin.model.units import HOUR_S, SLOT_S
-from sanjin.regions.load import bundled, load_region
-from tests.tree_world import START_S, World, shrunk
+from tests.tree_world import HOME, World, worlds
 
 Make = Callable[..., World]
-HOME = "yangquan"
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    made: list[World] = []
-
-    def build(policy: Policy, cores: int = 0) -> World:
-        region = load_region(bundled("shanxi"))
-        region = shrunk(region, HOME, cores) if cores else region
-        world = World(tmp_path / str(len(made)), region, policy=policy)
-        world.clock.advance(START_S // SLOT_S * SLOT_S + SLOT_S)
-        world.turn(6)
-        made.append(world)
-        return world
-
-    yield build
-    for world in made:
-        world.close()
+    with worlds(tmp_path) as build:
+        yield lambda policy, cores=0: build(cores, policy)
 
 
 def submit(world: World, *specs: JobSpec, node: str = HOME) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,20 +16,13 @@ from sanjin.model.policy import Policy, Rule
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
 from sanjin.model.units import SLOT_S
-from sanjin.regions.load import bundled, load_region
-from tests.tree_world import START_S, World, shrunk
-
-HOME = "yangquan"
-Make = Callable[[], World]
+from tests.tree_world import HOME, World, worlds
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path, shrunk(load_region(bundled("shanxi")), HOME, 8), policy=Policy(rule=Rule.HOME_ONLY))
-    made.clock.advance(START_S // SLOT_S * SLOT_S + SLOT_S)
-    made.turn(6)
-    yield made
-    made.close()
+    with worlds(tmp_path) as build:
+        yield build(8, Policy(rule=Rule.HOME_ONLY))
 
 
 def submit(world: World, key: str, spec: JobSpec) -> str:

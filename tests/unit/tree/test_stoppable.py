@@ -18,28 +18,15 @@ from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.reason import Reason
 from sanjin.model.units import HOUR_S, SLOT_S
-from sanjin.regions.load import bundled, load_region
-from tests.tree_world import START_S, World, shrunk
+from tests.tree_world import HOME, World, worlds
 
-HOME = "yangquan"
 Make = Callable[..., World]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    made: list[World] = []
-
-    def build(cores: int = 8, **policy: object) -> World:
-        region = shrunk(load_region(bundled("shanxi")), HOME, cores)
-        world = World(tmp_path / str(len(made)), region, policy=Policy(rule=Rule.HOME_ONLY, **policy))
-        world.clock.advance(START_S // SLOT_S * SLOT_S + SLOT_S)
-        world.turn(6)
-        made.append(world)
-        return world
-
-    yield build
-    for world in made:
-        world.close()
+    with worlds(tmp_path) as build:
+        yield lambda cores=8, **policy: build(cores, Policy(rule=Rule.HOME_ONLY, **policy))
 
 
 def spec(cores: int, seconds: int, **fields: object) -> JobSpec:
