@@ -106,6 +106,59 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "replayed.greenest": ("greenest", "碳排最少"),
     "replayed.easy_at_home": ("EASY at home", "就地 EASY 回填"),
     "replayed.fcfs_at_home": ("FCFS at home", "就地先到先服务"),
+    "assumed.origin": (
+        "Origins are drawn by {origin} with seed {seed}; all jobs of a user come from one city.",
+        "来源城市按 {origin} 权重抽取(种子 {seed});同一用户的作业来自同一城市。",
+    ),
+    "assumed.delay": (
+        "An hour of waiting costs {low} to {high} yuan a core, log-uniform: assumed, no trace says it.",
+        "每核等待一小时的代价为 {low} 至 {high} 元,对数均匀分布:假定值,轨迹未载。",
+    ),
+    "assumed.data": (
+        "{share} of the jobs read data that lie in their own city, of {gb} GB in the median: assumed.",
+        "{share} 的作业读取本地数据,中位数 {gb} GB:假定值。",
+    ),
+    "assumed.scaled": (
+        "Capacity is {scale} of the region's, so that the work asks for {load} of it.",
+        "容量按 {scale} 缩放,使作业需求占 {load}。",
+    ),
+    "assumed.enlarged": (
+        "{count} of {pools} pools are larger than that, to hold the widest job ({widest} cores).",
+        "{pools} 个资源池中有 {count} 个大于此比例,以容纳最宽的作业({widest} 核)。",
+    ),
+    "assumed.as_it_is": ("Capacity is the region's as its document states it.", "容量取区域文档所载。"),
+    "assumed.energy": (
+        "Energy is modelled from cores at full use, the tariff, and PUE by the month's mean weather; carbon by the grid's "
+        "yearly factor at {price} yuan a tonne.",
+        "能耗按满载核数、电价与月均气候下的 PUE 建模;碳按电网年均因子,碳价 {price} 元/吨。",
+    ),
+    "assumed.left_out": (
+        "Machines at rest are not counted, memory is not in the trace, and links are taken to be free.",
+        "不计空闲机器;轨迹不含内存;链路视为空闲。",
+    ),
+    "assumed.planned": ("Rules plan with the time that jobs asked for.", "各规则按作业申请的时长安排。"),
+    "assumed.kept_place": (
+        "What ends early makes room for what comes after it; work that has a place is not placed again, as a live region "
+        "would.",
+        "提前结束的作业为其后到达者腾出容量;已安排的作业不再重排(实际区域会重排)。",
+    ),
+    "assumed.folded": ("The trace is laid over itself every {count} days.", "轨迹每 {count} 天折叠一次。"),
+    "assumed.bad_line": ("{count} lines of the trace cannot be read and are left out.", "{count} 行无法读取,已略去。"),
+    "assumed.no_cores": ("{count} jobs without cores are left out.", "{count} 个无核数作业已略去。"),
+    "assumed.no_run_time": ("{count} jobs without run time are left out.", "{count} 个无运行时长作业已略去。"),
+    "assumed.before_begin": (
+        "{count} jobs came before the trace begins and are left out.",
+        "{count} 个作业早于起点,已略去。",
+    ),
+    "assumed.out_of_order": ("{count} jobs stood out of the order of arrival.", "{count} 个作业未按到达顺序。"),
+    "assumed.asked_unknown": (
+        "{count} jobs do not say what time they asked for: the time that they ran is taken.",
+        "{count} 个作业未载申请时长,以实际时长代替。",
+    ),
+    "assumed.asked_too_little": (
+        "{count} jobs ran longer than they asked for; they are taken to have asked for what they ran.",
+        "{count} 个作业超出申请时长,以实际时长为申请。",
+    ),
     "policy.rule": ("rule: {rule}", "规则:{rule}"),
     "policy.carbon": (
         "price of carbon: {price} yuan a tonne (-: the region's own)",

@@ -118,88 +118,24 @@ def _figures(work: Workload, each: Replayed, base: Account | None) -> Figures:
 
 def assumptions(work: Workload) -> list[tuple[str, str]]:
     """What the figures rest on, in English and Chinese."""
-    rule, trace, region = work.rule, work.trace, work.region
+    rule, trace, pool = work.rule, work.trace, work.pool
     found = [
-        (
-            f"Origins are drawn by {rule.origin} with seed {rule.seed}; all jobs of a user come from one city.",
-            f"来源城市按 {rule.origin} 权重抽取(种子 {rule.seed});同一用户的作业来自同一城市。",
-        ),
-        (
-            f"An hour of waiting costs {rule.delay_low_yuan:g} to {rule.delay_high_yuan:g} yuan a core, "
-            "log-uniform: assumed, no trace says it.",
-            f"每核等待一小时的代价为 {rule.delay_low_yuan:g} 至 {rule.delay_high_yuan:g} 元,对数均匀分布:假定值。",
-        ),
-        (
-            f"{rule.data_share:.0%} of the jobs read data that lie in their own city, of {rule.data_median_gb:g} GB "
-            "in the median: assumed.",
-            f"{rule.data_share:.0%} 的作业读取本地数据,中位数 {rule.data_median_gb:g} GB:假定值。",
-        ),
-        (
-            f"Capacity is {work.scale:.4%} of the region's, so that the work asks for {rule.load:.0%} of it."
-            if rule.load
-            else "Capacity is the region's as its document states it.",
-            f"容量按 {work.scale:.4%} 缩放,使作业需求占 {rule.load:.0%}。" if rule.load else "容量取区域文档所载。",
-        ),
-        *_enlarged(work),
-        (
-            "Energy is modelled from cores at full use, the tariff, and PUE by the month's mean weather; carbon by the "
-            f"grid's yearly factor at {region.carbon_price.value:g} yuan a tonne.",
-            f"能耗按满载核数、电价与月均气候下的 PUE 建模;碳按电网年均因子,碳价 {region.carbon_price.value:g} 元/吨。",
-        ),
-        (
-            "Machines at rest are not counted, memory is not in the trace, and links are taken to be free.",
-            "不计空闲机器;轨迹不含内存;链路视为空闲。",
-        ),
-        (
-            "Rules plan with the time that jobs asked for"
-            + (", which the trace does not say: the time that they ran is taken." if _unknown(work) else "."),
-            "各规则按作业申请时长安排" + (";轨迹未载申请时长,以实际时长代替。" if _unknown(work) else "。"),
-        ),
+        _said("origin", origin=rule.origin, seed=rule.seed),
+        _said("delay", low=f"{rule.delay_low_yuan:g}", high=f"{rule.delay_high_yuan:g}"),
+        _said("data", share=f"{rule.data_share:.0%}", gb=f"{rule.data_median_gb:g}"),
     ]
+    if rule.load:
+        found.append(_said("scaled", scale=f"{work.scale:.4%}", load=f"{rule.load:.0%}"))
+        enlarged = int((pool[:, tables.CORES] > np.rint(work.supply.pool[:, tables.CORES] * work.scale)).sum())
+        if enlarged:
+            found.append(_said("enlarged", count=enlarged, pools=len(pool), widest=int(trace.cores.max())))
+    else:
+        found.append(_said("as_it_is"))
+    found += [_said("energy", price=f"{work.region.carbon_price.value:g}"), _said("left_out"), _said("planned")]
     if (trace.asked_s > trace.run_s).any():
-        found.append(
-            (
-                "What ends early makes room for what comes after it; work that has a place is not placed again, as a "
-                "live region would.",
-                "提前结束的作业为其后到达者腾出容量;已安排的作业不再重排(实际区域会重排)。",
-            )
-        )
-    for remark in trace.remarks:
-        found.append((_REMARKS[remark.code][0].format(n=remark.count), _REMARKS[remark.code][1].format(n=remark.count)))
-    return found
+        found.append(_said("kept_place"))
+    return found + [_said(remark.code, count=remark.count) for remark in trace.remarks]
 
 
-def _enlarged(work: Workload) -> list[tuple[str, str]]:
-    """Pools that scaling left larger than it says, since they must hold the widest job."""
-    if not work.rule.load:
-        return []
-    plain = np.rint(work.supply.pool[:, tables.CORES] * work.scale)
-    count = int((work.pool[:, tables.CORES] > plain).sum())
-    if not count:
-        return []
-    widest = int(work.trace.cores.max())
-    return [
-        (
-            f"{count} of {len(work.pool)} pools are larger than that, to hold the widest job ({widest} cores).",
-            f"{len(work.pool)} 个资源池中有 {count} 个大于此比例:每池须容纳最宽的作业({widest} 核)。",
-        )
-    ]
-
-
-def _unknown(work: Workload) -> bool:
-    return any(r.code == "asked_unknown" and r.count >= len(work) for r in work.trace.remarks)
-
-
-_REMARKS = {
-    "folded": ("The trace is laid over itself every {n} days.", "轨迹每 {n} 天折叠一次。"),
-    "bad_line": ("{n} lines of the trace cannot be read and are left out.", "{n} 行无法读取,已略去。"),
-    "no_cores": ("{n} jobs without cores are left out.", "{n} 个无核数作业已略去。"),
-    "no_run_time": ("{n} jobs without run time are left out.", "{n} 个无运行时长作业已略去。"),
-    "before_begin": ("{n} jobs came before the trace begins and are left out.", "{n} 个作业早于起点,已略去。"),
-    "out_of_order": ("{n} jobs stood out of the order of arrival.", "{n} 个作业未按到达顺序。"),
-    "asked_unknown": ("{n} jobs do not say what time they asked for.", "{n} 个作业未载申请时长。"),
-    "asked_too_little": (
-        "{n} jobs ran longer than they asked for; they are taken to have asked for what they ran.",
-        "{n} 个作业超出申请时长,以实际时长为申请。",
-    ),
-}
+def _said(code: str, **values: object) -> tuple[str, str]:
+    return say(f"assumed.{code}", "en", **values), say(f"assumed.{code}", "zh", **values)

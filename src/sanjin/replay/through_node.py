@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sanjin.adapters.clock import VirtualClock
 from sanjin.flow.supply import PriceBook
 from sanjin.kernels import tables
 from sanjin.model.job import JobSpec, Submission
@@ -45,26 +46,8 @@ RUN_S = "RUN_S"
 
 TENANT = "replay"
 
-
-class Stepped:
-    """A virtual clock: moves when told; wall time is region time."""
-
-    rate = 1.0
-
-    def __init__(self, now_s: int) -> None:
-        self.now_s = now_s
-
-    def now(self) -> int:
-        """Virtual seconds UTC."""
-        return self.now_s
-
-    def wall(self) -> float:
-        """The same."""
-        return float(self.now_s)
-
-    def region_at(self, wall_s: float) -> int:
-        """The same instant."""
-        return int(wall_s)
+HELLO_S = 3
+"""Seconds before the first job in which every node hears of every other."""
 
 
 class ModelledEngine:
@@ -166,7 +149,7 @@ def replay_through_nodes(
     """
     region, trace = region_of(work), work.trace
     policy = replace(policy, move_gain_fen=-1, stop_gain_fen=-1, price_refresh_hours=0)
-    clock, board, nodes = Stepped(work.begin_s), Switchboard(), dict[str, Node]()
+    clock, board, nodes = VirtualClock(work.begin_s - HELLO_S), Switchboard(), dict[str, Node]()
     # prices are those of the region as its document has it: a smaller power cap would change the share of solar power
     book, network, engines = PriceBook(work.region), network_of(region), dict[str, ModelledEngine]()
 
@@ -188,10 +171,9 @@ def replay_through_nodes(
         nodes[name] = Node(name, parts, board.uplink(name, parent) if parent else None)
         board.join(name, nodes[name].answer)
         nodes[name].open("replay")
-    for _ in range(3):  # let every node hear of every other before the first job comes
+    for second in range(HELLO_S):
         _settle(nodes)
-        clock.now_s += 1
-    clock.now_s = work.begin_s
+        clock.advance(work.begin_s - HELLO_S + second + 1)
     ids: list[str] = []
     sites = tuple(region.nodes)
     while len(ids) < len(work) or any(e.next_end() is not None for e in engines.values()) or _waits(nodes):
@@ -201,12 +183,12 @@ def replay_through_nodes(
         times += [arrives] if arrives is not None else []
         if not times:
             break
-        clock.now_s = max(min(times), clock.now_s)
-        if arrives is None or clock.now_s < arrives:
+        clock.advance(min(times))
+        if arrives is None or clock.now() < arrives:
             _settle(nodes)
             continue
         _settle(nodes)  # at one instant ends come before arrivals
-        while len(ids) < len(work) and work.begin_s + int(trace.arrive_s[len(ids)]) <= clock.now_s:
+        while len(ids) < len(work) and work.begin_s + int(trace.arrive_s[len(ids)]) <= clock.now():
             origin = nodes[sites[int(work.origin[len(ids)])]]
             future = origin.submit([Submission(key=str(len(ids)), spec=_spec(work, len(ids)))])
             origin.step(0.0)

@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something about a trace that a reader of figures has to know: ``trace.<code>`` in the catalogue."""
+    """Something about a trace that a reader of figures has to know: ``assumed.<code>`` in the catalogue."""
 
     code: str
     count: int = 0
