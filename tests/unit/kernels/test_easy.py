@@ -93,3 +93,24 @@ def test_a_long_queue_agrees_too() -> None:
                     (took * rng.integers(1, 4, count)).tolist(), strict=True))
     for backfill in (False, True):
         assert run(jobs, 64, backfill) == reference(jobs, 64, backfill)
+
+
+@settings(max_examples=60, deadline=None)
+@given(jobs_of, st.integers(9, 12))
+def test_first_come_first_served_is_what_simpy_does(jobs: list[Job], size: int) -> None:
+    import simpy
+
+    world = simpy.Environment()
+    pool, starts = simpy.Container(world, size, size), [-1] * len(jobs)
+
+    def job(j: int):
+        yield world.timeout(jobs[j][0])
+        yield pool.get(jobs[j][1])
+        starts[j] = int(world.now)
+        yield world.timeout(jobs[j][2])
+        yield pool.put(jobs[j][1])
+
+    for j in range(len(jobs)):
+        world.process(job(j))
+    world.run()
+    assert run(jobs, size, backfill=False) == starts
