@@ -137,11 +137,13 @@ def _print(numbers: Sequence[object]) -> None:
             f"{n.carbon_kg:,.0f}",
             f"{n.wait_s['mean'] / HOUR_S:.2f}",
             f"{n.bounded_slowdown['p95']:.1f}",
-            f"{n.saved_share:+.1%}",
+            "-" if n.saved_share is None else f"{n.saved_share:+.1%}",
+            f"{n.jobs - n.ran:,}",
             n.digest[:8],
         ]
         for n in numbers
         if isinstance(n, Figures)
     ]
-    heads = ("rule", "total_yuan", "billed", "waiting_yuan", "kwh", "kg", "wait_h", "slowdown_p95", "saved", "digest")
-    table([f"head.{h}" for h in heads], rows, left=(0, 9))
+    heads = ["rule", "total_yuan", "billed", "waiting_yuan", "kwh", "kg", "wait_h", "slowdown_p95"]
+    heads += ["saved", "no_place", "digest"]
+    table([f"head.{h}" for h in heads], rows, left=(0, 10))

@@ -225,6 +225,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "head.wait_h": ("mean wait h", "平均等待(时)"),
     "head.slowdown_p95": ("slowdown p95", "减速比 p95"),
     "head.saved": ("against EASY", "较 EASY"),
+    "head.no_place": ("no place", "未安排"),
     "head.digest": ("digest", "摘要"),
     "head.term": ("term", "分项"),
     "head.weight": ("weight", "权重"),

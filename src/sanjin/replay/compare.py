@@ -80,19 +80,22 @@ class Figures:
     bounded_slowdown: dict[str, float]
     use_share: dict[str, float]
     yuan_by_site: dict[str, float]
-    saved_share: float
-    """Of the baseline's total (0 where that is not replayed)."""
-    carbon_saved_share: float
+    saved_share: float | None
+    """Of the baseline's total; None where that was not replayed, or other jobs found a place there: sums over
+    different jobs say nothing."""
+    carbon_saved_share: float | None
 
 
 def figures(work: Workload, found: Sequence[Replayed]) -> list[Figures]:
     """The numbers of each rule."""
-    base = next((each.account for each in found if each.key == BASELINE), None)
+    base = next((each for each in found if each.key == BASELINE), None)
     return [_figures(work, each, base) for each in found]
 
 
-def _figures(work: Workload, each: Replayed, base: Account | None) -> Figures:
+def _figures(work: Workload, each: Replayed, baseline: Replayed | None) -> Figures:
     a, sites = each.account, work.supply.sites
+    base = baseline.account if baseline else None
+    like = baseline is not None and bool(((each.outcome.place >= 0) == (baseline.outcome.place >= 0)).all())
     by_site = np.sum([a.by_site[t] for t in a.terms], axis=0)
     return Figures(
         rule=each.key,
@@ -111,8 +114,8 @@ def _figures(work: Workload, each: Replayed, base: Account | None) -> Figures:
         bounded_slowdown={k: round(v, 3) for k, v in quantiles(a.slowdown).items()},
         use_share={name: round(float(v), 4) for name, v in zip(work.supply.pools, a.use_share, strict=True)},
         yuan_by_site={s: round(float(v), 4) for s, v in zip(sites, by_site, strict=True)},
-        saved_share=round(1 - a.total / base.total, 5) if base and base.total else 0.0,
-        carbon_saved_share=round(1 - a.carbon_kg / base.carbon_kg, 5) if base and base.carbon_kg else 0.0,
+        saved_share=round(1 - a.total / base.total, 5) if like and base and base.total else None,
+        carbon_saved_share=round(1 - a.carbon_kg / base.carbon_kg, 5) if like and base and base.carbon_kg else None,
     )
 
 

@@ -47,7 +47,7 @@ def page(work: Workload, found: Sequence[Replayed]) -> str:
 
 def _headline(work: Workload, numbers: Sequence[Figures]) -> str:
     ours = numbers[0]
-    base = next((n for n in numbers if n.rule == BASELINE), None)
+    base = next((n for n in numbers if n.rule == BASELINE and ours.saved_share is not None), None)
     cells = [f"<div><b>{ours.jobs:,}</b>jobs 作业</div>"]
     for value, before, unit in (
         (ours.total_yuan, base.total_yuan if base else 0, "yuan in all 元(总)"),

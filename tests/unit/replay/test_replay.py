@@ -55,6 +55,9 @@ def test_every_rule_obeys_the_laws(region: Region, over: float) -> None:
         assert n.pue > 1 and n.facility_kwh == pytest.approx(n.it_kwh * n.pue, rel=1e-3)
         ran = each.outcome.place >= 0
         assert (each.outcome.start_s >= work.begin_s + work.trace.arrive_s)[ran].all()
+    everywhere = {each.key: (each.outcome.place >= 0).all() for each in found}
+    for n in figures(work, found):  # sums over different jobs are never held against each other
+        assert (n.saved_share is None) == (everywhere[n.rule] != everywhere["easy_at_home"])
     if over > 1:
         return
     by = {n.rule: n for n in figures(work, found)}
