@@ -80,26 +80,23 @@ def simpy_rate(trace: Trace, load: float) -> float:
     return len(trace) / (time.perf_counter() - began)
 
 
-def pricing(jobs: int) -> tuple[float, float]:
-    """(jobs a second, share that found a place) of the placement loop over 16 sites x 96 slots."""
-    from place import PLAIN, world  # the same synthetic region as the placement benchmark
+def pricing(jobs: int) -> tuple[float, float, float]:
+    """(jobs a second, share that found a place, bytes a job) of the placement loop over 16 sites x 96 slots."""
+    from place import FIRST_SLOT, PLAIN, world  # the same synthetic region as the placement benchmark
 
     board, (pool, _, job, _, _, _, _) = world(16, 96, jobs, 0.7)
-
-    count = jobs
-    place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
-    seconds, zero = job[:, tables.J_SECONDS].copy(), np.zeros(count, np.int64)
-    first = int(job[:, tables.J_SINCE].min()) // SLOT_S * SLOT_S
+    wanted = (tables.J_SINCE, tables.J_SECONDS, tables.J_SECONDS, tables.J_CORES, tables.J_CARDS, tables.J_DELAY)
+    given = [job[:, column].copy() for column in wanted]
+    given += [np.random.default_rng(2).integers(0, 16, jobs), np.zeros(jobs, np.int64)]  # origins; no data
+    place, start, end = np.full(jobs, -1, np.int64), np.zeros(jobs, np.int64), np.zeros(jobs, np.int64)
     between = np.ones((16, 16), np.int64)
-    origin = np.random.default_rng(2).integers(0, 16, count)
     began = time.perf_counter()
     replay_jobs(
-        board.cells, board.low, board.high, board.rows, first - first % SLOT_S, PLAIN, pool,
-        np.ones((16, 16), np.int64), job[:, tables.J_SINCE].copy(), seconds, seconds, job[:, tables.J_CORES].copy(),
-        zero, job[:, tables.J_DELAY].copy(), origin, zero, between, between, between, False, False,
-        HORIZON_SLOTS * SLOT_S, place, start, end,
+        board.cells, board.low, board.high, board.rows, FIRST_SLOT * SLOT_S, PLAIN, pool, between, *given,
+        between, between, between, False, False, HORIZON_SLOTS * SLOT_S, place, start, end,
     )  # fmt: skip
-    return count / (time.perf_counter() - began), float((place >= 0).mean())
+    rate = jobs / (time.perf_counter() - began)
+    return rate, float((place >= 0).mean()), sum(a.nbytes for a in (*given, place, start, end)) / jobs
 
 
 def whole(jobs: int) -> float:
@@ -136,10 +133,9 @@ def main() -> None:
     queues(small, 0.8), pricing(1000), whole(1000)  # compiles
     easy, wait = queues(trace, 0.8)
     peer = simpy_rate(small, 0.8)
-    priced, placed = pricing(given.jobs // 10)
+    priced, placed, each = pricing(given.jobs // 10)
     week = whole(given.jobs // 5)
     live, equal = nodes(400)
-    per_job = 11 * 8
     print(f"{'what':52} {'jobs/s':>12} {'goal':>12}")
     for name, rate, goal in (
         (f"EASY, 10 pools, {given.jobs:,} jobs (mean wait {wait:,.0f} s)", easy, "1,000,000"),
@@ -150,7 +146,7 @@ def main() -> None:
     ):
         print(f"{name:52} {rate:12,.0f} {goal:>12}")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"a job's own figures in the loop: {per_job} bytes; whole process at its most: {most} MiB")
+    print(f"a job's own figures in the loop: {each:.0f} bytes; whole process at its most: {most} MiB")
     print(f"EASY against SimPy: {easy / peer:.0f} x")
     finish(
         "replay", round(easy), "jobs/s, EASY on 10 pools", 1_000_000, {"SimPy, FCFS": round(peer)},

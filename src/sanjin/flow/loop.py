@@ -359,8 +359,9 @@ class Loop:
             self._movable = [r.id for r in reconsider.movable(view, self.now_s)]
             self._looked_at = view.supply.freed
         jobs, self._movable = self._movable[: reconsider.A_TURN], self._movable[reconsider.A_TURN :]
-        still = {r.id: r for r in reconsider.movable(view, self.now_s)} if jobs else {}
-        for event in reconsider.reconsider(view, [still[j] for j in jobs if j in still], self.now_s):
+        known = [view.jobs[j] for j in jobs if j in view.jobs]
+        still = [r for r in known if reconsider.is_movable(view, r, self.now_s)]
+        for event in reconsider.reconsider(view, still, self.now_s):
             self.record(event)
 
     def _place(self) -> None:

@@ -6,6 +6,8 @@ start. Every stop costs the job's ``stop_cost_s`` of run time.
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 
 from sanjin.flow.supply import Asked, Supply, row_at
@@ -61,10 +63,7 @@ def divided(supply: Supply, asked: Asked, record: JobRecord, row: ev.Row) -> tup
             changed = list(row)
             changed[tables.START], changed[tables.FINISH] = placement.start_s, placement.finish_s
             changed[tables.UNTIL] = placement.finish_s
-            terms = placement.terms
-            changed[tables.ENERGY :] = (
-                terms.energy, terms.carbon, terms.transport, terms.latency, terms.use, terms.scarcity, terms.waiting
-            )  # fmt: skip
+            changed[tables.ENERGY :] = astuple(placement.terms)
             return placement, tuple(changed)
     supply.shift(pool, row[tables.START], row[tables.UNTIL], need, 1)
     return None
@@ -100,7 +99,7 @@ def _priced(
         board.cells, board.rows, pool, site, supply.first_slot * SLOT_S, need, begins, ends
     )
     took, length = int((ends - begins).sum()), row[tables.FINISH] - row[tables.START]
-    waited = int(ends[-1]) - took - row[tables.START] + _pauses(took, length)
+    waited = int(ends[-1]) - length - row[tables.START]  # with the pauses, and what the stops cost
     waiting = row[tables.WAITING] + int(job[tables.J_DELAY]) * waited // PICO_PER_MICRO
     node, name = supply.pools[pool].split("/")
     return Placement(
@@ -120,8 +119,3 @@ def _priced(
             waiting=waiting,
         ),
     )
-
-
-def _pauses(took: int, length: int) -> int:
-    """What the stops cost is waiting too: the work is done by so much later."""
-    return took - length

@@ -27,12 +27,16 @@ A_TURN = 200
 
 
 def movable(view: View, now_s: int) -> Iterator[JobRecord]:
-    """Work placed at this site that could still go elsewhere: not yet due, its inputs not on their way."""
-    for record in view.jobs.values():
-        placed = record.state is JobState.PLACED and not record.sent_to and not record.cancel_asked
-        placed = placed and not record.spec.reserves and not record.spec.reservation
-        if placed and record.placement and record.placement.start_s > now_s and inputs_here(view, record):
-            yield record
+    """Work placed at this site that could still go elsewhere."""
+    return (record for record in view.jobs.values() if is_movable(view, record, now_s))
+
+
+def is_movable(view: View, record: JobRecord, now_s: int) -> bool:
+    """Whether the job is placed here, not yet due, its inputs not on their way, and bound to no reservation."""
+    placed = record.state is JobState.PLACED and not record.sent_to and not record.cancel_asked
+    if not placed or record.placement is None or record.spec.reserves or record.spec.reservation:
+        return False
+    return record.placement.start_s > now_s and inputs_here(view, record)
 
 
 def reconsider(view: View, records: list[JobRecord], now_s: int) -> Iterator[ev.Unplaced]:

@@ -136,6 +136,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Machines at rest are not counted, memory is not in the trace, and links are taken to be free.",
         "不计空闲机器;轨迹不含内存;链路视为空闲。",
     ),
+    "assumed.queues": (
+        "Queues at home look at cores and cards alone; the other rules also keep to the power caps of sites.",
+        "就地队列只看核数与加速卡;其他规则另受站点功率上限约束。",
+    ),
     "assumed.planned": ("Rules plan with the time that jobs asked for.", "各规则按作业申请的时长安排。"),
     "assumed.kept_place": (
         "What ends early makes room for what comes after it; work that has a place is not placed again, as a live region "

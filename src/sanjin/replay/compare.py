@@ -134,7 +134,8 @@ def assumptions(work: Workload) -> list[tuple[str, str]]:
             found.append(_said("enlarged", count=enlarged, pools=len(pool), widest=int(trace.cores.max())))
     else:
         found.append(_said("as_it_is"))
-    found += [_said("energy", price=f"{work.region.carbon_price.value:g}"), _said("left_out"), _said("planned")]
+    found.append(_said("energy", price=f"{work.region.carbon_price.value:g}"))
+    found += [_said(code) for code in ("left_out", "queues", "planned")]
     if (trace.asked_s > trace.run_s).any():
         found.append(_said("kept_place"))
     return found + [_said(remark.code, count=remark.count) for remark in trace.remarks]

@@ -1,6 +1,6 @@
 """A trace through live nodes: the region's real loop, stores and messages, on a virtual clock with modelled runs.
 
-Nothing is simplified but the world outside: engines let each run last as long as the trace says, movers deliver.
+Nothing is simplified but the world outside: engines let each run last as long as the trace says, and no data move.
 It is slow, since every decision is written to a store as it would be; it shows that the compiled replay
 decides as the region does.
 """

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from sanjin.flow.supply import PriceBook, Supply
 from sanjin.kernels import tables
-from sanjin.model.money import MICRO_PER_YUAN
 from sanjin.model.network import Network, network_of
 from sanjin.model.region import Region
 from sanjin.model.units import GB, HOUR_S, SLOT_S
@@ -82,32 +81,6 @@ class Workload:
 
     def __len__(self) -> int:
         return len(self.trace)
-
-    def job_table(self, which: slice, look_ahead_s: int) -> Ints:
-        """The kernel's job table of some jobs; each may start within ``look_ahead_s`` of its arrival's slot."""
-        trace, count = self.trace, len(range(*which.indices(len(self.trace))))
-        job = np.zeros((count, tables.JOB_COLUMNS), np.int64)
-        arrive = self.begin_s + trace.arrive_s[which]
-        job[:, tables.J_CORES], job[:, tables.J_CARDS] = trace.cores[which], trace.cards[which]
-        job[:, tables.J_CARD_KIND], job[:, tables.J_KIND] = -1, -1
-        job[:, tables.J_SECONDS] = trace.asked_s[which]
-        job[:, tables.J_SINCE] = job[:, tables.J_EARLIEST] = arrive
-        job[:, tables.J_DEADLINE] = arrive // SLOT_S * SLOT_S + look_ahead_s
-        job[:, tables.J_DELAY] = self.delay_pico[which]
-        job[:, tables.J_NODES] = job[:, tables.J_CORES]  # a trace's job is as many processes as it has cores
-        return job
-
-    def moving(self, which: slice) -> tuple[Ints, Ints]:
-        """When data can be at each site, and what moving them costs (micro-yuan): int64[J, S] each."""
-        origin, size = self.origin[which], self.data_bytes[which].astype(float)
-        arrive = self.begin_s + self.trace.arrive_s[which]
-        price = self.network.price_yuan_gb[origin] * (size / GB)[:, None] * MICRO_PER_YUAN
-        rate = self.network.gbps[origin] * 1e9 / 8
-        seconds = np.ceil(size[:, None] / rate + self.network.latency_ms[origin] / 1000)
-        seconds[size == 0] = 0
-        price[size == 0] = 0
-        seconds[np.arange(len(origin)), origin] = 0
-        return arrive[:, None] + seconds.astype(np.int64), np.rint(price).astype(np.int64)
 
 
 def workload(region: Region, trace: Trace, rule: Rule, slots: int) -> Workload:

@@ -73,6 +73,8 @@ class Pricing:
 
     def remember(self, store: Store, now_s: int) -> None:
         """Begin with the jobs of the last week that were submitted here, as the store has them."""
+        if not self.policy.price_refresh_hours:
+            return  # nobody learns from them
         before, found = "", list[JobRecord]()
         while len(found) < SEEN_MAX:
             page = store.jobs(JobQuery(owned=True, limit=2000, before=before))

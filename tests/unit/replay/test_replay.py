@@ -113,7 +113,7 @@ def test_the_loop_chooses_what_the_batch_kernel_chooses(seed: int, rule: Rule) -
     work, policy = made(region, seed, jobs=300), Policy(rule=rule)
     work = replace(work, origin=np.zeros(len(work), np.int64))
     found = replay_online(work, policy)
-    board, job = board_of(work, policy), work.job_table(slice(None), LOOK_AHEAD_S)
+    board, job = board_of(work, policy), job_table(work)
     job[:, tables.J_DELAY] = delays(work, policy)
     job[:, tables.J_RUN] = job[:, tables.J_DELAY] if rule.hurries else 0
     arrive = work.begin_s + work.trace.arrive_s
@@ -130,6 +130,19 @@ def test_the_loop_chooses_what_the_batch_kernel_chooses(seed: int, rule: Rule) -
     assert (won[:, tables.START] == found.start_s).all()
     same = np.where(choice >= 0, won[:, tables.POOL], -1) == found.place
     assert same.all()
+
+
+def job_table(work: Workload) -> np.ndarray:
+    """The kernel's job table of a workload."""
+    trace = work.trace
+    job = np.zeros((len(work), tables.JOB_COLUMNS), np.int64)
+    arrive = work.begin_s + trace.arrive_s
+    job[:, tables.J_CORES], job[:, tables.J_CARDS], job[:, tables.J_NODES] = trace.cores, trace.cards, trace.cores
+    job[:, tables.J_CARD_KIND], job[:, tables.J_KIND] = -1, -1
+    job[:, tables.J_SECONDS] = trace.asked_s
+    job[:, tables.J_SINCE] = job[:, tables.J_EARLIEST] = arrive
+    job[:, tables.J_DEADLINE] = arrive // SLOT_S * SLOT_S + LOOK_AHEAD_S
+    return job
 
 
 def _choose(board: Board, work: Workload, job, barred, ready, transport, won, choice, weights) -> None:
