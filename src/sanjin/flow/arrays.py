@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sanjin.flow.place import asked, nowhere
+from sanjin.flow.place import asked, given_to, nowhere, placement_of
 from sanjin.flow.submit import DELAY_PRICE_MAX
 from sanjin.flow.supply import run_kernel
 from sanjin.flow.view import View, part_record
 from sanjin.kernels import tables
 from sanjin.model import event as ev
-from sanjin.model.placement import Placement, Terms
 from sanjin.model.record import JobRecord
 from sanjin.model.units import SLOT_S
 
@@ -111,22 +110,7 @@ def _take(view: View, record: JobRecord, row: ev.Row, times: int) -> None:
 
 
 def _decision(view: View, record: JobRecord, part: _Part) -> ev.Event:
-    supply, row = view.supply, part.row
-    terms = Terms(*(value * part.members for value in row[tables.ENERGY : tables.WAITING + 1]))
-    placement = Placement(
-        site=supply.sites[part.site],
-        pool=supply.pool_models[row[tables.POOL]].id,
-        start_s=row[tables.START],
-        finish_s=row[tables.FINISH],
-        until_s=row[tables.UNTIL],
-        terms=terms,
-    )
-    if placement.site == view.node:
-        return ev.Placed(job=record.id, placement=placement, options=part.options)
-    child = view.child_of(placement.site)
-    return ev.Assigned(
-        job=record.id, child=child, epoch=record.epoch + 1, placement=placement, options=part.options
-    )
+    return given_to(view, record, placement_of(view.supply, part.row, part.members), part.options)
 
 
 def together(record: JobRecord) -> JobRecord:

@@ -44,11 +44,6 @@ def place(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
     ]
 
 
-def price(view: View, records: Sequence[JobRecord], now_s: int) -> tuple[Ints, Ints]:
-    """Run the kernel for these jobs: rows int64[J, S, ROW] and the choice of each (site or -1)."""
-    return run_kernel(view.supply, now_s, asked(view, records, now_s))
-
-
 def asked(view: View, records: Sequence[JobRecord], now_s: int) -> Asked:
     """What the kernel asks of these jobs."""
     supply = view.supply
@@ -210,21 +205,31 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
     row = options[choice]
     if not supply.own[choice]:
         return ev.Raised(job=record.id, parent=view.parent, full=False, options=options)
-    placement = Placement(
-        site=site,
-        pool=supply.pool_models[row[tables.POOL]].id,
-        start_s=row[tables.START],
-        finish_s=row[tables.FINISH],
-        until_s=row[tables.UNTIL],
-        terms=Terms(*row[tables.ENERGY : tables.WAITING + 1]),
-    )
-    if site == view.node:
-        if record.spec.stoppable and (found := divided(supply, given.part(j), record, row)):
-            placement, changed = found
-            options = (*options[:choice], changed, *options[choice + 1 :])
+    placement = placement_of(supply, row)
+    if site == view.node and record.spec.stoppable and (found := divided(supply, given.part(j), record, row)):
+        placement, changed = found
+        options = (*options[:choice], changed, *options[choice + 1 :])
+    return given_to(view, record, placement, options)
+
+
+def given_to(view: View, record: JobRecord, placement: Placement, options: tuple[ev.Row, ...]) -> ev.Event:
+    """The event that gives a place in the own subtree: here, or to the child that has the site."""
+    if placement.site == view.node:
         return ev.Placed(job=record.id, placement=placement, options=options)
-    return ev.Assigned(
-        job=record.id, child=view.child_of(site), epoch=record.epoch + 1, placement=placement, options=options
+    child = view.child_of(placement.site)
+    return ev.Assigned(job=record.id, child=child, epoch=record.epoch + 1, placement=placement, options=options)
+
+
+def placement_of(supply: Supply, row: Sequence[int], members: int = 1) -> Placement:
+    """What a kernel's row says, for one job or so many members of an array alike."""
+    site, pool = supply.pools[row[tables.POOL]].split("/")
+    return Placement(
+        site=site,
+        pool=pool,
+        start_s=int(row[tables.START]),
+        finish_s=int(row[tables.FINISH]),
+        until_s=int(row[tables.UNTIL]),
+        terms=Terms(*(int(value) * members for value in row[tables.ENERGY : tables.WAITING + 1])),
     )
 
 

@@ -89,8 +89,7 @@ def _try(
     supply, placement = view.supply, record.placement
     if placement is None:
         return None
-    kept = supply.free_cores.copy(), supply.free_mem.copy(), supply.free_acc.copy(), supply.free_mw.copy()
-    try:
+    with supply.trial():
         own = supply.pool_index[f"{view.node}/{placement.pool}"]
         need = supply.need(record.spec, own)
         for begin, end in placement.windows():
@@ -111,8 +110,6 @@ def _try(
                 losses = [_loss(view, s, now_s) for s in stops]
                 return None if None in losses else (gain - sum(x or 0 for x in losses), stops)
         return None
-    finally:
-        supply.free_cores[:], supply.free_mem[:], supply.free_acc[:], supply.free_mw[:] = kept
 
 
 def _loss(view: View, each: _Stoppable, now_s: int) -> int | None:

@@ -7,12 +7,12 @@ this site is priced again as it stands, and as it would be placed now.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from sanjin.flow.arrays import together
 from sanjin.flow.pieces import total_now
-from sanjin.flow.place import asked, price
+from sanjin.flow.place import asked
 from sanjin.flow.stage import inputs_here
+from sanjin.flow.supply import run_kernel
 from sanjin.flow.view import View
 from sanjin.kernels import tables
 from sanjin.kernels.board import Need
@@ -64,16 +64,11 @@ def gain_micro(view: View, record: JobRecord, now_s: int) -> int:
     pool = supply.pool_index[f"{placement.site}/{placement.pool}"]
     need = supply.need(gang.spec, pool)
     held = asked(view, [gang], now_s)
-    for begin, end in placement.windows():
-        supply.shift(pool, begin, end, need, -1)
-    rows, choice = price(view, [replace(gang, placement=None)], now_s)
-    site = int(choice[0])
-    gain = 0
-    if site >= 0:
-        best = rows[0, site]
-        other, begin_s, until_s = (int(best[c]) for c in (tables.POOL, tables.START, tables.UNTIL))
-        supply.shift(other, begin_s, until_s, supply.need(gang.spec, other), -1)
-        gain = total_now(supply, held, pool, placement, Need(*need)) - int(best[tables.ENERGY :].sum())
-    for begin, end in placement.windows():
-        supply.shift(pool, begin, end, need, 1)
-    return gain
+    with supply.trial():
+        for begin, end in placement.windows():
+            supply.shift(pool, begin, end, need, -1)
+        rows, choice = run_kernel(supply, now_s, held)
+    if choice[0] < 0:
+        return 0
+    best = int(rows[0, choice[0], tables.ENERGY :].sum())
+    return total_now(supply, held, pool, placement, Need(*need)) - best

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sanjin.flow.place import asked
+from sanjin.flow.place import asked, placement_of
 from sanjin.flow.run import cancel, without_run
 from sanjin.flow.supply import row_at
 from sanjin.flow.view import View
 from sanjin.kernels import tables
 from sanjin.model import event as ev
 from sanjin.model.job import JobState
-from sanjin.model.placement import Placement, Terms
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
 from sanjin.model.units import SLOT_S
@@ -46,14 +45,7 @@ def place_inside(view: View, record: JobRecord, now_s: int) -> ev.Event:
         option[tables.POOL], option[tables.CODE] = -1, 1  # it is bound to this site
         if i == site:
             option[:] = [int(v) for v in row]
-    placement = Placement(
-        site=view.node,
-        pool=holder.placement.pool,
-        start_s=int(row[tables.START]),
-        finish_s=int(row[tables.FINISH]),
-        until_s=int(row[tables.UNTIL]),
-        terms=Terms(*(int(v) for v in row[tables.ENERGY : tables.WAITING + 1])),
-    )
+    placement = placement_of(supply, options[site])
     return ev.Placed(job=record.id, placement=placement, options=tuple(tuple(o) for o in options))
 
 

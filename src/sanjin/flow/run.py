@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from typing import Any
 
 from sanjin.flow.stage import inputs_here
 from sanjin.flow.view import View
@@ -82,12 +83,7 @@ def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int, speed:
             job=record.id,
             reason=Reason.MADE_ROOM if record.room_for else Reason.WINDOW_ENDS,
             done_s=max(min(done_s, record.spec.duration_s - 1), 1),
-            start_s=start_s,
-            end_s=max(end_s, start_s),
-            wall_ms=round(report.usage.wall_s * 1000),
-            cpu_ms=round(report.usage.cpu_s * 1000),
-            memory_peak_bytes=report.usage.memory_peak_bytes,
-            sandbox=report.sandbox,
+            **_measured(report, start_s, end_s),
         )
     ok = report.reason is EndReason.EXIT and report.exit_status == 0
     reason = Reason.EXIT_ZERO if ok else _REASONS.get(report.reason or EndReason.EXIT, Reason.EXIT_STATUS)
@@ -99,17 +95,24 @@ def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int, speed:
         reason=reason,
         exit_status=report.exit_status,
         signal=report.signal,
-        start_s=start_s,
-        end_s=max(end_s, start_s),
-        wall_ms=round(report.usage.wall_s * 1000),
-        cpu_ms=round(report.usage.cpu_s * 1000),
-        memory_peak_bytes=report.usage.memory_peak_bytes,
-        sandbox=report.sandbox,
+        **_measured(report, start_s, end_s),
         detail=report.detail,
         busy_ms=round(report.usage.busy_s * 1000) if record.spec.members else 0,
         members_done=report.members_done,
         members_failed=report.members_failed,
     )
+
+
+def _measured(report: RunReport, start_s: int, end_s: int) -> dict[str, Any]:
+    """What every end of a run says of it; see :class:`sanjin.model.event.RunOver`."""
+    return {
+        "start_s": start_s,
+        "end_s": max(end_s, start_s),
+        "wall_ms": round(report.usage.wall_s * 1000),
+        "cpu_ms": round(report.usage.cpu_s * 1000),
+        "memory_peak_bytes": report.usage.memory_peak_bytes,
+        "sandbox": report.sandbox,
+    }
 
 
 def without_run(record: JobRecord, state: JobState, reason: Reason, at_s: int, detail: str = "") -> ev.Ended:

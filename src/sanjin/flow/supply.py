@@ -7,7 +7,8 @@ comes in offers for the others (:mod:`sanjin.tree.offer`). All arrays cover slot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -292,6 +293,17 @@ class Supply:
         """Reserve (``sign`` 1) or release (-1) ``need`` over the part of a window still ahead."""
         if self.shift(pool, start_s, finish_s, need, sign):
             self.changed(own=bool(self.own[self.pool[pool, tables.SITE]]), freed=sign < 0)
+
+    @contextmanager
+    def trial(self) -> Generator[None]:
+        """What is reserved or freed inside is taken back in the end, whatever it was."""
+        free = (self.free_cores, self.free_mem, self.free_acc, self.free_mw)
+        kept = [part.copy() for part in free]
+        try:
+            yield
+        finally:
+            for part, before in zip(free, kept, strict=True):
+                part[:] = before
 
     def shift(self, pool: int, start_s: int, finish_s: int, need: tuple[int, int, int, int], sign: int) -> bool:
         """As :meth:`take`, for a trial that is taken back: nobody is told. Whether any slot was ahead."""

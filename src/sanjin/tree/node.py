@@ -20,7 +20,6 @@ from sanjin.flow.loop import Ask, Done, Loop, Work
 from sanjin.flow.submit import check, problem
 from sanjin.flow.supply import PriceBook, Supply, run_kernel
 from sanjin.flow.view import View, restore
-from sanjin.kernels import tables
 from sanjin.model import event as ev
 from sanjin.model.errors import NotReachable, Problem, ProblemsFound, SanjinError, StoreFailed
 from sanjin.model.job import JobSpec, JobState, Submission
@@ -440,15 +439,11 @@ class Node:
             )
             given = place.asked(view, [record], now)
             given.transport[:] //= max(members, 1)  # of an array one member is priced; inputs come once, for all
-            rows, choice = run_kernel(view.supply, now, given)
+            with view.supply.trial():
+                rows, choice = run_kernel(view.supply, now, given)
             options = tuple(tuple(r) for r in rows[0].tolist())
             site = view.supply.sites[int(choice[0])] if choice[0] >= 0 else ""
-            what = explanation(view.supply, "", self.name, now, site, options, spec, now)
-            won = what.choice()
-            if won is not None:
-                pool, until = (int(rows[0, choice[0], c]) for c in (tables.POOL, tables.UNTIL))
-                view.supply.shift(pool, won.start_s, until, view.supply.need(spec, pool), -1)
-            found.append(what)
+            found.append(explanation(view.supply, "", self.name, now, site, options, spec, now))
         return found
 
     # -- the line to the parent
