@@ -26,6 +26,7 @@ from sanjin.kernels import tables
 from sanjin.model.network import Network, network_of
 from sanjin.model.region import Region
 from sanjin.model.units import GB, HOUR_S, SLOT_S
+from sanjin.replay.outages import Outage
 from sanjin.replay.trace import Ints, Trace, folded
 
 
@@ -78,6 +79,7 @@ class Workload:
     data_bytes: Ints
     begin_s: int
     scale: float
+    outages: tuple[Outage, ...] = ()
 
     def __len__(self) -> int:
         return len(self.trace)
