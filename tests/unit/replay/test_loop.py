@@ -108,7 +108,7 @@ class Plain:
     def _kept(self, j: int, now: int) -> tuple[int, int, int]:
         """Pool, first and last slot of what the job keeps."""
         p, start, until = self.windows[j]
-        if self.ends[j] <= now:  # it gave back its window from the slot of its end on
+        if self.ends[j] <= now and self.ends[j] < until:  # it gave back its window from the slot of its end on
             until = min(until, self.ends[j] // SLOT_S * SLOT_S)
         return p, start // SLOT_S, (until - 1) // SLOT_S
 
@@ -154,9 +154,11 @@ class Plain:
             hold = -(-int(trace.asked_s[j]) * 1000 // int(work.pool[p, tables.SPEED]))
             power = int(trace.cores[j] * work.pool[p, tables.MW_CORE])
             begin = max(now, ready)
-            for k in range(begin // SLOT_S, now // SLOT_S + AHEAD):
+            limit = (now // SLOT_S + AHEAD) * SLOT_S
+            longer = trace.asked_s[j] > AHEAD * SLOT_S  # then it need only start within the look ahead
+            for k in range(begin // SLOT_S, now // SLOT_S + AHEAD + 1):
                 start = max(begin, k * SLOT_S)
-                if start + hold > (now // SLOT_S + AHEAD) * SLOT_S:
+                if start > limit or (start + hold > limit and not longer):
                     break
                 part = slice(k - first, (start + hold - 1) // SLOT_S + 1 - first)
                 if (cores[p, part] < trace.cores[j]).any() or (mw[s, part] < power).any():
