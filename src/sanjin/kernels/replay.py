@@ -121,9 +121,9 @@ def _ask(jobs: Jobs, j: int, now: int, rule: Rule) -> Job:
     if jobs.asked[j] > rule.ahead_s:
         deadline, latest = 0, slot + rule.ahead_s
     per_run = jobs.delay[j] if rule.hurries else 0
-    cores, asked = jobs.cores[j], jobs.asked[j]
+    cores, asked, since = jobs.cores[j], jobs.asked[j], jobs.arrive[j]
     return Job(
-        cores, 0, jobs.cards[j], -1, -1, asked, jobs.arrive[j], now, deadline, jobs.delay[j], 0, 0, cores, latest, per_run
+        cores, 0, jobs.cards[j], -1, -1, asked, since, now, deadline, jobs.delay[j], 0, 0, cores, latest, per_run
     )
 
 
