@@ -25,6 +25,7 @@ from sanjin.flow.supply import PriceBook, Supply
 from sanjin.kernels import tables
 from sanjin.model.network import Network, network_of
 from sanjin.model.region import Region
+from sanjin.model.series import Series
 from sanjin.model.units import GB, HOUR_S, SLOT_S
 from sanjin.replay.trace import Ints, Trace, folded
 
@@ -83,10 +84,13 @@ class Workload:
         return len(self.trace)
 
 
-def workload(region: Region, trace: Trace, rule: Rule, slots: int) -> Workload:
-    """Map a trace onto a region; the supply's horizon has ``slots`` slots from the trace's begin."""
+def workload(region: Region, trace: Trace, rule: Rule, slots: int, series: Series | None = None) -> Workload:
+    """Map a trace onto a region; the supply's horizon has ``slots`` slots from the trace's begin.
+
+    Energy is as ``series`` says, where it says something.
+    """
     begin_s = (rule.begin_s or trace.begin_s or YEAR_BEGIN_S) // SLOT_S * SLOT_S
-    supply = Supply(region, region.root().id, PriceBook(region, slots), slots)
+    supply = Supply(region, region.root().id, PriceBook(region, slots, series), slots)
     supply.roll(begin_s)
     rng = np.random.default_rng(rule.seed)
     trace = folded(trace, rule.fold_days)
