@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from sanjin.cli.output import Format, data, note, sentence, table, text
+from sanjin.cli.output import Format, at, data, note, sentence, table, text
 from sanjin.flow.submit import problem
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
 
 if TYPE_CHECKING:
     from sanjin.model.policy import Policy
+    from sanjin.model.region import Region
+    from sanjin.model.series import Series
     from sanjin.replay.workload import Workload
 
 _Origin = Literal["capacity", "population"]
@@ -34,6 +36,8 @@ def replay(
     origin: Annotated[_Origin, Parameter(help="How cities are weighted that jobs come from. 来源权重。")] = "capacity",
     seed: Annotated[int, Parameter(help="Of all that is drawn. 随机种子。")] = 1,
     jobs: Annotated[int, Parameter(help="Of a made trace. 生成作业数。")] = 100_000,
+    series: Annotated[Path | None, Parameter(help="Hourly prices, carbon, weather, generation. 逐时序列。")] = None,
+    series_repeats: Annotated[bool, Parameter(negative=(), help="In every year. 逐年重复。")] = False,
     through_node: Annotated[
         bool, Parameter(negative=(), help="Also through live nodes, and compare every decision: slow. 经由真实节点。")
     ] = False,
@@ -61,7 +65,8 @@ def replay(
     found = generate(Recipe(jobs=jobs, seed=seed)) if trace == _MADE else read_trace(Path(trace))
     rule = Rule(seed=seed, origin=Origin(origin), load=load, fold_days=fold)
     slots = -(-folded(found, fold).span_s() // SLOT_S) + 2 * HORIZON_SLOTS
-    work = workload(model, found, rule, slots)
+    work = workload(model, found, rule, slots, _series(series, model, series_repeats))
+    _check_series(work)
     if through_node:
         return _through_nodes(work, chosen, output)
     note(text("cli.replaying", jobs=len(work), name=found.name))
@@ -84,6 +89,25 @@ def replay(
     if report:
         note(text("cli.report_at", path=report))
     return 0
+
+
+def _series(path: Path | None, region: Region, repeats: bool) -> Series | None:
+    from sanjin.model.series import repeated
+    from sanjin.regions.series import read_series
+
+    if path is None:
+        return None
+    found = read_series(path, region)
+    return repeated(found, region.utc_offset_h) if repeats else found
+
+
+def _check_series(work: Workload) -> None:
+    from sanjin.replay.given import given
+
+    if work.supply.book.series is not None and not given(work):
+        offset = work.region.utc_offset_h
+        begin, end = (at(s, offset, year=True) for s in (work.begin_s, work.begin_s + work.trace.span_s()))
+        raise ProblemsFound([problem("series_elsewhere", "--series", begin=begin, end=end)])
 
 
 def _through_nodes(work: Workload, policy: Policy | None, output: Format) -> int:

@@ -1,9 +1,9 @@
 """Energy over time: tariff periods, weather, PUE, on-site generation, and price tables of a site.
 
-Pure functions of the region and an instant, and of an hourly series where there is one. Weather and generation are *modelled*, not measured:
-each formula says what it is. The same code serves one instant (numbers) and many (arrays), and
-uses only operations that IEEE 754 rounds exactly, so that tables are bit-identical everywhere;
-that is why the sine is a polynomial here.
+Pure functions of the region and an instant, and of an hourly series where there is one. Weather and
+generation are *modelled*, not measured: each formula says what it is. The same code serves one
+instant (numbers) and many (arrays), and uses only operations that IEEE 754 rounds exactly, so that
+tables are bit-identical everywhere; that is why the sine is a polynomial here.
 
 Local time is UTC plus a fixed offset in whole hours; China has no daylight saving time.
 """
@@ -138,16 +138,29 @@ def _tariff(tariff: Tariff, at: Local) -> Floats:
 # --- weather and PUE ---
 
 
-def _outdoor(climate: Climate, at: Local) -> Floats:
-    means = np.array([f.value for f in climate.monthly_mean])
+def season_c(monthly_mean: Floats, at: Local) -> Floats:
+    """Temperature without the day's swing: straight lines between ``monthly_mean`` float64[12], degC, which stand
+    in the middle of their months."""
     position = (at.day_of_month + at.hour / 24.0) / at.month_days - 0.5
     other = np.where(position < 0.0, at.month - 1, at.month + 1) % 12
     # February's middle as a neighbour is that of a common year: at most half a day off
     gap = 0.5 * (at.month_days + MONTH_DAYS[other])
     weight = np.abs(position) * at.month_days / gap
-    mean = means[at.month] * (1.0 - weight) + means[other] * weight
-    day = sin_turns((at.hour - WARMEST_HOUR) / 24.0 + 0.25)
-    return mean + climate.half_range.value * day
+    return monthly_mean[at.month] * (1.0 - weight) + monthly_mean[other] * weight
+
+
+def swing_c(climate: Climate, at: Local) -> Floats:
+    """The day's swing around that, degC: a sine with its peak at :data:`WARMEST_HOUR`."""
+    return climate.half_range.value * sin_turns((at.hour - WARMEST_HOUR) / 24.0 + 0.25)
+
+
+def monthly_means(climate: Climate) -> Floats:
+    """float64[12], degC."""
+    return np.array([f.value for f in climate.monthly_mean])
+
+
+def _outdoor(climate: Climate, at: Local) -> Floats:
+    return season_c(monthly_means(climate), at) + swing_c(climate, at)
 
 
 def outdoor_c(climate: Climate, at_s: int, utc_offset_h: int) -> float:
