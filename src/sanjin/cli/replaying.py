@@ -34,6 +34,7 @@ def replay(
     load: Annotated[float, Parameter(help="Scale capacity to be asked for this share; 0: as it is. 负载率。")] = 0.6,
     fold: Annotated[int, Parameter(help="Lay a longer trace over itself every so many days; 0: never. 折叠天数。")] = 7,
     origin: Annotated[_Origin, Parameter(help="How cities are weighted that jobs come from. 来源权重。")] = "capacity",
+    begin: Annotated[str, Parameter(help="When the trace begins; else as it says, or 2026. 起始时间。")] = "",
     seed: Annotated[int, Parameter(help="Of all that is drawn. 随机种子。")] = 1,
     jobs: Annotated[int, Parameter(help="Of a made trace. 生成作业数。")] = 100_000,
     series: Annotated[Path | None, Parameter(help="Hourly prices, carbon, weather, generation. 逐时序列。")] = None,
@@ -47,6 +48,7 @@ def replay(
 
     Nothing runs: energy, weather, links and machines are modelled, and the report says what it rests on.
     """
+    from sanjin.cli.amounts import to_instant
     from sanjin.cli.running import region_file
     from sanjin.model.units import HORIZON_SLOTS, SLOT_S
     from sanjin.regions.load import load_region
@@ -63,7 +65,8 @@ def replay(
     if chosen:
         model = applied(model, chosen)
     found = generate(Recipe(jobs=jobs, seed=seed)) if trace == _MADE else read_trace(Path(trace))
-    rule = Rule(seed=seed, origin=Origin(origin), load=load, fold_days=fold)
+    begin_s = to_instant(begin, 0, model.utc_offset_h, "--begin") if begin else 0
+    rule = Rule(seed=seed, origin=Origin(origin), load=load, fold_days=fold, begin_s=begin_s)
     slots = -(-folded(found, fold).span_s() // SLOT_S) + 2 * HORIZON_SLOTS
     work = workload(model, found, rule, slots, _series(series, model, series_repeats))
     _check_series(work)

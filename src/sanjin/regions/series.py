@@ -35,7 +35,7 @@ from sanjin.model.units import HOUR_S
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 HOUR, SITE, SOURCE = "hour", "site", "source"
-COLUMNS = (HOUR, SITE, *Quantity, SOURCE)
+COLUMNS: tuple[str, ...] = (HOUR, SITE, *Quantity, SOURCE)
 
 LIMITS = {
     Quantity.PRICE: (-10.0, 50.0),
@@ -92,8 +92,8 @@ def read_series(path: Path, region: Region) -> Series:
     """The series in a file. Raises ProblemsFound with all that is wrong, also where it cannot be read."""
     faults = _Faults(path)
     table = _read(path, faults)
-    _check_columns(table, faults)
-    faults.settle()
+    if not _columns_are_sound(table, faults):
+        faults.settle()
     sites = (*region.nodes, ALL_SITES)
     count = len(table.lines)
     hour = _hours(table, region.utc_offset_h, faults)
@@ -112,8 +112,9 @@ def read_series(path: Path, region: Region) -> Series:
         found[quantity] = {}
         for s in np.unique(site[~np.isnan(values)]):
             mine = site == s
-            found[quantity][sites[s]] = np.full(last - first + 1, np.nan)
-            found[quantity][sites[s]][hour[mine] - first] = values[mine]
+            by_hour = np.full(last - first + 1, np.nan)
+            by_hour[hour[mine] - first] = values[mine]
+            found[quantity][sites[int(s)]] = by_hour
     sources = list(dict.fromkeys(filter(None, table.columns.get(SOURCE, ()))))
     return Series(
         name=path.name,
@@ -181,8 +182,9 @@ def _parquet(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     return list(quoted), rows, list(range(1, len(rows) + 1))
 
 
-def _check_columns(table: _Table, faults: _Faults) -> None:
-    names = list(table.columns)
+def _columns_are_sound(table: _Table, faults: _Faults) -> bool:
+    """Whether the columns are those of a series, with a row at least, so that rows can be looked at."""
+    before, names = len(faults.found), list(table.columns)
     for name in names:
         if name not in COLUMNS:
             faults.add(1, "series_column", name, value=name, known=", ".join(COLUMNS))
@@ -190,6 +192,7 @@ def _check_columns(table: _Table, faults: _Faults) -> None:
         faults.add(1, "series_columns", "", value=", ".join(names), known=", ".join(Quantity))
     elif not table.lines and not faults.found:
         faults.add(1, "series_empty", "")
+    return len(faults.found) == before and bool(table.lines)
 
 
 def _hours(table: _Table, utc_offset_h: int, faults: _Faults) -> Ints:
@@ -276,7 +279,7 @@ def _check_generation(
         return
     given = (values > 0) & (site >= 0)
     for s in np.unique(site[given]):
-        name = sites[s]
+        name = sites[int(s)]
         if name != ALL_SITES and not region.nodes[name].site.power.generation:
             line = table.lines[_where(given & (site == s))[0]]
             faults.add(line, "no_generation", Quantity.GENERATION, value=name)
@@ -323,7 +326,7 @@ def _write_parquet(rows: Sequence[tuple[str, ...]], path: Path, remarks: str) ->
         import duckdb
     except ImportError as fault:
         raise ProblemsFound([problem("no_parquet", "--to")]) from fault
-    cells = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
+    cells: dict[str, Sequence[str]] = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
     made: dict[str, Any] = {name: np.array(cells[name], object) for name in (SITE, SOURCE)}
     made[HOUR] = np.array([round(datetime.fromisoformat(text).timestamp()) for text in cells[HOUR]], np.int64)
     made |= {q.value: np.array([_number(text) for text in cells[q]], np.float64) for q in Quantity}

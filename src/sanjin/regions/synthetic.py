@@ -104,8 +104,8 @@ def _alike(nodes: tuple[Node, ...], reach_km: float) -> Floats:
     lat, lon = np.radians(np.array([(n.lat, n.lon) for n in nodes])).T
     at = _EARTH_KM * np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
     # through the earth, not along it: then the matrix is sound wherever the sites are
-    distance = np.sqrt(((at[:, None] - at[None, :]) ** 2).sum(axis=2))
-    return np.linalg.cholesky(np.exp(-distance / reach_km) + 1e-9 * np.eye(len(nodes)))
+    distance: Floats = np.sqrt(((at[:, None] - at[None, :]) ** 2).sum(axis=2))
+    return np.linalg.cholesky(np.exp(-distance / reach_km) + 1e-9 * np.eye(len(nodes))).astype(np.float64)
 
 
 def _persisting(alike: Floats, steps: int, keeps: float, chance: np.random.Generator) -> Floats:
