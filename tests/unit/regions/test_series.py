@@ -199,7 +199,8 @@ def test_a_year_is_every_hour_of_it(year: Series) -> None:
     assert year.synthetic and year.source.startswith("synthetic")
     for quantity in (Quantity.PRICE, Quantity.CARBON, Quantity.TEMPERATURE):
         assert set(year.values[quantity]) == set(REGION.nodes)
-    assert set(year.values[Quantity.GENERATION]) == {n for n, node in REGION.nodes.items() if node.site.power.generation}
+    with_some = {n for n, node in REGION.nodes.items() if node.site.power.generation}
+    assert set(year.values[Quantity.GENERATION]) == with_some
     assert not any(np.isnan(v).any() for by_site in year.values.values() for v in by_site.values())
 
 
