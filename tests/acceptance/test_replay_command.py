@@ -57,3 +57,67 @@ def test_through_nodes_every_decision_is_the_same(capsys: pytest.CaptureFixture[
     assert run(["replay", "made", "--jobs", "60", "--fold", "0", "--through-node", "--output", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["same"] == told["jobs"] == 60 and told["digest"] == told["digest_through_nodes"]
+
+
+def test_a_synthetic_year_is_written_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {}
+    for name in ("year.csv", "year.parquet"):
+        made = ["region", "series", "shanxi", "--year", "2026", "--seed", "1", "--to", str(tmp_path / name)]
+        assert run([*made, "--output", "json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["rows"] == 11 * 8760 and told["synthetic"] and all(m["en"] and m["zh"] for m in told["made"])
+        asked = ["replay", "made", "--jobs", "500", "--begin", "2026-07-01", "--series", str(tmp_path / name)]
+        assert run([*asked, "--rules", "own", "--rules", "easy_at_home", "--output", "json"]) == 0
+        found[name] = json.loads(capsys.readouterr().out)
+    assert found["year.csv"]["rules"] == found["year.parquet"]["rules"]
+    said = " ".join(a["en"] for a in found["year.csv"]["assumptions"])
+    assert "synthetic" in said and "temperature_c 100.0%" in said and "generation_kw 100.0%" in said
+    plain = ["replay", "made", "--jobs", "500", "--begin", "2026-07-01", "--rules", "easy_at_home", "--output", "json"]
+    assert run(plain) == 0
+    model = json.loads(capsys.readouterr().out)["rules"][0]
+    with_it = found["year.csv"]["rules"][1]
+    # a queue looks at no price: the same places, under other weather
+    assert with_it["digest"] == model["digest"] and with_it["pue"] != model["pue"]
+    assert abs(with_it["pue"] - model["pue"]) < 0.1
+
+
+def test_carbon_and_prices_of_the_accounts_are_those_of_the_series(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "s.csv"
+    hours = range(1_767_222_000, 1_767_222_000 + 35 * 86_400, 3600)
+    file.write_text("hour,price_yuan_kwh,carbon_kg_kwh,source\n" + "".join(f"{h},-0.25,0.5,mine\n" for h in hours))
+    asked = ["replay", "made", "--jobs", "500", "--rules", "easy_at_home", "--rules", "own", "--output", "json"]
+    assert run([*asked, "--series", str(file)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    for n in told["rules"]:
+        # but for the sun's part at two sites
+        assert 0.4 < n["carbon_kg"] / n["facility_kwh"] <= 0.5001
+        assert -0.2501 <= n["terms_yuan"]["energy"] / n["facility_kwh"] < -0.1
+    said = " ".join(a["en"] for a in told["assumptions"])
+    assert "mine" in said and "synthetic" not in said and "temperature_c" not in said
+
+
+def test_a_series_of_other_hours_is_refused_or_said_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "s.csv"
+    file.write_text("hour,price_yuan_kwh\n" + "".join(f"{3600 * h},0.4\n" for h in range(8760)))
+    asked = ["replay", "made", "--jobs", "300", "--rules", "own", "--output", "json", "--series", str(file)]
+    assert run(asked) == 3
+    assert "--series-repeats" in capsys.readouterr().err
+    assert run([*asked, "--series-repeats"]) == 0
+    said = [a["en"] for a in json.loads(capsys.readouterr().out)["assumptions"]]
+    assert any("price_yuan_kwh 100.0%" in s for s in said) and any("same month, day and hour" in s for s in said)
+    file.write_text("hour,price_yuan_kwh\nnever,0.4\n0,x\n")
+    assert run(asked) == 3
+    err = capsys.readouterr().err
+    assert "never" in err and "'x'" in err
+
+
+def test_what_is_wrong_with_a_synthetic_year_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    to = str(tmp_path / "year.txt")
+    assert run(["region", "series", "--to", to, "--year", "1066", "--holidays", "2026-05-01", "--holidays", "May"]) == 3
+    said = capsys.readouterr().err
+    assert all(word in said for word in ("year.txt", "1066", "2026-05-01", "May"))
+    assert run(["region", "series", "national", "--to", str(tmp_path / "y.csv"), "--holidays", "2026-05-01"]) == 3
+    assert "east" in capsys.readouterr().err
+    assert run(["region", "series", "--to", str(tmp_path / "none" / "y.csv")]) == 3

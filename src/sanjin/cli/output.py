@@ -86,14 +86,14 @@ def note(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def at(moment_s: int, utc_offset_h: int) -> str:
-    """Region time as month-day hour:minute, local; empty for 0."""
+def at(moment_s: int, utc_offset_h: int, *, year: bool = False) -> str:
+    """Region time as month-day hour:minute, local, after its year where that is wanted; empty for 0."""
     if not moment_s:
         return ""
     from datetime import UTC, datetime
 
     local = datetime.fromtimestamp(moment_s + utc_offset_h * HOUR_S, UTC)
-    return f"{local:%m-%d %H:%M}"
+    return f"{local:%Y-%m-%d %H:%M}" if year else f"{local:%m-%d %H:%M}"
 
 
 def yuan(micro: int) -> str:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from sanjin.cli.output import Format, data, note, sentence, table, text
+from sanjin.cli.output import Format, at, data, note, sentence, table, text
 from sanjin.flow.submit import problem
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
 
 if TYPE_CHECKING:
     from sanjin.model.policy import Policy
+    from sanjin.model.region import Region
+    from sanjin.model.series import Series
     from sanjin.replay.workload import Workload
 
 _Origin = Literal["capacity", "population"]
@@ -32,8 +34,11 @@ def replay(
     load: Annotated[float, Parameter(help="Scale capacity to be asked for this share; 0: as it is. 负载率。")] = 0.6,
     fold: Annotated[int, Parameter(help="Lay a longer trace over itself every so many days; 0: never. 折叠天数。")] = 7,
     origin: Annotated[_Origin, Parameter(help="How cities are weighted that jobs come from. 来源权重。")] = "capacity",
+    begin: Annotated[str, Parameter(help="When the trace begins; else as it says, or 2026. 起始时间。")] = "",
     seed: Annotated[int, Parameter(help="Of all that is drawn. 随机种子。")] = 1,
     jobs: Annotated[int, Parameter(help="Of a made trace. 生成作业数。")] = 100_000,
+    series: Annotated[Path | None, Parameter(help="Hourly prices, carbon, weather, generation. 逐时序列。")] = None,
+    series_repeats: Annotated[bool, Parameter(negative=(), help="In every year. 逐年重复。")] = False,
     through_node: Annotated[
         bool, Parameter(negative=(), help="Also through live nodes, and compare every decision: slow. 经由真实节点。")
     ] = False,
@@ -43,6 +48,7 @@ def replay(
 
     Nothing runs: energy, weather, links and machines are modelled, and the report says what it rests on.
     """
+    from sanjin.cli.amounts import to_instant
     from sanjin.cli.running import region_file
     from sanjin.model.units import HORIZON_SLOTS, SLOT_S
     from sanjin.regions.load import load_region
@@ -59,9 +65,11 @@ def replay(
     if chosen:
         model = applied(model, chosen)
     found = generate(Recipe(jobs=jobs, seed=seed)) if trace == _MADE else read_trace(Path(trace))
-    rule = Rule(seed=seed, origin=Origin(origin), load=load, fold_days=fold)
+    begin_s = to_instant(begin, 0, model.utc_offset_h, "--begin") if begin else 0
+    rule = Rule(seed=seed, origin=Origin(origin), load=load, fold_days=fold, begin_s=begin_s)
     slots = -(-folded(found, fold).span_s() // SLOT_S) + 2 * HORIZON_SLOTS
-    work = workload(model, found, rule, slots)
+    work = workload(model, found, rule, slots, _series(series, model, series_repeats))
+    _check_series(work)
     if through_node:
         return _through_nodes(work, chosen, output)
     note(text("cli.replaying", jobs=len(work), name=found.name))
@@ -84,6 +92,25 @@ def replay(
     if report:
         note(text("cli.report_at", path=report))
     return 0
+
+
+def _series(path: Path | None, region: Region, repeats: bool) -> Series | None:
+    from sanjin.model.series import repeated
+    from sanjin.regions.series import read_series
+
+    if path is None:
+        return None
+    found = read_series(path, region)
+    return repeated(found, region.utc_offset_h) if repeats else found
+
+
+def _check_series(work: Workload) -> None:
+    from sanjin.replay.given import given
+
+    if work.supply.book.series is not None and not given(work):
+        offset = work.region.utc_offset_h
+        begin, end = (at(s, offset, year=True) for s in (work.begin_s, work.begin_s + work.trace.span_s()))
+        raise ProblemsFound([problem("series_elsewhere", "--series", begin=begin, end=end)])
 
 
 def _through_nodes(work: Workload, policy: Policy | None, output: Format) -> int:

@@ -2,7 +2,8 @@
 
 The tenant is debited; the site (for its machines), the grid's energy and carbon accounts and the
 network are credited. Each credit is rounded once, half to even, and the debit is their sum: so an
-entry always balances, and a bill recomputes from the journal to the fen.
+entry always balances, and a bill recomputes from the journal to the fen. Energy may cost less than
+nothing: then its account is debited.
 """
 
 from __future__ import annotations
@@ -34,5 +35,5 @@ def settle(metered: ev.Metered, tenant: str, grid: str) -> ev.Settled:
         it_mwh=sum(s.it_mwh for s in metered.segments),
         facility_mwh=sum(s.facility_mwh for s in metered.segments),
         carbon_mg=carbon_mg,
-        postings=tuple(postings) if total else (),
+        postings=tuple(postings) if len(postings) > 1 else (),
     )

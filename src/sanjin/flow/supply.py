@@ -24,6 +24,7 @@ from sanjin.model.money import pico_per_watt_second
 from sanjin.model.policy import Policy
 from sanjin.model.region import Pool, PoolKind, Region
 from sanjin.model.scarcity import Scarcity, hour_of_week
+from sanjin.model.series import Series
 from sanjin.model.units import DAY_S, HORIZON_SLOTS, HOUR_S, MIB, SLOT_S
 
 KINDS = tuple(PoolKind)
@@ -101,20 +102,24 @@ Prices64 = NDArray[np.int64]
 
 
 class PriceBook:
-    """Prices of a region by day, each block computed once; a horizon of ``slots`` fits into every block."""
+    """Prices of a region by day, each block computed once; a horizon of ``slots`` fits into every block.
 
-    def __init__(self, region: Region, slots: int = HORIZON_SLOTS) -> None:
+    Figures of ``series`` stand in place of the region's models, where it has some.
+    """
+
+    def __init__(self, region: Region, slots: int = HORIZON_SLOTS, series: Series | None = None) -> None:
         self.region = region
         self.slots = slots
+        self.series = series
         self.block = lru_cache(maxsize=4)(self._block)
 
-    def __reduce__(self) -> tuple[type[PriceBook], tuple[Region, int]]:
-        return PriceBook, (self.region, self.slots)  # another process computes its own blocks
+    def __reduce__(self) -> tuple[type[PriceBook], tuple[Region, int, Series | None]]:
+        return PriceBook, (self.region, self.slots, self.series)  # another process computes its own blocks
 
     def _block(self, day: int) -> Prices:
         first = day * SLOTS_A_DAY
-        region = self.region
-        tables = [site_tables(region, node, first, self.slots + SLOTS_A_DAY) for node in region.nodes.values()]
+        region, slots = self.region, self.slots + SLOTS_A_DAY
+        tables = [site_tables(region, node, first, slots, self.series) for node in region.nodes.values()]
         pue = np.array([t.pue for t in tables])
         yuan = np.array([t.energy_yuan_kwh for t in tables])
         kg = np.array([t.carbon_kg_kwh for t in tables])

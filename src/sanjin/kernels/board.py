@@ -26,7 +26,8 @@ OK = 0
 CODE_POWER, CODE_CAPACITY = 8, 9
 """Codes index :data:`sanjin.model.reason.KERNEL_REASONS`."""
 
-_SMALL_MW = 50_000_000
+_SMALL, _SMALL_MW = 180_000_000_000, 50_000_000
+"""Up to these, the product of pico-yuan per watt and milliwatts is within 64 bits."""
 
 Ints = NDArray[np.int64]
 
@@ -85,10 +86,14 @@ def bounds(values: Any, low: Any, high: Any) -> None:
 
 @njit(cache=True, error_model="numpy")
 def times_power(pico_per_watt: int, milliwatt: int) -> int:
-    """``pico_per_watt`` x power, in pico-yuan, without leaving 64 bits for loads up to 100 MW."""
-    if milliwatt <= _SMALL_MW:
-        return (pico_per_watt * milliwatt) // 1000
-    return (pico_per_watt // 1000) * milliwatt
+    """``pico_per_watt`` x power, in pico-yuan, rounded down; exact, and within 64 bits up to 9 million yuan.
+
+    Either may be long: a week of a dear hour's price, 100 MW. A price may be below nothing.
+    """
+    if -_SMALL <= pico_per_watt <= _SMALL and milliwatt <= _SMALL_MW:
+        return pico_per_watt * milliwatt // 1000
+    whole = pico_per_watt // 1000
+    return whole * milliwatt + (pico_per_watt - whole * 1000) * milliwatt // 1000
 
 
 @njit(cache=True, error_model="numpy")

@@ -1,9 +1,9 @@
 """Energy over time: tariff periods, weather, PUE, on-site generation, and price tables of a site.
 
-Pure functions of the region and an instant. Weather and generation are *modelled*, not measured:
-each formula says what it is. The same code serves one instant (numbers) and many (arrays), and
-uses only operations that IEEE 754 rounds exactly, so that tables are bit-identical everywhere;
-that is why the sine is a polynomial here.
+Pure functions of the region and an instant, and of an hourly series where there is one. Weather and
+generation are *modelled*, not measured: each formula says what it is. The same code serves one
+instant (numbers) and many (arrays), and uses only operations that IEEE 754 rounds exactly, so that
+tables are bit-identical everywhere; that is why the sine is a polynomial here.
 
 Local time is UTC plus a fixed offset in whole hours; China has no daylight saving time.
 """
@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sanjin.model.calendar import MONTH_DAYS, Ints, Local, local_of
 from sanjin.model.region import Climate, Generation, Node, Power, PueModel, Region, Season, Tariff
+from sanjin.model.series import Quantity, Series
 from sanjin.model.units import DAY_S, HOUR_S, SLOT_S
 
 FLAT = "flat"
@@ -40,20 +42,17 @@ WIND_YIELD = 0.25
 """Constant output of wind over its peak power. A stated model: there is no wind series."""
 
 _OBLIQUITY_TURNS = 23.45 / 360.0
-_MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
-_MONTH_BEGINS = np.concatenate(([0], np.cumsum(_MONTH_DAYS)[:-1]))
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class SiteTables:
     """Energy of one site over consecutive slots, each value taken at the middle of its slot.
 
-    Arrays have one float64 a slot. ``pue`` has no unit; ``tariff_yuan_kwh`` is the grid's price;
-    ``onsite_share`` (0 to 1) is on-site generation over the facility's typical load;
-    ``energy_yuan_kwh`` blends both prices and ``carbon_kg_kwh`` (kg CO2e, location-based) counts
+    Arrays have one float64 a slot. ``pue`` has no unit; ``tariff_yuan_kwh`` is the grid's price (the
+    tariff's, or a series'); ``onsite_share`` (0 to 1) is on-site generation over the facility's typical
+    load; ``energy_yuan_kwh`` blends both prices and ``carbon_kg_kwh`` (kg CO2e, location-based) counts
     the grid's part only. Prices and carbon are per kWh at the facility's meter: multiply by ``pue``
     for a kWh of IT.
     """
@@ -64,43 +63,6 @@ class SiteTables:
     onsite_share: Floats
     energy_yuan_kwh: Floats
     carbon_kg_kwh: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class _Local:
-    """Instants as local calendar values, int64 arrays except ``hour`` (float64, 0 to 24)."""
-
-    month: Ints
-    """0 to 11."""
-    day_of_month: Ints
-    """From 0."""
-    day_of_year: Ints
-    """From 0."""
-    month_days: Ints
-    hour: Floats
-
-
-def _local(at_s: Ints, utc_offset_h: int) -> _Local:
-    """Gregorian calendar of each instant (Howard Hinnant, "chrono-compatible date algorithms")."""
-    local_s = at_s + utc_offset_h * HOUR_S
-    days = local_s // DAY_S
-    z = days + 719_468  # days since 0000-03-01
-    era = z // 146_097
-    day_of_era = z - era * 146_097
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
-    since_march = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    march_month = (5 * since_march + 2) // 153
-    day_of_month = since_march - (153 * march_month + 2) // 5
-    month = (march_month + 2) % 12
-    year = year_of_era + era * 400 + (month < 2)
-    leap = ((year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))).astype(np.int64)
-    return _Local(
-        month=month,
-        day_of_month=day_of_month,
-        day_of_year=_MONTH_BEGINS[month] + day_of_month + leap * (month > 1),
-        month_days=_MONTH_DAYS[month] + leap * (month == 1),
-        hour=(local_s - days * DAY_S) / HOUR_S,
-    )
 
 
 def _one(at_s: int) -> Ints:
@@ -156,7 +118,7 @@ def period_at(tariff: Tariff, at_s: int, utc_offset_h: int) -> str:
 
     The tariff is applied to any instant, also before ``valid_from``. Holidays are not modelled.
     """
-    at = _local(_one(at_s), utc_offset_h)
+    at = local_of(_one(at_s), utc_offset_h)
     return _period(_season(tariff, int(at.month[0]) + 1), int(at.hour[0]))
 
 
@@ -165,7 +127,7 @@ def tariff_at(tariff: Tariff, at_s: int, utc_offset_h: int) -> float:
     return _price(tariff, period_at(tariff, at_s, utc_offset_h))
 
 
-def _tariff(tariff: Tariff, at: _Local) -> Floats:
+def _tariff(tariff: Tariff, at: Local) -> Floats:
     table = np.empty((12, 24))
     for month in range(12):
         season = _season(tariff, month + 1)
@@ -176,16 +138,29 @@ def _tariff(tariff: Tariff, at: _Local) -> Floats:
 # --- weather and PUE ---
 
 
-def _outdoor(climate: Climate, at: _Local) -> Floats:
-    means = np.array([f.value for f in climate.monthly_mean])
+def season_c(monthly_mean: Floats, at: Local) -> Floats:
+    """Temperature without the day's swing: straight lines between ``monthly_mean`` float64[12], degC, which stand
+    in the middle of their months."""
     position = (at.day_of_month + at.hour / 24.0) / at.month_days - 0.5
     other = np.where(position < 0.0, at.month - 1, at.month + 1) % 12
     # February's middle as a neighbour is that of a common year: at most half a day off
-    gap = 0.5 * (at.month_days + _MONTH_DAYS[other])
+    gap = 0.5 * (at.month_days + MONTH_DAYS[other])
     weight = np.abs(position) * at.month_days / gap
-    mean = means[at.month] * (1.0 - weight) + means[other] * weight
-    day = sin_turns((at.hour - WARMEST_HOUR) / 24.0 + 0.25)
-    return mean + climate.half_range.value * day
+    return monthly_mean[at.month] * (1.0 - weight) + monthly_mean[other] * weight
+
+
+def swing_c(climate: Climate, at: Local) -> Floats:
+    """The day's swing around that, degC: a sine with its peak at :data:`WARMEST_HOUR`."""
+    return climate.half_range.value * sin_turns((at.hour - WARMEST_HOUR) / 24.0 + 0.25)
+
+
+def monthly_means(climate: Climate) -> Floats:
+    """float64[12], degC."""
+    return np.array([f.value for f in climate.monthly_mean])
+
+
+def _outdoor(climate: Climate, at: Local) -> Floats:
+    return season_c(monthly_means(climate), at) + swing_c(climate, at)
 
 
 def outdoor_c(climate: Climate, at_s: int, utc_offset_h: int) -> float:
@@ -195,7 +170,7 @@ def outdoor_c(climate: Climate, at_s: int, utc_offset_h: int) -> float:
     sine of ``half_range`` that peaks at 15:00 local. The straight lines cut the yearly extremes by
     some tenths of a degree.
     """
-    return float(_outdoor(climate, _local(_one(at_s), utc_offset_h))[0])
+    return float(_outdoor(climate, local_of(_one(at_s), utc_offset_h))[0])
 
 
 def pue(model: PueModel, outdoor_c: Any, load_share: Any) -> Any:
@@ -216,7 +191,7 @@ def pue(model: PueModel, outdoor_c: Any, load_share: Any) -> Any:
 # --- on-site generation ---
 
 
-def _sun(at: _Local, solar_hour: Floats, lat: float) -> Floats:
+def _sun(at: Local, solar_hour: Floats, lat: float) -> Floats:
     """Sine of solar elevation, 0 at night; declination after P. I. Cooper (1969)."""
     declination = _OBLIQUITY_TURNS * sin_turns((at.day_of_year + 285) / 365.0)
     noon = sin_turns(solar_hour / 24.0 - 0.25)  # cosine of the hour angle
@@ -225,8 +200,10 @@ def _sun(at: _Local, solar_hour: Floats, lat: float) -> Floats:
     return np.maximum(high + wide * noon, 0.0)
 
 
-def _generated(sources: tuple[Generation, ...], at: _Local, solar_hour: Floats, lat: float) -> tuple[Floats, Floats]:
-    """Power of all sources in kW, and its mean price in yuan per kWh (0 where there is none)."""
+def _generated(sources: tuple[Generation, ...], at: Local, solar_hour: Floats, lat: float) -> tuple[Floats, Floats]:
+    """Power of all sources in kW, and its mean price in yuan per kWh (by peak power where they give none)."""
+    peak = sum(each.peak.value for each in sources)
+    usual = sum(each.peak.value * each.price.value for each in sources) / peak if peak else 0.0
     total = np.zeros_like(solar_hour)
     cost = np.zeros_like(solar_hour)
     for each in sources:
@@ -234,10 +211,10 @@ def _generated(sources: tuple[Generation, ...], at: _Local, solar_hour: Floats, 
         power_kw = each.peak.value * shape
         total = total + power_kw
         cost = cost + power_kw * each.price.value
-    return total, cost / np.where(total > 0.0, total, 1.0)
+    return total, np.where(total > 0.0, cost / np.where(total > 0.0, total, 1.0), usual)
 
 
-def _solar_hour(at: _Local, utc_offset_h: int, lon: float | None) -> Floats:
+def _solar_hour(at: Local, utc_offset_h: int, lon: float | None) -> Floats:
     shift = 0.0 if lon is None else lon / 15.0 - utc_offset_h
     return at.hour + shift
 
@@ -249,7 +226,7 @@ def generation_kw(power: Power, at_s: int, utc_offset_h: int, lat: float, lon: f
     is mean solar time at ``lon``, or the clock's where ``lon`` is None; the equation of time
     (up to 16 min) is left out. Wind: peak x :data:`WIND_YIELD`.
     """
-    at = _local(_one(at_s), utc_offset_h)
+    at = local_of(_one(at_s), utc_offset_h)
     total, _ = _generated(power.generation, at, _solar_hour(at, utc_offset_h, lon), lat)
     return float(total[0])
 
@@ -263,7 +240,7 @@ def hourly_generation_kw(
     """
     per_hour = HOUR_S // SLOT_S
     middle = first_hour_s + np.arange(hours * per_hour, dtype=np.int64) * SLOT_S + SLOT_S // 2
-    at = _local(middle, utc_offset_h)
+    at = local_of(middle, utc_offset_h)
     total, _ = _generated(power.generation, at, _solar_hour(at, utc_offset_h, lon), lat)
     return total.reshape(hours, per_hour).mean(axis=1)
 
@@ -271,26 +248,37 @@ def hourly_generation_kw(
 # --- tables ---
 
 
-def site_tables(region: Region, node: Node, first_slot: int, slots: int) -> SiteTables:
+def site_tables(region: Region, node: Node, first_slot: int, slots: int, series: Series | None = None) -> SiteTables:
     """Energy tables of ``node`` for ``slots`` slots from ``first_slot`` (counted from the epoch).
 
     PUE and the share of on-site power are taken at the site's typical load, so that prices are the
-    same to everyone and do not depend on what is placed.
+    same to everyone and do not depend on what is placed. What ``series`` says stands in place of the
+    model; generation only at a site that has some in the region document, since its price is there.
     """
     site = node.site
     middle = (np.arange(first_slot, first_slot + slots, dtype=np.int64) * SLOT_S) + SLOT_S // 2
-    at = _local(middle, region.utc_offset_h)
+    at = local_of(middle, region.utc_offset_h)
     load = site.power.typical_load.value
-    factor = pue(site.power.pue, _outdoor(region.climates[site.climate], at), load)
-    tariff = _tariff(region.tariffs[site.tariff], at)
-    solar = _solar_hour(at, region.utc_offset_h, node.lon)
-    generated, price = _generated(site.power.generation, at, solar, node.lat)
+
+    def given(quantity: Quantity, model: Floats) -> Floats:
+        if series is None:
+            return model
+        found = series.at(quantity, node.id, middle)
+        return np.where(np.isnan(found), model, found)
+
+    outdoor = given(Quantity.TEMPERATURE, _outdoor(region.climates[site.climate], at))
+    factor = pue(site.power.pue, outdoor, load)
+    tariff = given(Quantity.PRICE, _tariff(region.tariffs[site.tariff], at))
+    generated, price = _generated(site.power.generation, at, _solar_hour(at, region.utc_offset_h, node.lon), node.lat)
+    if site.power.generation:
+        generated = given(Quantity.GENERATION, generated)
     share = np.minimum(generated / (site.power.it_cap.value * load * factor), 1.0)
+    carbon = given(Quantity.CARBON, np.full(slots, region.grids[site.grid].factor.value))
     return SiteTables(
         first_slot=first_slot,
         pue=factor,
         tariff_yuan_kwh=tariff,
         onsite_share=share,
         energy_yuan_kwh=tariff * (1.0 - share) + price * share,
-        carbon_kg_kwh=region.grids[site.grid].factor.value * (1.0 - share),
+        carbon_kg_kwh=carbon * (1.0 - share),
     )

@@ -168,6 +168,47 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{count} jobs ran longer than they asked for; they are taken to have asked for what they ran.",
         "{count} 个作业超出申请时长,以实际时长为申请。",
     ),
+    "assumed.series": (
+        "Hours and sites until the last arrival for which the series {name} stands in place of the model: {shares}. "
+        "Elsewhere the model holds.",
+        "至最后到达时刻,序列 {name} 代替模型的小时与站点占比:{shares}。其余仍用模型。",
+    ),
+    "assumed.series_source": ("The series says of its source: {source}.", "序列注明的来源:{source}。"),
+    "assumed.series_synthetic": (
+        "The series is synthetic: made from models and chance, not measured.",
+        "该序列为合成数据:由模型与随机数生成,非实测。",
+    ),
+    "assumed.series_repeated": (
+        "In other years than its own the series is said again: the same month, day and hour.",
+        "在其他年份按相同月、日、时重复该序列。",
+    ),
+    "synthetic.what": (
+        "Synthetic year {year} of region {region}, seed {seed}: made from the region document and chance. Nothing here was "
+        "measured.",
+        "区域 {region} 的合成年 {year}(种子 {seed}):由区域文档与随机数生成,均非实测。",
+    ),
+    "synthetic.temperature": (
+        "temperature_c: the document's monthly means and its swing of the day, and AR(1) noise of {spread} degC that "
+        "correlates {persists} a day later and falls to 1/e over {reach} km.",
+        "temperature_c:文档月均值与日较差,加标准差 {spread} °C 的 AR(1) 噪声,隔日相关 {persists},空间相关距离 {reach} 公里。",
+    ),
+    "synthetic.generation": (
+        "generation_kw: sunlight as modelled under a sky of mean clearness {mean} that changes from day to day (correlation "
+        "{persists}, 1/e over {reach} km); wind as modelled, constant.",
+        "generation_kw:按模型日照,天空晴朗度逐日变化,均值 {mean}(隔日相关 {persists},空间相关距离 {reach} 公里);风电按模型为常数。",
+    ),
+    "synthetic.holidays": (
+        "price_yuan_kwh: the tariff; from {begin} to {end} h at the deep valley's price on {days}.",
+        "price_yuan_kwh:分时电价;{days} 的 {begin} 至 {end} 时按深谷电价。",
+    ),
+    "synthetic.no_holidays": (
+        "price_yuan_kwh: the tariff; holidays are not in it.",
+        "price_yuan_kwh:分时电价;未计节假日。",
+    ),
+    "synthetic.carbon": (
+        "carbon_kg_kwh: the grid's yearly factor in every hour; factors by the hour are not published.",
+        "carbon_kg_kwh:各小时均取电网年均因子;逐时因子未公布。",
+    ),
     "policy.rule": ("rule: {rule}", "规则:{rule}"),
     "policy.carbon": (
         "price of carbon: {price} yuan a tonne (-: the region's own)",
@@ -406,6 +447,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "prices of delay in whole fen an hour, no data; jobs of one second may differ, since nodes hear of each other "
         "in turns",
         "延迟价格取整分/小时,不含数据;同一秒到达的作业可能不同,因节点轮流交换信息",
+    ),
+    "cli.series_written": (
+        "{rows} rows, {hours} hours of {sites} sites, in {path}",
+        "{path}:{rows} 行,{sites} 个站点的 {hours} 小时",
     ),
     "cli.report_at": ("report: {path}", "报告:{path}"),
     "cli.dry_run_policy": ("dry run: nothing was kept", "试算:未保存"),

@@ -135,8 +135,8 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ),
     ),
     "no_parquet": (
-        ("reading Parquet needs DuckDB, which is not installed", "读取 Parquet 需要 DuckDB,尚未安装"),
-        ("run: pip install 'sanjin[examples]', or convert the file to CSV", "请运行 pip install 'sanjin[examples]',或转为 CSV"),
+        ("Parquet needs DuckDB, which is not installed", "Parquet 需要 DuckDB,尚未安装"),
+        ("run: pip install 'sanjin[examples]', or use CSV", "请运行 pip install 'sanjin[examples]',或改用 CSV"),
     ),
     "no_ray": (
         ("Ray is not installed here", "此处未安装 Ray"),
@@ -210,6 +210,40 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("{value} more faults are not shown", "另有 {value} 处错误未列出"),
         ("correct those above first", "请先更正以上各处"),
     ),
+    "series_kind": (
+        ("{value} is no kind of file that holds a series", "{value} 不是序列文件格式"),
+        ("name a file that ends in .csv, .csv.gz or .parquet", "文件名请以 .csv、.csv.gz 或 .parquet 结尾"),
+    ),
+    "series_column": (
+        ("a series has no column {value}", "序列没有列 {value}"),
+        ("rename or remove it; the columns are {known}", "请更名或删除;可用列:{known}"),
+    ),
+    "series_columns": (
+        ("these columns are no series: {value}", "这些列不构成序列:{value}"),
+        ("give a column hour, and at least one of {known}", "须有 hour 列,及 {known} 之一"),
+    ),
+    "column_twice": (("column {value} stands twice", "列 {value} 重复"), ("keep one of them", "请保留其一")),
+    "row_width": (
+        ("this line has {value} cells, and the first line {count} names", "此行有 {value} 格,而首行有 {count} 个列名"),
+        ("give every column a cell, empty where the figure is not known", "请补齐各列,未知处留空"),
+    ),
+    "series_empty": (("there is no hour in it", "其中没有小时数据"), ("give at least one row", "请至少给出一行")),
+    "series_twice": (
+        ("{value} stands in a row before this one", "{value} 已在前面出现"),
+        ("give every hour of a site once", "每站点每小时只给一行"),
+    ),
+    "series_elsewhere": (
+        ("the series has nothing to say of this replay, from {begin} to {end}", "序列不含本次回放时段({begin} 至 {end})的数据"),
+        (
+            "give one that has these hours, or say it again in every year with --series-repeats",
+            "请提供涵盖该时段的序列,或用 --series-repeats 逐年重复",
+        ),
+    ),
+    "no_deep_valley": (
+        ("tariff {value} has no price of the deep valley", "电价 {value} 没有深谷价格"),
+        ("leave out --holidays", "请去掉 --holidays"),
+    ),
+    "other_year": (("{value} is not in {year}", "{value} 不在 {year} 年"), ("name days of that year", "请给出该年的日期")),
     "plot_not_svg": (("{value} does not end in .svg", "{value} 不以 .svg 结尾"), ("name a file like forecast.svg", "文件名如 forecast.svg")),
     "unwritable": (("the file cannot be written: {value}", "无法写入文件:{value}"), ("check the path", "请检查路径")),
 }

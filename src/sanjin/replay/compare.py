@@ -12,6 +12,7 @@ from sanjin.kernels import tables
 from sanjin.model.catalogue import say
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.units import HOUR_S
+from sanjin.replay import given
 from sanjin.replay.online import replay_online
 from sanjin.replay.outcome import Account, Outcome, account, quantiles
 from sanjin.replay.rules import queue_at_home
@@ -215,6 +216,7 @@ def assumptions(work: Workload) -> list[tuple[str, str]]:
     else:
         found.append(_said("as_it_is"))
     found.append(_said("energy", price=f"{work.region.carbon_price.value:g}"))
+    found += given.assumed(work)
     found += [_said(code) for code in ("left_out", "queues", "planned")]
     if (trace.asked_s > trace.run_s).any():
         found.append(_said("kept_place"))

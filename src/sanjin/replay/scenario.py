@@ -18,7 +18,7 @@
       load: [0.5, 0.8]
 
 Each scenario is the region's document with ``region`` laid over it (:mod:`sanjin.regions.overlay`), under the
-policy document with ``policy`` laid over it. ``rule`` names another of the rules that a replay compares. A sweep is
+policy document with ``policy`` laid over it. ``series`` names a file of hourly figures, ``rule`` names another of the rules that a replay compares. A sweep is
 a scenario for every combination of its values.
 """
 
@@ -34,11 +34,13 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.policy import Policy
 from sanjin.model.region import Region
+from sanjin.model.series import Series
 from sanjin.model.units import HOUR_S
 from sanjin.regions.fields import Table, hint
 from sanjin.regions.load import root_of, text_of
 from sanjin.regions.overlay import laid_over, nested, node_of, read_overlaid
 from sanjin.regions.policy import applied, policy_in
+from sanjin.regions.series import read_series
 from sanjin.replay.outages import Outage
 
 MOST = 1000
@@ -60,6 +62,7 @@ class Scenario:
     rule: str = "own"
     load: float | None = None
     outages: tuple[Outage, ...] = ()
+    series: Series | None = None
     values: tuple[tuple[str, str], ...] = ()
 
 
@@ -118,8 +121,10 @@ def _scenario(
     policy = policy_in(given)
     raw = table.table("region", optional=True).node
     found = applied(read_overlaid(region, raw, f"{table.notes.file} ({name})"), policy)
+    series = table.text("series", optional=True)
     return Scenario(
         id=name,
+        series=read_series(Path(series), found) if series else None,
         title_en=table.text("title_en", optional=True) or name,
         title_zh=table.text("title_zh", optional=True) or name,
         region=found,

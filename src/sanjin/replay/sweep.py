@@ -21,7 +21,7 @@ Result = tuple[Scenario, Figures]
 
 def replay_scenario(work: Workload, scenario: Scenario, base: Held | None) -> Figures:
     """The figures of one scenario; savings are against ``base``, the same work in the unchanged region."""
-    world = in_other_world(work, scenario.region, scenario.load, scenario.outages)
+    world = in_other_world(work, scenario.region, scenario.load, scenario.outages, scenario.series)
     outcome = RULES[scenario.rule](world, scenario.policy)
     return figures_of(world, scenario.id, outcome, account(world, outcome), base)
 

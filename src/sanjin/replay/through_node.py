@@ -151,7 +151,8 @@ def replay_through_nodes(
     policy = replace(policy, move_gain_fen=-1, stop_gain_fen=-1, price_refresh_hours=0)
     clock, board, nodes = VirtualClock(work.begin_s - HELLO_S), Switchboard(), dict[str, Node]()
     # prices are those of the region as its document has it: a smaller power cap would change the share of solar power
-    book, network, engines = PriceBook(work.region), network_of(region), dict[str, ModelledEngine]()
+    book = PriceBook(work.region, series=work.supply.book.series)
+    network, engines = network_of(region), dict[str, ModelledEngine]()
 
     def speed_of(site: str) -> Callable[[str], int]:
         def speed(run: str) -> int:

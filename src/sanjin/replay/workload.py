@@ -27,6 +27,7 @@ from sanjin.flow.supply import PriceBook, Supply
 from sanjin.kernels import tables
 from sanjin.model.network import Network, network_of
 from sanjin.model.region import Region
+from sanjin.model.series import Series
 from sanjin.model.units import GB, HOUR_S, SLOT_S
 from sanjin.replay.outages import Outage
 from sanjin.replay.trace import Ints, Trace, folded
@@ -90,10 +91,13 @@ class Workload:
         return len(self.trace)
 
 
-def workload(region: Region, trace: Trace, rule: Rule, slots: int) -> Workload:
-    """Map a trace onto a region; the supply's horizon has ``slots`` slots from the trace's begin."""
+def workload(region: Region, trace: Trace, rule: Rule, slots: int, series: Series | None = None) -> Workload:
+    """Map a trace onto a region; the supply's horizon has ``slots`` slots from the trace's begin.
+
+    Energy is as ``series`` says, where it says something.
+    """
     begin_s = (rule.begin_s or trace.begin_s or YEAR_BEGIN_S) // SLOT_S * SLOT_S
-    supply = Supply(region, region.root().id, PriceBook(region, slots), slots)
+    supply = Supply(region, region.root().id, PriceBook(region, slots, series), slots)
     supply.roll(begin_s)
     rng = np.random.default_rng(rule.seed)
     trace = folded(trace, rule.fold_days)
@@ -116,13 +120,17 @@ def workload(region: Region, trace: Trace, rule: Rule, slots: int) -> Workload:
     )
 
 
-def in_other_world(work: Workload, region: Region, load: float | None, outages: tuple[Outage, ...]) -> Workload:
+def in_other_world(
+    work: Workload, region: Region, load: float | None, outages: tuple[Outage, ...], series: Series | None = None
+) -> Workload:
     """The same jobs, from the same places and with the same worth, in a changed region.
 
     Pools and power are scaled by the factor of ``work``, so that changes of capacity show; ``load`` changes it,
     where it is given (0: as the region's document has it). Work from a site that is no more comes from its parent.
+    Hourly figures are those of ``series``, or those of ``work`` where that is None.
     """
-    book, slots = PriceBook(region, work.supply.slots), work.supply.slots
+    slots = work.supply.slots
+    book = PriceBook(region, slots, series or work.supply.book.series)
     supply = Supply(region, region.root().id, book, slots)
     supply.roll(work.begin_s)
     factor = work.scale

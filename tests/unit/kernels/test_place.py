@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sanjin.flow.supply import Board
 from sanjin.kernels import place as kernel
 from sanjin.kernels import tables
+from sanjin.kernels.board import times_power
 
 SLOTS = 20
 SLOT = kernel.SLOT
@@ -86,6 +87,8 @@ def world(seed: int, sites: int = 3, pools: int = 5, jobs: int = 4) -> World:
     job[:, tables.J_RUN] = np.where(rng.random(jobs) < 0.2, rng.integers(0, 3_000_000, jobs), 0)
     job[:, tables.J_BUDGET] = np.where(rng.random(jobs) < 0.3, rng.integers(1, 500_000, jobs), 0)
     energy, carbon = rng.integers(1000, 200_000, (sites, SLOTS)), rng.integers(0, 50_000, (sites, SLOTS))
+    if rng.random() < 0.3:  # spot prices fall below nothing
+        energy -= rng.integers(1, 300_000)
     weighed = rng.random() < 0.3
     return World(
         energy=energy,
@@ -271,7 +274,7 @@ def test_the_order_of_sites_changes_no_price(seed: int, order: list[int]) -> Non
 def test_a_lower_price_never_makes_a_site_less_chosen(seed: int, site: int) -> None:
     w = replace(world(seed, jobs=1), own=np.ones(3, np.int64))
     cheaper = w.energy.copy()
-    cheaper[site] //= 2
+    cheaper[site] -= abs(cheaper[site]) // 2
     before, after = choose(w)[1][0], choose(replace(w, energy=cheaper))[1][0]
     if before == site:
         assert after == site
@@ -281,6 +284,14 @@ def test_a_lower_price_never_makes_a_site_less_chosen(seed: int, site: int) -> N
 def test_the_world_of_these_tests_has_every_part(name: str) -> None:
     varied = {bytes(memoryview(np.asarray(getattr(world(seed), name)).copy())) for seed in range(6)}
     assert len(varied) > 1
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.integers(-(10**15), 10**15), st.integers(0, 10**11))
+def test_power_times_a_price_is_exact_as_far_as_64_bits_reach(pico_per_watt: int, milliwatt: int) -> None:
+    exact = pico_per_watt * milliwatt // 1000
+    if -(2**63) <= exact < 2**63:
+        assert times_power(pico_per_watt, milliwatt) == exact
 
 
 def test_compiled_code_is_kept_by_the_contents_of_all_kernels() -> None:

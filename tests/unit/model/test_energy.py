@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sanjin.model import energy
+from sanjin.model.calendar import local_of
 from sanjin.model.region import Figure, Generation, Power, PueModel, Region, Status
 from sanjin.regions.load import bundled, load_region
 
@@ -82,7 +83,7 @@ def test_seasons_change_at_local_midnight() -> None:
 
 @given(INSTANTS)
 def test_calendar_is_that_of_the_standard_library(at_s: int) -> None:
-    local = energy._local(np.array([at_s], np.int64), 8)  # pyright: ignore[reportPrivateUsage]
+    local = local_of(np.array([at_s], np.int64), 8)  # pyright: ignore[reportPrivateUsage]
     expected = datetime.fromtimestamp(at_s, UTC).astimezone(LOCAL)
     assert (int(local.month[0]) + 1, int(local.day_of_month[0]) + 1) == (expected.month, expected.day)
     assert int(local.day_of_year[0]) + 1 == expected.timetuple().tm_yday

@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanjin.adapters.store.sqlite import SqliteStore
+from sanjin.flow.settle import settle
 from sanjin.flow.supply import Board
 from sanjin.kernels import place as kernel
 from sanjin.kernels import tables
+from sanjin.model import event as ev
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.region import Figure, Region, Status
+from sanjin.model.series import Quantity, Series
 from sanjin.model.units import HORIZON_SLOTS, SLOT_S
 from sanjin.regions.load import bundled, load_region
 from sanjin.replay.compare import RULES, compare, figures
@@ -206,3 +209,54 @@ def test_live_nodes_place_a_trace_as_the_loop_does(region: Region, tmp_path: Pat
     assert live.start_s.tolist() == compiled.start_s.tolist()
     assert live.digest() == compiled.digest()
     assert live.end_s.tolist() == compiled.end_s.tolist()
+
+
+def spot(hours: int = 40 * 24) -> Series:
+    """Prices of a made-up spot market from the end of 2025 on, often below nothing, and carbon by the hour."""
+    rng = np.random.default_rng(8)
+    names = ("*", "datong", "yangquan")
+    values = {
+        Quantity.PRICE: {name: np.round(rng.uniform(-0.8, 0.9, hours), 4) for name in names},
+        Quantity.CARBON: {"*": np.round(rng.uniform(0.0, 1.0, hours), 4)},
+        Quantity.TEMPERATURE: {"linfen": np.round(rng.uniform(-20.0, 38.0, hours), 1)},
+    }
+    return Series(name="spot", source="", synthetic=False, first_hour=490_890, hours=hours, values=values)
+
+
+def test_a_saving_of_a_series_is_followed(region: Region) -> None:
+    """Where energy pays, the region's rule is paid; where nothing is said, nothing changes."""
+    trace = generate(Recipe(jobs=400, days=3, seed=2, widest=4))
+    by = {}
+    for key, series in (("none", None), ("spot", spot()), ("elsewhere", replace(spot(), first_hour=0))):
+        work = workload(region, trace, MapRule(), SLOTS, series)
+        by[key] = figures(work, compare(work, ("own", "easy_at_home")))
+    assert by["none"] == by["elsewhere"]
+    own, home = by["spot"]
+    assert own.terms_yuan["energy"] < home.terms_yuan["energy"] and own.total_yuan < home.total_yuan
+    assert own.terms_yuan["energy"] < 0
+
+
+def test_live_nodes_follow_a_series_as_the_loop_does(region: Region, tmp_path: Path) -> None:
+    """Also where prices are below nothing: the same digest."""
+    trace = generate(Recipe(jobs=150, days=2, seed=4, widest=4, over_asked=2.0))
+    trace = replace(trace, arrive_s=np.maximum.accumulate(trace.arrive_s + np.arange(150)))
+    rule = MapRule(load=0.8, fold_days=0, data_share=0, delay_low_yuan=0.01)
+    work = in_whole_fen(workload(region, trace, rule, SLOTS, spot()))
+    compiled = replay_online(work, Policy())
+    assert compiled.digest() != replay_online(in_whole_fen(workload(region, trace, rule, SLOTS)), Policy()).digest()
+    live = replay_through_nodes(work, Policy(), tmp_path, SqliteStore, lambda _: None)
+    assert live.start_s.tolist() == compiled.start_s.tolist() and live.digest() == compiled.digest()
+
+
+def test_energy_that_pays_may_settle_a_use_to_nothing() -> None:
+    """The site still gets its due where the grid's account pays the whole of it."""
+    segment = ev.Segment(
+        start_s=0, seconds=900, it_mwh=1_000_000, facility_mwh=1_000_000, price_micro_kwh=-100_000, carbon_mg_kwh=0
+    )  # fmt: skip
+    metered = ev.Metered(
+        job="j", site="s", pool="p", core_seconds=1, card_seconds=0, use_micro=100_000, transport_micro=0,
+        carbon_micro_kg=0, segments=(segment,),
+    )  # fmt: skip
+    found = settle(metered, "t", "g")
+    assert found.fen == 0 and sum(p.fen for p in found.postings) == 0
+    assert {p.account: p.fen for p in found.postings} == {"tenant:t": 0, "site:s": -10, "energy:g": 10}
