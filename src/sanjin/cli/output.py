@@ -46,8 +46,12 @@ def sentence(key: str, **values: object) -> str:
 
 def name_of(thing: Any) -> str:
     """The name of a node, dataset or region (``name_en``, ``name_zh``) in the user's language."""
-    names = {"en": thing.name_en, "zh": thing.name_zh}
-    return names.get(language()) or f"{thing.name_en} {thing.name_zh}"
+    return titled(thing.name_en, thing.name_zh)
+
+
+def titled(en: str, zh: str) -> str:
+    """A name of two languages in the user's."""
+    return {"en": en, "zh": zh}.get(language()) or (en if en == zh else f"{en} {zh}")
 
 
 def data(value: object, output: Format) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from sanjin.cli.output import Format, at, data, note, sentence, table, text
+from sanjin.cli.output import Format, at, data, note, sentence, table, text, titled
 from sanjin.flow.submit import problem
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sanjin.model.policy import Policy
     from sanjin.model.region import Region
     from sanjin.model.series import Series
+    from sanjin.replay.compare import Figures
     from sanjin.replay.workload import Workload
 
 _Origin = Literal["capacity", "population"]
@@ -39,6 +41,10 @@ def replay(
     jobs: Annotated[int, Parameter(help="Of a made trace. 生成作业数。")] = 100_000,
     series: Annotated[Path | None, Parameter(help="Hourly prices, carbon, weather, generation. 逐时序列。")] = None,
     series_repeats: Annotated[bool, Parameter(negative=(), help="In every year. 逐年重复。")] = False,
+    scenarios: Annotated[Path | None, Parameter(help="Other worlds beside this: an overlay. 方案文档。")] = None,
+    workers: Annotated[int, Parameter(help="Processes for scenarios; 0: one a core. 方案并行进程数。")] = 0,
+    ray: Annotated[str, Parameter(help="A Ray cluster for scenarios; local: one here. Ray 集群地址。")] = "",
+    parquet: Annotated[Path | None, Parameter(help="Write jobs, hours and rules into this folder. 输出目录。")] = None,
     through_node: Annotated[
         bool, Parameter(negative=(), help="Also through live nodes, and compare every decision: slow. 经由真实节点。")
     ] = False,
@@ -56,10 +62,13 @@ def replay(
     from sanjin.replay import compare as comparing
     from sanjin.replay.generate import Recipe, generate
     from sanjin.replay.read import read_trace
+    from sanjin.replay.scenario import load_scenarios
+    from sanjin.replay.sweep import sweep
     from sanjin.replay.trace import folded
     from sanjin.replay.workload import Origin, Rule, workload
 
-    _check(load, fold, jobs, rules, tuple(comparing.RULES))
+    _check(load, fold, jobs, rules, tuple(comparing.RULES), workers)
+    worlds = load_scenarios(scenarios, region_file(region), policy, comparing.RULES) if scenarios else []
     model = load_region(region_file(region))
     chosen = load_policy(policy) if policy else None
     if chosen:
@@ -75,19 +84,32 @@ def replay(
     note(text("cli.replaying", jobs=len(work), name=found.name))
     keys = rules or tuple(comparing.RULES)
     results = comparing.compare(work, keys, chosen, lambda key: note(f"  {key}"))
+    numbers = comparing.figures(work, results)
+    others = sweep(
+        work, worlds, comparing.held_against(results), workers, ray, lambda name: note(f"  {name}")
+    ) if worlds else []  # fmt: skip
     if report:
         from sanjin.report.replay_page import page
 
-        report.write_text(page(work, results), encoding="utf-8")
-    numbers = comparing.figures(work, results)
+        report.write_text(page(work, results, others), encoding="utf-8")
+    if parquet:
+        from sanjin.replay.tables import write_parquet
+
+        for path in write_parquet(parquet, work, results, [*numbers, *(n for _, n in others)]):
+            note(text("cli.report_at", path=path))
     told = {
         "trace": found.name,
         "region": model.id,
         "rules": numbers,
+        "scenarios": [
+            {"title": {"en": s.title_en, "zh": s.title_zh}, "values": dict(s.values), **asdict(n)} for s, n in others
+        ],
         "assumptions": [{"en": en, "zh": zh} for en, zh in comparing.assumptions(work)],
     }
     if not data(told, output):
-        _print(numbers)
+        _print([(text(f"replayed.{n.rule}"), n) for n in numbers])
+        if others:
+            _print([(titled(s.title_en, s.title_zh), n) for s, n in others])
         note(sentence("cli.replay_rests", count=len(told["assumptions"])))
     if report:
         note(text("cli.report_at", path=report))
@@ -138,9 +160,10 @@ def _through_nodes(work: Workload, policy: Policy | None, output: Format) -> int
     return 0 if same == len(work) else 1
 
 
-def _check(load: float, fold: int, jobs: int, rules: Sequence[str], known: Sequence[str]) -> None:
+def _check(load: float, fold: int, jobs: int, rules: Sequence[str], known: Sequence[str], workers: int) -> None:
     faults: list[Problem] = []
-    for option, value, least, most in (("--load", load, 0, 10), ("--fold", fold, 0, 3660), ("--jobs", jobs, 1, 10**7)):
+    bounds = [("--load", load, 0, 10), ("--fold", fold, 0, 3660), ("--jobs", jobs, 1, 10**7)]
+    for option, value, least, most in (*bounds, ("--workers", workers, 0, 1024)):
         if value < least:
             faults.append(problem("too_small", option, value=value, least=least))
         elif value > most:
@@ -152,12 +175,10 @@ def _check(load: float, fold: int, jobs: int, rules: Sequence[str], known: Seque
         raise ProblemsFound(faults)
 
 
-def _print(numbers: Sequence[object]) -> None:
-    from sanjin.replay.compare import Figures
-
+def _print(numbers: Sequence[tuple[str, Figures]]) -> None:
     rows = [
         [
-            text(f"replayed.{n.rule}"),
+            name,
             f"{n.total_yuan:,.0f}",
             f"{n.billed_yuan:,.0f}",
             f"{n.terms_yuan['waiting']:,.0f}",
@@ -165,13 +186,14 @@ def _print(numbers: Sequence[object]) -> None:
             f"{n.carbon_kg:,.0f}",
             f"{n.wait_s['mean'] / HOUR_S:.2f}",
             f"{n.bounded_slowdown['p95']:.1f}",
+            f"{n.late_share:.1%}",
             "-" if n.saved_share is None else f"{n.saved_share:+.1%}",
             f"{n.jobs - n.ran:,}",
+            f"{n.lost_core_h:,.0f}",
             n.digest[:8],
         ]
-        for n in numbers
-        if isinstance(n, Figures)
+        for name, n in numbers
     ]
-    heads = ["rule", "total_yuan", "billed", "waiting_yuan", "kwh", "kg", "wait_h", "slowdown_p95"]
-    heads += ["saved", "no_place", "digest"]
-    table([f"head.{h}" for h in heads], rows, left=(0, 10))
+    heads = ["rule", "total_yuan", "billed", "waiting_yuan", "kwh", "kg", "wait_h", "slowdown_p95", "late"]
+    heads += ["saved", "no_place", "lost_core_h", "digest"]
+    table([f"head.{h}" for h in heads], rows, left=(0, 12))

@@ -274,6 +274,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "head.waiting_yuan": ("waiting", "等待代价"),
     "head.wait_h": ("mean wait h", "平均等待(时)"),
     "head.slowdown_p95": ("slowdown p95", "减速比 p95"),
+    "head.late": ("late", "逾期"),
+    "head.lost_core_h": ("lost core-h", "损失核时"),
     "head.saved": ("against EASY", "较 EASY"),
     "head.no_place": ("no place", "未安排"),
     "head.digest": ("digest", "摘要"),

@@ -182,15 +182,14 @@ def late_share(work: Workload, outcome: Outcome) -> float:
     return round(float(late.mean()), 5) if len(late) else 0.0
 
 
-def _groups(by: Ints, names: Sequence[str] | None, outcome: Outcome, a: Account) -> dict[str, Group]:
+def _groups(by: Ints, names: tuple[str, ...] | None, outcome: Outcome, a: Account) -> dict[str, Group]:
     """Waits and slowdowns by a number of each job; numbers below 0 are left out."""
     ran = outcome.place >= 0
     found: dict[str, Group] = {}
     for value in np.unique(by[by >= 0]).tolist():
         mine = by == value
         part = mine[ran]
-        name = str(value) if names is None else names[value]
-        found[name] = Group(
+        found[str(value) if names is None else names[int(value)]] = Group(
             jobs=int(mine.sum()),
             ran=int(part.sum()),
             wait_s={k: round(v, 1) for k, v in quantiles(a.wait_s[part]).items()},

@@ -13,7 +13,7 @@ import numpy as np
 
 from sanjin.model.energy import sin_turns
 from sanjin.model.units import DAY_S, HOUR_S
-from sanjin.replay.trace import Trace, tidy
+from sanjin.replay.trace import Ints, Trace, tidy
 
 WEEK_DAYS = 7
 
@@ -59,8 +59,15 @@ def generate(recipe: Recipe) -> Trace:
             asked_s=asked,
             cores=(2 ** rng.integers(0, recipe.widest + 1, recipe.jobs)).astype(np.int64),
             cards=np.zeros(recipe.jobs, np.int64),
-            user=rng.zipf(1.5, recipe.jobs) % recipe.users,
+            user=_users(recipe),
             queue=none,
             waited_s=none,
         )
     )
+
+
+def _users(recipe: Recipe) -> Ints:
+    """Who sent each job: some send much more than others, log-normally, and none most of it."""
+    rng = np.random.default_rng([recipe.seed, 1])
+    weight = rng.lognormal(0.0, 1.0, recipe.users)
+    return rng.choice(recipe.users, recipe.jobs, p=weight / weight.sum()).astype(np.int64)

@@ -18,8 +18,8 @@
       load: [0.5, 0.8]
 
 Each scenario is the region's document with ``region`` laid over it (:mod:`sanjin.regions.overlay`), under the
-policy document with ``policy`` laid over it. ``series`` names a file of hourly figures, ``rule`` names another of the rules that a replay compares. A sweep is
-a scenario for every combination of its values.
+policy document with ``policy`` laid over it. ``series`` names a file of hourly figures, ``rule`` another of the
+rules that a replay compares. A sweep is a scenario for every combination of its values.
 """
 
 from __future__ import annotations

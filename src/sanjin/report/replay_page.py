@@ -11,10 +11,11 @@ from sanjin.replay.compare import BASELINE, Figures, Replayed, assumptions, figu
 from sanjin.replay.workload import Workload
 from sanjin.report import replay_plots as plots
 from sanjin.report.demo_page import STYLE, document
+from sanjin.report.scenario_section import Others, section
 
 
-def page(work: Workload, found: Sequence[Replayed]) -> str:
-    """The whole page; the first rule is the one that it is about."""
+def page(work: Workload, found: Sequence[Replayed], others: Others = ()) -> str:
+    """The whole page; the first rule is the one that it is about, ``others`` are scenarios."""
     numbers = figures(work, found)
     region, ours = work.region, found[0]
     parts = [
@@ -25,8 +26,10 @@ def page(work: Workload, found: Sequence[Replayed]) -> str:
         "<h2>What each rule costs · 各规则成本</h2>",
         f"<figure>{plots.totals(found)}</figure>",
         _rules(found, numbers),
+        *section(numbers[0], others),
         "<h2>Waiting · 等待</h2>",
         f"<figure>{plots.waits(found)}</figure>",
+        _cities(work, numbers),
         "<h2>Hours of the day · 一日之内</h2>",
         f"<figure>{plots.days(work, [each for each in found if each.key in (ours.key, BASELINE)])}</figure>",
         f"<h2>Use of each site: {escape(ours.title_en)} · 各站点使用率:{escape(ours.title_zh)}</h2>",
@@ -39,8 +42,10 @@ def page(work: Workload, found: Sequence[Replayed]) -> str:
         "</ul>",
         "<h2>Checked · 已核对</h2>",
         "<p class=note>Core-seconds and energy by site and slot equal, as integers, the sums over the jobs; no pool "
-        "has more in use at any instant than it has; no job starts before it came. "
-        "核秒与能耗的分站点分时段之和与作业之和逐位相等;任何时刻各资源池不超容量;无作业早于到达开始。</p>",
+        "has more in use at any instant than it has; no job starts before it came, or runs where the site is down; "
+        "no link carries more than it can. Lost work is counted by itself, and in what is paid. "
+        "核秒与能耗的分站点分时段之和与作业之和逐位相等;任何时刻各资源池不超容量;无作业早于到达开始或在停运站点运行;"
+        "链路不超载。损失的工作单独统计并计入费用。</p>",
     ]
     return document(f"Sanjin: {work.trace.name}", STYLE, parts)
 
@@ -65,7 +70,8 @@ def _rules(found: Sequence[Replayed], numbers: Sequence[Figures]) -> str:
     terms = list(numbers[0].terms_yuan)
     heads = [
         "rule 规则", "yuan 元", *(say(f"term.{t}") for t in terms), "kWh", "PUE", "kg CO2e",
-        "wait mean / p95 h 等待", "slowdown p50 / p95 减速比", "GB moved 传输", "no place 无处",
+        "wait mean / p95 h 等待", "slowdown p50 / p95 减速比", "late 逾期", "fairness 公平", "GB moved 传输",
+        "moves 改派", "no place 无处",
     ]  # fmt: skip
     rows: list[str] = []
     for each, n in zip(found, numbers, strict=True):
@@ -77,11 +83,35 @@ def _rules(found: Sequence[Replayed], numbers: Sequence[Figures]) -> str:
             f"{n.carbon_kg:,.0f}",
             f"{n.wait_s['mean'] / HOUR_S:.2f} / {n.wait_s['p95'] / HOUR_S:.2f}",
             f"{n.bounded_slowdown['p50']:.2f} / {n.bounded_slowdown['p95']:.1f}",
+            f"{n.late_share:.1%}",
+            f"{n.fairness:.3f}",
             f"{n.moved_gb:,.0f}",
+            f"{n.moves:,}",
             f"{n.jobs - n.ran:,}",
         ]
         name = f"{escape(each.title_en)}<br>{escape(each.title_zh)}"
         won = " class=won" if each is found[0] else ""
         rows.append(f"<tr{won}><td>{name}</td>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
+    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
+    return f"<div style='overflow-x:auto'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+
+
+def _cities(work: Workload, numbers: Sequence[Figures]) -> str:
+    """Waits by city of origin, of our rule beside the baseline."""
+    ours, base = numbers[0], next((n for n in numbers if n.rule == BASELINE), numbers[0])
+    heads = ("from 来源", "jobs 作业", "wait mean / p95 h 等待", "slowdown p95 减速比", "EASY at home: wait 就地等待")
+    rows: list[str] = []
+    for name, node in work.region.nodes.items():
+        if name not in ours.by_city:
+            continue
+        own, other = ours.by_city[name], base.by_city[name]
+        cells = [
+            f"{own.jobs:,}",
+            f"{own.wait_s['mean'] / HOUR_S:.2f} / {own.wait_s['p95'] / HOUR_S:.2f}",
+            f"{own.bounded_slowdown['p95']:.1f}",
+            f"{other.wait_s['mean'] / HOUR_S:.2f} / {other.wait_s['p95'] / HOUR_S:.2f}",
+        ]
+        city = f"<td>{escape(node.name_en)} {escape(node.name_zh)}</td>"
+        rows.append(f"<tr>{city}" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
     head = "".join(f"<th>{escape(h)}</th>" for h in heads)
     return f"<div style='overflow-x:auto'><table><tr>{head}</tr>{''.join(rows)}</table></div>"

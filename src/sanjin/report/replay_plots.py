@@ -17,7 +17,7 @@ from sanjin.replay.workload import Workload
 from sanjin.report.plots import COLOURS, STYLE, plt, svg
 
 SLOTS_AN_HOUR = HOUR_S // SLOT_S
-_TERMS = {
+TERMS = {
     "energy": "energy 电费",
     "carbon": "carbon 碳",
     "transport": "moving data 传输",
@@ -35,7 +35,7 @@ def totals(found: Sequence[Replayed]) -> str:
         axes.set_xlim(0, most * 1.08)
         for row, each in enumerate(found):
             left = 0.0
-            for i, (term, name) in enumerate(_TERMS.items()):
+            for i, (term, name) in enumerate(TERMS.items()):
                 width = each.account.terms[term]
                 axes.barh(row, width, 0.65, left, color=COLOURS[i], label=name if row == 0 else None)
                 left += width
