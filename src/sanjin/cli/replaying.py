@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from sanjin.cli.gap_line import gap_line
 from sanjin.cli.output import Format, data, note, sentence, table, text
 from sanjin.flow.submit import problem
+from sanjin.model.catalogue import say
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
 
@@ -34,6 +36,9 @@ def replay(
     origin: Annotated[_Origin, Parameter(help="How cities are weighted that jobs come from. 来源权重。")] = "capacity",
     seed: Annotated[int, Parameter(help="Of all that is drawn. 随机种子。")] = 1,
     jobs: Annotated[int, Parameter(help="Of a made trace. 生成作业数。")] = 100_000,
+    machine_cores: Annotated[
+        int, Parameter(help="Cores of the machine whose waits were recorded; 0: as the log states them. 原机核数。")
+    ] = 0,
     through_node: Annotated[
         bool, Parameter(negative=(), help="Also through live nodes, and compare every decision: slow. 经由真实节点。")
     ] = False,
@@ -48,12 +53,13 @@ def replay(
     from sanjin.regions.load import load_region
     from sanjin.regions.policy import applied, load_policy
     from sanjin.replay import compare as comparing
+    from sanjin.replay.gap import reality_gap, why_no_gap
     from sanjin.replay.generate import Recipe, generate
     from sanjin.replay.read import read_trace
     from sanjin.replay.trace import folded
     from sanjin.replay.workload import Origin, Rule, workload
 
-    _check(load, fold, jobs, rules, tuple(comparing.RULES))
+    _check(load, fold, jobs, machine_cores, rules, tuple(comparing.RULES))
     model = load_region(region_file(region))
     chosen = load_policy(policy) if policy else None
     if chosen:
@@ -67,20 +73,25 @@ def replay(
     note(text("cli.replaying", jobs=len(work), name=found.name))
     keys = rules or tuple(comparing.RULES)
     results = comparing.compare(work, keys, chosen, lambda key: note(f"  {key}"))
+    gap, no_gap = reality_gap(found, machine_cores, lambda key: note(f"  {key}")), why_no_gap(found, machine_cores)
     if report:
         from sanjin.report.replay_page import page
 
-        report.write_text(page(work, results), encoding="utf-8")
+        report.write_text(page(work, results, gap, no_gap), encoding="utf-8")
     numbers = comparing.figures(work, results)
+    assumed = [{"en": en, "zh": zh} for en, zh in comparing.assumptions(work)]
     told = {
         "trace": found.name,
         "region": model.id,
         "rules": numbers,
-        "assumptions": [{"en": en, "zh": zh} for en, zh in comparing.assumptions(work)],
+        "reality_gap": gap,
+        "reality_gap_note": no_gap and {lang: say(no_gap, lang) for lang in ("en", "zh")},
+        "assumptions": assumed,
     }
     if not data(told, output):
         _print(numbers)
-        note(sentence("cli.replay_rests", count=len(told["assumptions"])))
+        note(gap_line(gap, no_gap))
+        note(sentence("cli.replay_rests", count=len(assumed)))
     if report:
         note(text("cli.report_at", path=report))
     return 0
@@ -110,9 +121,12 @@ def _through_nodes(work: Workload, policy: Policy | None, output: Format) -> int
     return 0 if same == len(work) else 1
 
 
-def _check(load: float, fold: int, jobs: int, rules: Sequence[str], known: Sequence[str]) -> None:
+def _check(load: float, fold: int, jobs: int, cores: int, rules: Sequence[str], known: Sequence[str]) -> None:
     faults: list[Problem] = []
-    for option, value, least, most in (("--load", load, 0, 10), ("--fold", fold, 0, 3660), ("--jobs", jobs, 1, 10**7)):
+    for option, value, least, most in (
+        ("--load", load, 0, 10), ("--fold", fold, 0, 3660), ("--jobs", jobs, 1, 10**7),
+        ("--machine-cores", cores, 0, 10**9),
+    ):  # fmt: skip
         if value < least:
             faults.append(problem("too_small", option, value=value, least=least))
         elif value > most:
