@@ -1,4 +1,4 @@
-"""AccaSim beside us: a simulator of dispatchers in Python (Galleguillos et al., 2017), in an environment of its own.
+"""AccaSim: a simulator of dispatchers in Python (Galleguillos et al., 2017), in an environment of its own.
 
 As in its own basic example: the default reader, writer of schedules and simulator; FIFO with first fit, or its EASY.
 The machine has nodes of eight cores, as in its configuration of RICC, and as many of them as the load asks for. What
