@@ -24,7 +24,8 @@ from common import finish
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.kernels import tables
 from sanjin.kernels.easy import queue_starts
-from sanjin.kernels.replay import replay_jobs
+from sanjin.kernels.replay import NO_WAY, Jobs, Lines, Turns, replay_jobs
+from sanjin.kernels.replay import Rule as LoopRule
 from sanjin.model.policy import Policy
 from sanjin.model.units import HORIZON_SLOTS, SLOT_S
 from sanjin.regions.load import bundled, load_region
@@ -48,7 +49,7 @@ def queues(trace: Trace, load: float) -> tuple[float, float]:
         columns = [getattr(trace, f)[mine] for f in ("arrive_s", "cores", "run_s", "asked_s")]
         start = np.empty(int(mine.sum()), np.int64)
         began = time.perf_counter()
-        queue_starts(*columns, size, True, start)
+        queue_starts(*columns, size, True, start, np.zeros((0, 3), np.int64))
         took += time.perf_counter() - began
         waited += float((start - columns[0]).sum())
     return len(trace) / took, waited / len(trace)
@@ -89,11 +90,13 @@ def pricing(jobs: int) -> tuple[float, float, float]:
     given = [job[:, column].copy() for column in wanted]
     given += [np.random.default_rng(2).integers(0, 16, jobs), np.zeros(jobs, np.int64)]  # origins; no data
     place, start, end = np.full(jobs, -1, np.int64), np.zeros(jobs, np.int64), np.zeros(jobs, np.int64)
-    between = np.ones((16, 16), np.int64)
+    near, no_lines = np.ones((16, 16), np.int64), np.full((1, 16, 16), NO_WAY)
+    none = np.zeros(0, np.int64)
+    lines = Lines(*[no_lines] * 4, none, none, np.zeros((0, 96), np.int64))
     began = time.perf_counter()
     replay_jobs(
-        board.cells, board.low, board.high, board.rows, FIRST_SLOT * SLOT_S, PLAIN, pool, between, *given,
-        between, between, between, False, False, HORIZON_SLOTS * SLOT_S, place, start, end,
+        board.cells, board.low, board.high, board.rows, FIRST_SLOT * SLOT_S, PLAIN, pool, near, Jobs(*given),
+        lines, Turns(none, none, none), LoopRule(False, False, HORIZON_SLOTS * SLOT_S, -1), place, start, end,
     )  # fmt: skip
     rate = jobs / (time.perf_counter() - began)
     return rate, float((place >= 0).mean()), sum(a.nbytes for a in (*given, place, start, end)) / jobs

@@ -100,6 +100,7 @@ def replay(
 def _through_nodes(work: Workload, policy: Policy | None, output: Format) -> int:
     """The region's real loop, stores and messages beside the compiled loop; 1 where they decide differently."""
     import tempfile
+    from dataclasses import replace
 
     from rich.progress import Progress
 
@@ -108,7 +109,7 @@ def _through_nodes(work: Workload, policy: Policy | None, output: Format) -> int
     from sanjin.replay.online import replay_online
     from sanjin.replay.through_node import in_whole_fen, replay_through_nodes
 
-    work, own = in_whole_fen(work), policy or Usual()
+    work, own = in_whole_fen(work), replace(policy or Usual(), move_gain_fen=-1)
     compiled = replay_online(work, own)
     with tempfile.TemporaryDirectory(prefix="sanjin-replay-") as folder, Progress(transient=True) as bar:
         task = bar.add_task("", total=len(work))

@@ -108,6 +108,9 @@ class PriceBook:
         self.slots = slots
         self.block = lru_cache(maxsize=4)(self._block)
 
+    def __reduce__(self) -> tuple[type[PriceBook], tuple[Region, int]]:
+        return PriceBook, (self.region, self.slots)  # another process computes its own blocks
+
     def _block(self, day: int) -> Prices:
         first = day * SLOTS_A_DAY
         region = self.region

@@ -62,12 +62,18 @@ def _place_of(ends: Any, count: int, at: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def queue_starts(arrive: Any, cores: Any, run: Any, asked: Any, size: int, backfill: bool, start: Any) -> None:
+def queue_starts(
+    arrive: Any, cores: Any, run: Any, asked: Any, size: int, backfill: bool, start: Any, outages: Any
+) -> Any:
     """Write the start of each job into ``start`` int64[J]; jobs in order of arrival.
 
     ``arrive``, ``run`` (what it takes) and ``asked`` (what it asked for) in seconds, ``cores`` of a pool of
     ``size``; all int64[J]. A job wider than the pool never starts (-1). A run that outlasts what it asked for is
     expected to end a second from now.
+
+    ``outages`` int64[N, 3] are spans in which the pool is down, in order: begin, end, and whether it was announced.
+    Then nothing starts that asked for more than is left until the begin; else what runs at the begin is lost,
+    and queues again as when it came. Returns the lost runs, int64[3, R]: job, start, end.
     """
     count = arrive.shape[0]
     blocks = (count + _QUEUE_BLOCK - 1) // _QUEUE_BLOCK
@@ -77,12 +83,18 @@ def queue_starts(arrive: Any, cores: Any, run: Any, asked: Any, size: int, backf
     ends, widths = np.empty(1024, np.int64), np.empty(1024, np.int64)  # of running jobs, by expected end
     running, free, head, arrived, now = 0, size, 0, 0, 0
     start[:] = -1
+    lost, lost_runs, o, is_down = np.empty((3, 16), np.int64), 0, 0, False
     while True:
         now = _NEVER
         if running > 0:
             now = heap_at[0]
         if arrived < count and arrive[arrived] < now:
             now = arrive[arrived]
+        edge = _NEVER
+        if o < outages.shape[0]:
+            edge = outages[o, 1] if is_down else outages[o, 0]
+        if edge < now and (now < _NEVER or head < arrived):
+            now = edge
         if now == _NEVER:
             break
         while running > 0 and heap_at[0] <= now:
@@ -103,6 +115,27 @@ def queue_starts(arrive: Any, cores: Any, run: Any, asked: Any, size: int, backf
                 least_cores[b] = min(least_cores[b], cores[arrived])
                 least_asked[b] = min(least_asked[b], asked[arrived])
             arrived += 1
+        if o < outages.shape[0] and is_down and outages[o, 1] <= now:
+            is_down = False
+            o += 1
+        if o < outages.shape[0] and not is_down and outages[o, 0] <= now:
+            is_down = True
+            for i in range(running):
+                j = heap_job[i]
+                if lost_runs == lost.shape[1]:
+                    more = np.empty((3, 2 * lost_runs), np.int64)
+                    more[:, :lost_runs] = lost
+                    lost = more
+                lost[0, lost_runs], lost[1, lost_runs], lost[2, lost_runs] = j, start[j], now
+                lost_runs += 1
+                b = j // _QUEUE_BLOCK
+                waiting[j], start[j], head = True, -1, min(head, j)
+                least_cores[b] = min(least_cores[b], cores[j])
+                least_asked[b] = min(least_asked[b], asked[j])
+            running, free = 0, size
+        if is_down:
+            continue
+        drain = outages[o, 0] if o < outages.shape[0] and outages[o, 2] > 0 else _NEVER
         # the head as long as it fits, then what may go before it
         shadow, spare, reserved = _NEVER, 0, False
         b = head // _QUEUE_BLOCK
@@ -117,6 +150,11 @@ def queue_starts(arrive: Any, cores: Any, run: Any, asked: Any, size: int, backf
             for j in range(max(b * _QUEUE_BLOCK, head), min((b + 1) * _QUEUE_BLOCK, arrived)):
                 if not waiting[j]:
                     continue
+                if now + asked[j] > drain:
+                    if backfill:
+                        continue
+                    free_after = -1
+                    break
                 late = now + asked[j] > shadow
                 if cores[j] > free or (late and cores[j] > spare):
                     if reserved:
@@ -166,6 +204,7 @@ def queue_starts(arrive: Any, cores: Any, run: Any, asked: Any, size: int, backf
             b += 1
         while head < arrived and not waiting[head]:
             head += 1
+    return lost[:, :lost_runs].copy()
 
 
 @njit(cache=True, error_model="numpy")

@@ -1,95 +1,443 @@
-"""The replay's loop: arrivals placed by the placement kernel, ends that free what is left of their windows.
+"""The replay's loop: arrivals placed by the placement kernel, ends, looks at what waits, sites and links that fail.
 
-Jobs come in order of arrival. Before each is placed, every run that has ended by then gives back its window from
-the slot of its end on, as a live node does. Where data lie and what moving them costs is worked out on the
-way, so that a job takes no more memory than its own figures.
+At one instant ends come first, then what fails or comes back, then the look at work that has not started (at the
+begin of a slot, as live nodes do), then arrivals in order. A run that has ended gives back its window from the
+slot of its end on. Where data lie and what moving them costs is worked out on the way, so that a job takes no
+more memory than its own figures.
+
+A site that fails loses what runs there: those jobs, and those that were to start there, are placed again from
+their begin. When it comes back is not known before. While a link is down, transfers go other ways or not at all;
+what was under way arrives.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from sanjin.kernels.board import OK, SLOT, Need, Rows, any_scarce, reserve, spans_of
+from sanjin.kernels.board import (
+    BLOCK,
+    OK,
+    SLOT,
+    Need,
+    Rows,
+    any_scarce,
+    floor_of,
+    over,
+    reserve,
+    room,
+    scarcity_of,
+    spans_of,
+    times_power,
+)
+from sanjin.kernels.carry import NEVER, arrival, book
 from sanjin.kernels.easy import _larger, _pop, _push
-from sanjin.kernels.place import choose_one, floors_of
-from sanjin.kernels.tables import FINISH, POOL, ROW, SITE, SPEED, START, UNTIL, Job, Weights, need_of
+from sanjin.kernels.place import _ROUNDING, choose_one, floors_of, total_of, write_row
+from sanjin.kernels.tables import (
+    FINISH,
+    PICO,
+    POOL,
+    ROW,
+    SITE,
+    SPEED,
+    START,
+    UNTIL,
+    Job,
+    Weights,
+    need_code,
+    need_of,
+    plan_of,
+)
 
+SITE_DOWN, SITE_UP, LINES = range(3)
+"""Kinds of turns: a site fails, comes back; other lines are in force."""
+
+NO_WAY, CUT = -1, -2
+UNPLACED = -2
+_BARRED = 1
 _MB = 1_000_000
+_ALL = 2**40
+"""More cores than any pool has: what keeps a site that is down from being chosen."""
+
+RETRIES = 500
+"""Jobs without a place that are tried again at the begin of a slot, at most."""
+
+
+class Jobs(NamedTuple):
+    """J jobs in order of arrival, int64[J]: seconds UTC; seconds at speed 1 (``run`` not above ``asked``);
+    ``delay`` pico-yuan a second of waiting; ``data`` bytes at site ``origin``."""
+
+    arrive: Any
+    run: Any
+    asked: Any
+    cores: Any
+    cards: Any
+    delay: Any
+    origin: Any
+    data: Any
+
+
+class Lines(NamedTuple):
+    """E states of the links; which is in force is said by turns. int64[E, S, S]: ``fare`` micro-yuan a GB, ``lag``
+    seconds, ``first`` and ``last`` the part of ``way`` (link numbers) between two sites; ``first`` :data:`NO_WAY`:
+    nothing can be moved; :data:`CUT`: nor can work be sent.
+    ``sizes`` int64[L] bytes a slot, ``load`` int64[L, T] gets what transfers book."""
+
+    fare: Any
+    lag: Any
+    first: Any
+    last: Any
+    way: Any
+    sizes: Any
+    load: Any
+
+
+class Turns(NamedTuple):
+    """What happens at ``at`` (seconds UTC, not falling): ``kind`` to ``which`` site, or state of lines."""
+
+    at: Any
+    kind: Any
+    which: Any
+
+
+class Rule(NamedTuple):
+    """``home_only``: each at its origin; ``hurries``: time until the finish costs. A window lies within
+    ``ahead_s`` from the slot of the decision (work that asks for more starts within it). ``move_gain``
+    micro-yuan: what has not started moves where it saves that much (less than 0: never)."""
+
+    home_only: bool
+    hurries: bool
+    ahead_s: int
+    move_gain: int
 
 
 @njit(cache=True, error_model="numpy")
-def _give_back(
-    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, j: int, cores: Any, cards: Any,
-    asked: Any, place: Any, start: Any, end: Any, horizon: int,
-) -> None:
-    """Free what is left of the window of a run that has ended, from the slot of its end on."""
-    p = place[j]
-    until = start[j] + (asked[j] * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
-    if end[j] >= until:
-        return
-    k0, k1 = (end[j] - first_s) // SLOT, min((until - 1 - first_s) // SLOT, horizon - 1)
-    if k0 > k1:
-        return
-    ask = Job(cores[j], 0, cards[j], -1, -1, asked[j], 0, 0, 0, 0, 0, 0, cores[j], 0, 0)
-    need = need_of(pool, p, ask)
-    reserve(
-        cells, low, high, rows, p, pool[p, SITE], k0, k1, Need(-need.cores, -need.mem, -need.cards, -need.mw)
+def _ask(jobs: Jobs, j: int, now: int, rule: Rule) -> Job:
+    """The job as the placement kernel takes it."""
+    slot = now // SLOT * SLOT
+    deadline, latest = slot + rule.ahead_s, 0
+    if jobs.asked[j] > rule.ahead_s:
+        deadline, latest = 0, slot + rule.ahead_s
+    per_run = jobs.delay[j] if rule.hurries else 0
+    cores, asked, since = jobs.cores[j], jobs.asked[j], jobs.arrive[j]
+    return Job(
+        cores, 0, jobs.cards[j], -1, -1, asked, since, now, deadline, jobs.delay[j], 0, 0, cores, latest, per_run
     )
+
+
+@njit(cache=True, error_model="numpy")
+def _until(pool: Any, p: int, start: int, asked: int) -> int:
+    return start + (asked * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
+
+
+@njit(cache=True, error_model="numpy")
+def _widen(freed: Any, pool: Any, p: int, k0: int, k1: int) -> None:
+    """Note that capacity came free in a pool; power did for all pools of the site."""
+    for q in range(pool.shape[0]):
+        if pool[q, SITE] == pool[p, SITE]:
+            freed[0, q], freed[1, q] = min(freed[0, q], k0), max(freed[1, q], k1)
+
+
+@njit(cache=True, error_model="numpy")
+def _take_back(
+    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, jobs: Jobs, j: int, place: Any, start: Any,
+    from_s: int, sign: int, freed: Any,
+) -> None:
+    """Free (``sign`` -1) or take what is left of a job's window from the slot of ``from_s`` on.
+
+    ``freed`` int64[2, P]: the first and last slot of each pool in which capacity came free, widened by this.
+    """
+    p = place[j]
+    until = _until(pool, p, start[j], jobs.asked[j])
+    k0, k1 = (max(from_s, start[j]) - first_s) // SLOT, min((until - 1 - first_s) // SLOT, cells.shape[1] - 2)
+    if k0 > k1 or from_s >= until:
+        return
+    ask = Job(jobs.cores[j], 0, jobs.cards[j], -1, -1, jobs.asked[j], 0, 0, 0, 0, 0, 0, jobs.cores[j], 0, 0)
+    n = need_of(pool, p, ask)
+    reserve(
+        cells, low, high, rows, p, pool[p, SITE], k0, k1,
+        Need(sign * n.cores, sign * n.mem, sign * n.cards, sign * n.mw),
+    )
+    if sign < 0:
+        _widen(freed, pool, p, k0, k1)
+
+
+@njit(cache=True, error_model="numpy")
+def _shut(cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, s: int, now: int, sign: int) -> None:
+    """Keep a site's pools from being chosen from now on (``sign`` 1), or let them be again."""
+    for p in range(pool.shape[0]):
+        if pool[p, SITE] == s:
+            reserve(
+                cells, low, high, rows, p, s, (now - first_s) // SLOT, cells.shape[1] - 2, Need(sign * _ALL, 0, 0, 0)
+            )
+
+
+@njit(cache=True, error_model="numpy")
+def _held(
+    cells: Any, rows: Rows, pool: Any, ask: Job, p: int, first_s: int, start: int, weights: Weights, won: Any
+) -> int:
+    """What the job costs where it is placed, at the prices of now, micro-yuan; its inputs are there."""
+    end_s = first_s + (cells.shape[1] - 1) * SLOT
+    plan = plan_of(pool, p, ask, end_s, start, 0, 0, 0, weights)
+    write_row(cells, rows, pool, p, ask, plan, first_s, start, 0, 0, 0, weights, need_of(pool, p, ask), won)
+    return total_of(won)
+
+
+@njit(cache=True, error_model="numpy")
+def _may_gain(
+    cells: Any, low: Any, rows: Rows, pool: Any, ask: Job, home: int, first_s: int, now: int, weights: Weights,
+    spans: Any, scarce: bool, freed: Any, below: int,
+) -> bool:
+    """Whether a window that was not free before costs less than ``below`` micro-yuan: one that meets a slot in
+    which capacity came free, or the last of the look ahead, which is new. Never wrongly false: transfers count
+    nothing, and at the site of pool ``home``, where the job's own window lies, all has room."""
+    end_s = first_s + (cells.shape[1] - 1) * SLOT
+    for p in range(pool.shape[0]):
+        if need_code(pool, p, ask) != OK:
+            continue
+        plan = plan_of(pool, p, ask, end_s, now, 0, 0, 0, weights)
+        need, s, most = need_of(pool, p, ask), pool[p, SITE], below * PICO - plan.fixed
+        lead, k0, k1 = (plan.hold + SLOT - 1) // SLOT, (plan.begin - first_s) // SLOT, (plan.latest - first_s) // SLOT
+        a, b = max(freed[0, p] - lead, k0), min(freed[1, p], k1)
+        if a <= b:
+            reach = (b + lead) // BLOCK - a // BLOCK
+            least = floor_of(spans, rows, p, s, a // BLOCK, reach, need, plan.dur, scarce)
+            if least + plan.delay * (max(plan.begin, first_s + a * SLOT) - plan.since) >= most:
+                a = b + 1
+        k = a if a <= b else k1
+        while k0 <= k <= k1:
+            start = max(plan.begin, first_s + k * SLOT)
+            cost = times_power(over(cells, rows.watt + s, first_s, start, start + plan.dur), need.mw)
+            last = (start + plan.hold - 1 - first_s) // SLOT
+            if scarce:
+                cost += scarcity_of(cells, rows, p, s, k, last, need)
+            if cost + plan.delay * (start - plan.since) < most and (
+                s == pool[home, SITE] or room(cells, low, rows, p, s, k, last, need) == OK
+            ):
+                return True
+            if k == k1:
+                break
+            k = k + 1 if k < b else k1
+    return False
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def replay_jobs(
-    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, near: Any,
-    arrive: Any, run: Any, asked: Any, cores: Any, cards: Any, delay: Any, origin: Any, data: Any,
-    fare: Any, rate: Any, lag: Any, home_only: bool, hurries: bool, ahead_s: int, place: Any, start: Any, end: Any,
-) -> None:
-    """Place J jobs; writes ``place`` (a pool, or -1), ``start`` and ``end`` int64[J].
+    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, near: Any, jobs: Jobs,
+    lines: Lines, turns: Turns, rule: Rule, place: Any, start: Any, end: Any,
+) -> Any:
+    """Place J jobs; writes ``place`` (a pool, or -1), ``start`` and ``end`` int64[J] of the run that was finished.
 
-    ``arrive`` seconds UTC, ``run`` and ``asked`` seconds at speed 1 (``run`` not above ``asked``), ``delay``
-    pico-yuan a second of waiting (until the finish where the rule ``hurries``), ``data`` bytes at site ``origin``.
-    Between sites, int64[S, S]: ``fare`` micro-yuan a GB, ``rate`` bytes a second, ``lag`` seconds. A job's window
-    lies within ``ahead_s`` from its arrival's slot on. ``near`` int64[S, S]: of equal places, the one with the
-    greater value for the job's origin is taken.
+    Returns int64[4, R]: job, pool, start and end of the runs that were lost; and how many jobs moved.
+    ``near`` int64[S, S]: of equal places, the one with the greater value for the job's origin is taken.
     """
-    sites, scarce = near.shape[0], any_scarce(cells, rows)
+    sites, scarce, count = near.shape[0], any_scarce(cells, rows), jobs.arrive.shape[0]
     spans, floors = spans_of(low, rows), floors_of(low, rows, pool)
     pools, scratch = np.empty((4, pool.shape[0]), np.int64), np.empty(low.shape[1], np.int64)
-    won, trial = np.zeros((1, ROW), np.int64), np.zeros(ROW, np.int64)
+    won, trial, kept = np.zeros((1, ROW), np.int64), np.zeros(ROW, np.int64), np.zeros(ROW, np.int64)
     barred, ready = np.zeros((1, sites), np.int64), np.zeros((1, sites), np.int64)
     transport, latency = np.zeros((1, sites), np.int64), np.zeros((1, sites), np.int64)
+    amounts = np.empty(lines.load.shape[1], np.int64)
     heap_at, heap_job, running = np.empty(1024, np.int64), np.empty(1024, np.int64), 0
-    horizon = cells.shape[1] - 1
-    for j in range(arrive.shape[0]):
-        now = arrive[j]
-        while running > 0 and heap_at[0] <= now:
-            _give_back(
-                cells, low, high, rows, first_s, pool, heap_job[0], cores, cards, asked, place, start, end, horizon
-            )
-            _pop(heap_at, heap_job, running)
-            running -= 1
+    later, late = np.empty(1024, np.int64), 0  # jobs that may still move
+    again, again_at, todo = np.empty(1024, np.int64), 0, 0  # jobs to be placed again now
+    parked, no_place = np.empty(1024, np.int64), 0
+    lost, lost_runs, moves = np.empty((4, 16), np.int64), 0, 0
+    down = np.zeros(sites, np.bool_)
+    given = np.zeros(count, np.bool_)  # whether the rest of the window was given back
+    listed = np.zeros(count, np.bool_)  # whether it is among those that may still move
+    horizon_s = first_s + (cells.shape[1] - 1) * SLOT
+    now, state, t, i, look = first_s, 0, 0, 0, 0
+    looks = rule.move_gain >= 0
+    freed, fresh = np.empty((2, pool.shape[0]), np.int64), np.empty((2, pool.shape[0]), np.int64)
+    freed[0], freed[1], fresh[0], fresh[1] = NEVER, -1, NEVER, -1
+    spare = np.empty((2, pool.shape[0]), np.int64)
+    next_look = horizon_s
+    looking = 0
+    while True:
+        # -- which job is next
+        held = False
+        if look < looking:
+            j = later[look]
+            look += 1
+            if place[j] < 0 or start[j] <= now or (jobs.data[j] > 0 and pool[place[j], SITE] != jobs.origin[j]):
+                continue
+            held = True
+        elif again_at < todo:
+            j = again[again_at]
+            again_at += 1
+        else:
+            again_at = todo = 0
+            if looking > 0:  # who has started or can move no more is not looked at again
+                kept_late = 0
+                for n in range(late):
+                    listed[later[n]] = place[later[n]] >= 0 and start[later[n]] > now
+                    if listed[later[n]]:
+                        later[kept_late] = later[n]
+                        kept_late += 1
+                late, looking, look = kept_late, 0, 0
+            at = jobs.arrive[i] if i < count else NEVER
+            if (looks and late > 0) or no_place > 0:
+                at = min(at, next_look)
+            if t < turns.at.shape[0]:
+                at = min(at, turns.at[t])
+            if at >= horizon_s:
+                break
+            if at > now:
+                now = at
+            while running > 0 and heap_at[0] <= now:
+                ended = heap_job[0]
+                if not given[ended] and place[ended] >= 0 and end[ended] == heap_at[0]:
+                    given[ended] = True
+                    _take_back(cells, low, high, rows, first_s, pool, jobs, ended, place, start, end[ended], -1, freed)
+                _pop(heap_at, heap_job, running)
+                running -= 1
+            if t < turns.at.shape[0] and turns.at[t] <= now:
+                which = turns.which[t]
+                if turns.kind[t] == LINES:
+                    state = which
+                elif turns.kind[t] == SITE_UP:
+                    down[which] = False
+                    _shut(cells, low, high, rows, first_s, pool, which, now, -1)
+                    for p in range(pool.shape[0]):
+                        if pool[p, SITE] == which:
+                            freed[0, p], freed[1, p] = 0, cells.shape[1] - 2
+                else:
+                    down[which] = True
+                    for n in range(i):
+                        if place[n] < 0 or pool[place[n], SITE] != which or end[n] <= now:
+                            continue
+                        if start[n] < now:
+                            if lost_runs == lost.shape[1]:
+                                lost = _wider(lost)
+                            lost[0, lost_runs], lost[1, lost_runs] = n, place[n]
+                            lost[2, lost_runs], lost[3, lost_runs] = start[n], now
+                            lost_runs += 1
+                        _take_back(cells, low, high, rows, first_s, pool, jobs, n, place, start, now, -1, freed)
+                        place[n] = UNPLACED
+                        if todo == again.shape[0]:
+                            again = _larger(again)
+                        again[todo] = n
+                        todo += 1
+                    _shut(cells, low, high, rows, first_s, pool, which, now, 1)
+                if turns.kind[t] != SITE_DOWN:  # something may have a place now
+                    next_look = min(next_look, now)
+                t += 1
+                continue
+            if now >= next_look and ((looks and late > 0) or no_place > 0):
+                next_look = (now // SLOT + 1) * SLOT
+                looking = late if looks else 0
+                fresh[:], freed[0], freed[1] = freed, NEVER, -1
+                some = min(no_place, RETRIES)
+                for n in range(some):
+                    if todo == again.shape[0]:
+                        again = _larger(again)
+                    again[todo] = parked[n]
+                    todo += 1
+                parked[: no_place - some] = parked[some:no_place].copy()
+                no_place -= some
+                continue
+            if i >= count:
+                break
+            j = i
+            i += 1
+        # -- where and when it may run
+        origin = jobs.origin[j]
         for s in range(sites):
-            barred[0, s] = 1 if home_only and s != origin[j] else OK
+            barred[0, s] = _BARRED if rule.home_only and s != origin else OK
             ready[0, s], transport[0, s] = now, 0
-            if data[j] > 0 and s != origin[j]:
-                ready[0, s] = now + (data[j] + rate[origin[j], s] - 1) // rate[origin[j], s] + lag[origin[j], s]
-                transport[0, s] = data[j] // _MB * fare[origin[j], s] // 1000
-        latest = now // SLOT * SLOT + ahead_s
-        per_run = delay[j] if hurries else 0
-        ask = Job(cores[j], 0, cards[j], -1, -1, asked[j], now, now, latest, delay[j], 0, 0, cores[j], 0, per_run)
+            if s == origin:
+                continue
+            if lines.first[state, origin, s] == CUT:
+                barred[0, s] = _BARRED
+            if jobs.data[j] > 0 and (down[origin] or lines.first[state, origin, s] < 0):
+                barred[0, s] = _BARRED
+            if jobs.data[j] > 0 and barred[0, s] == OK:
+                way = lines.way[lines.first[state, origin, s] : lines.last[state, origin, s]]
+                come = arrival(lines.load, lines.sizes, way, first_s, now, jobs.data[j], amounts)
+                if come == NEVER:
+                    barred[0, s] = _BARRED
+                ready[0, s] = come + lines.lag[state, origin, s]
+                transport[0, s] = jobs.data[j] // _MB * lines.fare[state, origin, s] // 1000
+        ask = _ask(jobs, j, now, rule)
+        before, before_start = place[j], start[j]
+        if held:
+            costs = _held(cells, rows, pool, ask, before, first_s, before_start, weights, kept)
+            below = costs - max(rule.move_gain, 1) + _ROUNDING
+            if not _may_gain(
+                cells, low, rows, pool, ask, before, first_s, now, weights, spans, scarce, fresh, below
+            ):
+                continue
+            _take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], -1, spare)
         choose_one(
-            cells, low, high, rows, first_s, now, weights, pool, near[origin[j]], ask, 0, barred, ready, transport,
+            cells, low, high, rows, first_s, now, weights, pool, near[origin], ask, 0, barred, ready, transport,
             latency, won, scarce, spans, floors, pools, scratch, trial,
         )
-        place[j] = won[0, POOL]
-        if won[0, POOL] < 0:
+        if held:
+            gain = -1
+            if won[0, POOL] >= 0:
+                gain = costs - total_of(won[0])
+                k0, k1 = (won[0, START] - first_s) // SLOT, (won[0, UNTIL] - 1 - first_s) // SLOT
+                n_ = need_of(pool, won[0, POOL], ask)
+                reserve(
+                    cells, low, high, rows, won[0, POOL], pool[won[0, POOL], SITE], k0, k1,
+                    Need(-n_.cores, -n_.mem, -n_.cards, -n_.mw),
+                )
+            if gain > 0 and gain >= rule.move_gain:  # its place is free; it gets another after all were looked at
+                moves += 1
+                k0, k1 = (before_start - first_s) // SLOT, (kept[UNTIL] - 1 - first_s) // SLOT
+                _widen(freed, pool, before, k0, k1)
+                _widen(fresh, pool, before, k0, k1)
+                place[j] = UNPLACED
+                if todo == again.shape[0]:
+                    again = _larger(again)
+                again[todo] = j
+                todo += 1
+            else:
+                _take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], 1, spare)
             continue
+        p = won[0, POOL]
+        place[j] = p
+        if p < 0:
+            for q in range(pool.shape[0]):
+                if need_code(pool, q, ask) == OK:
+                    if no_place == parked.shape[0]:
+                        parked = _larger(parked)
+                    parked[no_place] = j
+                    no_place += 1
+                    break
+            if no_place == 1 and not (looks and late > 0):
+                next_look = (now // SLOT + 1) * SLOT
+            continue
+        if jobs.data[j] > 0 and pool[p, SITE] != origin:
+            way = lines.way[lines.first[state, origin, pool[p, SITE]] : lines.last[state, origin, pool[p, SITE]]]
+            arrival(lines.load, lines.sizes, way, first_s, now, jobs.data[j], amounts)
+            book(lines.load, way, first_s, now, jobs.data[j], amounts)
         start[j] = won[0, START]
-        end[j] = won[0, START] + (run[j] * 1000 + pool[won[0, POOL], SPEED] - 1) // pool[won[0, POOL], SPEED]
+        end[j] = won[0, START] + (jobs.run[j] * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
+        given[j] = False
         if end[j] // SLOT < (won[0, UNTIL] - 1) // SLOT or end[j] < won[0, FINISH]:
             if running == heap_at.shape[0]:
                 heap_at, heap_job = _larger(heap_at), _larger(heap_job)
             _push(heap_at, heap_job, running, end[j], j)
             running += 1
+        if looks and start[j] > now and not listed[j]:
+            listed[j] = True
+            if late == later.shape[0]:
+                later = _larger(later)
+            if late == 0:
+                next_look = (now // SLOT + 1) * SLOT
+            later[late] = j
+            late += 1
+    for j in range(count):
+        place[j] = max(place[j], -1)
+    return lost[:, :lost_runs].copy(), moves
+
+
+@njit(cache=True, error_model="numpy")
+def _wider(old: Any) -> Any:
+    made = np.empty((old.shape[0], 2 * old.shape[1]), np.int64)
+    made[:, : old.shape[1]] = old
+    return made

@@ -114,6 +114,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "An hour of waiting costs {low} to {high} yuan a core, log-uniform: assumed, no trace says it.",
         "每核等待一小时的代价为 {low} 至 {high} 元,对数均匀分布:假定值,轨迹未载。",
     ),
+    "assumed.due": (
+        "A job is late that is not done within {least} to {most} times what it asked for, log-uniform: drawn, and "
+        "only counted.",
+        "作业未在申请时长的 {least} 至 {most} 倍(对数均匀抽取)内完成即计为逾期;仅作统计。",
+    ),
     "assumed.data": (
         "{share} of the jobs read data that lie in their own city, of {gb} GB in the median: assumed.",
         "{share} 的作业读取本地数据,中位数 {gb} GB:假定值。",

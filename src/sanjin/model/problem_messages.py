@@ -138,6 +138,10 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("reading Parquet needs DuckDB, which is not installed", "读取 Parquet 需要 DuckDB,尚未安装"),
         ("run: pip install 'sanjin[examples]', or convert the file to CSV", "请运行 pip install 'sanjin[examples]',或转为 CSV"),
     ),
+    "no_ray": (
+        ("Ray is not installed here", "此处未安装 Ray"),
+        ("run: pip install 'sanjin[ray]'", "请运行 pip install 'sanjin[ray]'"),
+    ),
     "unknown_rule": (
         ("there is no rule {value}", "没有规则 {value}"),
         ("use one of: {known}", "可用:{known}"),

@@ -60,7 +60,11 @@ def read_region(text: str, file: str) -> Region:
 
     Raises ProblemsFound with all problems.
     """
-    root = root_of(text, file)
+    return region_in(root_of(text, file))
+
+
+def region_in(root: Table) -> Region:
+    """The region in a document's outermost mapping. Raises ProblemsFound with all problems."""
     region = _region(root.notes, root)
     if root.notes.found:
         raise ProblemsFound(root.notes.problems)

@@ -40,7 +40,7 @@ def load_policy(path: Path) -> Policy:
 def read_policy(text: str, file: str) -> Policy:
     """The policy in ``text``; ``file`` is what problems call it. Raises ProblemsFound."""
     root = root_of(text, file)
-    found = _policy(root)
+    found = policy_in(root)
     if root.notes.found:
         raise ProblemsFound(root.notes.problems)
     return found
@@ -54,7 +54,8 @@ def applied(region: Region, policy: Policy) -> Region:
     return replace(region, carbon_price=price)
 
 
-def _policy(root: Table) -> Policy:
+def policy_in(root: Table) -> Policy:
+    """The policy in a mapping; what is wrong is noted there."""
     usual = Policy()
     rule = root.choice("rule", Rule, "rule", "规则") if root.has("rule") else usual.rule
     weights = root.table("weights", optional=True)

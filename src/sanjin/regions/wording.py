@@ -39,6 +39,30 @@ FAULTS: dict[str, Fault] = {
         "文档嵌套超过 {limit} 层",
         "请减少嵌套层数",
     ),
+    "unknown_link": Fault(
+        "there is no link with these ends",
+        "Name a link by its two ends, one of: {known}",
+        "没有以此二者为端点的链路",
+        "请以两端命名链路，可用：{known}",
+    ),
+    "outage_ends": Fault(
+        "the outage ends at {until} h, not after its begin at {begin} h",
+        "Give until_h after from_h",
+        "故障结束时间（{until} 小时）不晚于开始时间（{begin} 小时）",
+        "until_h 须大于 from_h",
+    ),
+    "outage_of_what": Fault(
+        "an outage is of one site or of one link, and only a site's may be announced",
+        "Give either site, or link: [a, b]",
+        "故障须为一个站点或一条链路，且仅站点故障可预先通知",
+        "请给出 site 或 link: [a, b]",
+    ),
+    "too_many_scenarios": Fault(
+        "the sweep asks for {count} scenarios; {most} at most",
+        "Give fewer values",
+        "扫描产生 {count} 个方案，至多 {most} 个",
+        "请减少取值",
+    ),
     "unknown_key": Fault(
         "there is no key {key!r} here",
         "{hint}",

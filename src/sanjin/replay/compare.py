@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sanjin.kernels import tables
 from sanjin.model.catalogue import say
 from sanjin.model.policy import Policy, Rule
+from sanjin.model.units import HOUR_S
 from sanjin.replay.online import replay_online
 from sanjin.replay.outcome import Account, Outcome, account, quantiles
 from sanjin.replay.rules import queue_at_home
+from sanjin.replay.trace import Ints
 from sanjin.replay.workload import Workload
 
 BASELINE = "easy_at_home"
@@ -61,6 +64,16 @@ def compare(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Jobs of one city of origin, or one queue."""
+
+    jobs: int
+    ran: int
+    wait_s: dict[str, float]
+    bounded_slowdown: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """One rule in numbers, for programs: yuan, kWh, kg CO2e, seconds."""
 
@@ -80,26 +93,51 @@ class Figures:
     bounded_slowdown: dict[str, float]
     use_share: dict[str, float]
     yuan_by_site: dict[str, float]
+    lost_runs: int
+    lost_core_h: float
+    moves: int
+    fairness: float
+    """Jain's index over users of their mean bounded slowdown (1: alike for all): Jain, Chiu and Hawe, 1984. Over
+    cities where the trace names no users."""
+    late_share: float
+    """Of the jobs that were done or found no place: those not done by the time that was drawn for them."""
+    by_city: dict[str, Group]
+    by_queue: dict[str, Group]
     saved_share: float | None
     """Of the baseline's total; None where that was not replayed, or other jobs found a place there: sums over
     different jobs say nothing."""
     carbon_saved_share: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What others are held against: the baseline's sums, and which jobs found a place there (bool[J])."""
+
+    total_yuan: float
+    carbon_kg: float
+    ran: NDArray[np.bool_]
+
+
+def held_against(found: Sequence[Replayed]) -> Held | None:
+    """The baseline, where it was replayed."""
+    base = next((each for each in found if each.key == BASELINE), None)
+    return Held(base.account.total, base.account.carbon_kg, base.outcome.place >= 0) if base else None
+
+
 def figures(work: Workload, found: Sequence[Replayed]) -> list[Figures]:
     """The numbers of each rule."""
-    base = next((each for each in found if each.key == BASELINE), None)
-    return [_figures(work, each, base) for each in found]
+    base = held_against(found)
+    return [figures_of(work, each.key, each.outcome, each.account, base) for each in found]
 
 
-def _figures(work: Workload, each: Replayed, baseline: Replayed | None) -> Figures:
-    a, sites = each.account, work.supply.sites
-    base = baseline.account if baseline else None
-    like = baseline is not None and bool(((each.outcome.place >= 0) == (baseline.outcome.place >= 0)).all())
+def figures_of(work: Workload, key: str, outcome: Outcome, a: Account, base: Held | None) -> Figures:
+    """An outcome and its sums in numbers."""
+    sites = work.supply.sites
+    like = base is not None and bool(((outcome.place >= 0) == base.ran).all())
     by_site = np.sum([a.by_site[t] for t in a.terms], axis=0)
     return Figures(
-        rule=each.key,
-        digest=each.outcome.digest(),
+        rule=key,
+        digest=outcome.digest(),
         jobs=a.jobs,
         ran=a.ran,
         total_yuan=round(a.total, 4),
@@ -114,9 +152,50 @@ def _figures(work: Workload, each: Replayed, baseline: Replayed | None) -> Figur
         bounded_slowdown={k: round(v, 3) for k, v in quantiles(a.slowdown).items()},
         use_share={name: round(float(v), 4) for name, v in zip(work.supply.pools, a.use_share, strict=True)},
         yuan_by_site={s: round(float(v), 4) for s, v in zip(sites, by_site, strict=True)},
-        saved_share=round(1 - a.total / base.total, 5) if like and base and base.total else None,
+        lost_runs=len(outcome.lost),
+        lost_core_h=round(a.lost_core_s / HOUR_S, 3),
+        moves=outcome.moves,
+        fairness=fairness(work, outcome, a),
+        late_share=late_share(work, outcome),
+        by_city=_groups(work.origin, sites, outcome, a),
+        by_queue=_groups(work.trace.queue, None, outcome, a),
+        saved_share=round(1 - a.total / base.total_yuan, 5) if like and base and base.total_yuan else None,
         carbon_saved_share=round(1 - a.carbon_kg / base.carbon_kg, 5) if like and base and base.carbon_kg else None,
     )
+
+
+def fairness(work: Workload, outcome: Outcome, a: Account) -> float:
+    """Jain's index over users of the mean bounded slowdown of their jobs; over cities where none is named."""
+    ran = outcome.place >= 0
+    known = (work.trace.user >= 0).all()
+    _, who = np.unique(work.trace.user[ran] if known else work.origin[ran], return_inverse=True)
+    if not len(who):
+        return 1.0
+    mean = np.bincount(who, a.slowdown) / np.bincount(who)
+    return round(float(mean.sum() ** 2 / (len(mean) * (mean**2).sum())), 4)
+
+
+def late_share(work: Workload, outcome: Outcome) -> float:
+    """The share of jobs that are not done when they are due."""
+    late = (outcome.place < 0) | (outcome.end_s > work.begin_s + work.due_s)
+    return round(float(late.mean()), 5) if len(late) else 0.0
+
+
+def _groups(by: Ints, names: Sequence[str] | None, outcome: Outcome, a: Account) -> dict[str, Group]:
+    """Waits and slowdowns by a number of each job; numbers below 0 are left out."""
+    ran = outcome.place >= 0
+    found: dict[str, Group] = {}
+    for value in np.unique(by[by >= 0]).tolist():
+        mine = by == value
+        part = mine[ran]
+        name = str(value) if names is None else names[value]
+        found[name] = Group(
+            jobs=int(mine.sum()),
+            ran=int(part.sum()),
+            wait_s={k: round(v, 1) for k, v in quantiles(a.wait_s[part]).items()},
+            bounded_slowdown={k: round(v, 3) for k, v in quantiles(a.slowdown[part]).items()},
+        )
+    return found
 
 
 def assumptions(work: Workload) -> list[tuple[str, str]]:
@@ -125,6 +204,7 @@ def assumptions(work: Workload) -> list[tuple[str, str]]:
     found = [
         _said("origin", origin=rule.origin, seed=rule.seed),
         _said("delay", low=f"{rule.delay_low_yuan:g}", high=f"{rule.delay_high_yuan:g}"),
+        _said("due", least=f"{work.rule.slack_least:g}", most=f"{work.rule.slack_most:g}"),
         _said("data", share=f"{rule.data_share:.0%}", gb=f"{rule.data_median_gb:g}"),
     ]
     if rule.load:

@@ -6,11 +6,13 @@ import numpy as np
 
 from sanjin.flow.supply import HURRY_FEN_PER_HOUR, Board, weigh
 from sanjin.kernels import tables
-from sanjin.kernels.replay import replay_jobs
+from sanjin.kernels.replay import Jobs, Rule, replay_jobs
+from sanjin.model.money import MICRO_PER_FEN
 from sanjin.model.policy import Policy
 from sanjin.model.region import Region
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
-from sanjin.replay.outcome import Outcome
+from sanjin.replay.outages import lines_of, shut, turns_of
+from sanjin.replay.outcome import LawBroken, Lost, Outcome
 from sanjin.replay.trace import Ints
 from sanjin.replay.workload import Workload
 
@@ -21,18 +23,26 @@ LOOK_AHEAD_S = HORIZON_SLOTS * SLOT_S
 def replay_online(work: Workload, policy: Policy, name: str = "") -> Outcome:
     """Where and when each job runs under this policy, all of the region's capacity known at every moment."""
     trace, count = work.trace, len(work)
-    board = board_of(work, policy)
-    weights = policy.in_force()
+    board, weights = board_of(work, policy), policy.in_force()
     place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
-    fare, rate, lag = between_sites(work)
-    replay_jobs(
+    turns, states = turns_of(work.region, work.outages, work.begin_s)
+    lines = lines_of(work.region, work.network, states, work.supply.slots)
+    jobs = Jobs(
+        work.begin_s + trace.arrive_s, trace.run_s, trace.asked_s, trace.cores, trace.cards, delays(work, policy),
+        work.origin, work.data_bytes,
+    )  # fmt: skip
+    rule = Rule(policy.rule.at_home, policy.rule.hurries, LOOK_AHEAD_S, policy.move_gain_fen * MICRO_PER_FEN)
+    lost, moves = replay_jobs(
         board.cells, board.low, board.high, board.rows, work.begin_s,
         tables.Weights(round(weights.transport * 1000), round(weights.use * 1000)), work.pool,
-        nearness(work.region), work.begin_s + trace.arrive_s, trace.run_s, trace.asked_s,
-        trace.cores, trace.cards, delays(work, policy), work.origin, work.data_bytes, fare, rate, lag,
-        policy.rule.at_home, policy.rule.hurries, LOOK_AHEAD_S, place, start, end,
+        nearness(work.region), jobs, lines, turns, rule, place, start, end,
     )  # fmt: skip
-    return Outcome(rule=name or policy.rule.value, place=place, start_s=start, end_s=end)
+    name = name or policy.rule.value
+    if (lines.load > lines.sizes[:, None]).any():
+        raise LawBroken(f"{name}: a link carries more than it can")
+    return Outcome(
+        rule=name, place=place, start_s=start, end_s=end, lost=Lost(*lost), moves=int(moves), within_power=True
+    )
 
 
 def nearness(region: Region) -> Ints:
@@ -55,6 +65,7 @@ def board_of(work: Workload, policy: Policy) -> Board:
     board = Board(len(work.pool), len(supply.sites), supply.slots)
     board.cores[:], board.cards[:] = work.pool[:, [tables.CORES]], work.pool[:, [tables.CARDS]]
     board.mem[:], board.mw[:] = work.pool[:, [tables.MEM]], work.cap_mw[:, None]
+    shut(board.cores, work.pool[:, tables.SITE], work.region, work.outages)
     energy, carbon = supply.plain_prices()
     none = np.zeros((len(work.pool), supply.slots), np.int64)
     no_power = np.zeros((len(supply.sites), supply.slots), np.int64)
@@ -70,13 +81,3 @@ def delays(work: Workload, policy: Policy) -> Ints:
     if policy.rule.hurries:
         return np.full(len(work), round(HURRY_FEN_PER_HOUR * 10**10 / HOUR_S * weight), np.int64)
     return work.delay_pico if weight == 1 else np.rint(work.delay_pico * weight).astype(np.int64)
-
-
-def between_sites(work: Workload) -> tuple[Ints, Ints, Ints]:
-    """Between every two sites: micro-yuan a GB, bytes a second, seconds of latency; int64[S, S] each."""
-    network = work.network
-    fare = np.rint(np.where(np.isfinite(network.price_yuan_gb), network.price_yuan_gb, 1e6) * 1e6).astype(np.int64)
-    fastest = np.where(np.isfinite(network.gbps), network.gbps, 1e6)
-    rate = np.maximum(np.rint(fastest * 1e9 / 8), 1).astype(np.int64)
-    lag = np.ceil(np.where(np.isfinite(network.latency_ms), network.latency_ms, 0) / 1000).astype(np.int64)
-    return fare, rate, lag

@@ -6,7 +6,7 @@ Every sum is checked against another way to reach it; a replay that breaks one o
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sanjin.kernels import tables
 from sanjin.kernels.account import add_runs, most_at_once
 from sanjin.model.units import SLOT_S
+from sanjin.replay.outages import spans
 from sanjin.replay.trace import Ints
 from sanjin.replay.workload import Workload
 
@@ -30,15 +31,35 @@ class LawBroken(Exception):
     """A sum of a replay differs from what it must equal: a fault of the program, never of the input."""
 
 
+_NONE = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """R runs that a failing site cut short, their work lost: ``job``, pool ``place``, from ``start_s`` to ``end_s``."""
+
+    job: Ints = field(default_factory=_NONE.copy)
+    place: Ints = field(default_factory=_NONE.copy)
+    start_s: Ints = field(default_factory=_NONE.copy)
+    end_s: Ints = field(default_factory=_NONE.copy)
+
+    def __len__(self) -> int:
+        return len(self.job)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One rule's choices for J jobs: ``place`` int64[J] is a pool (-1: no place), ``start_s`` and ``end_s`` seconds
-    UTC. ``rule`` names it."""
+    UTC of the run that was finished. ``rule`` names it. ``lost`` are runs before those; ``moves`` how often work that
+    had not started got a better place; ``within_power`` whether the rule looks at sites' power caps."""
 
     rule: str
     place: Ints
     start_s: Ints
     end_s: Ints
+    lost: Lost = Lost()
+    moves: int = 0
+    within_power: bool = False
 
     def digest(self) -> str:
         """The same decisions give the same digest."""
@@ -51,7 +72,8 @@ class Account:
     """Sums of an outcome. Money in yuan, energy in kWh, carbon in kg CO2e, times in seconds.
 
     ``core_s`` int64[P, T] and ``energy_mws`` int64[S, T] (IT load, milliwatt-seconds) by slot; ``by_site`` has the
-    yuan of each site by term; ``wait_s`` and ``slowdown`` are of each job that ran.
+    yuan of each site by term; ``wait_s`` and ``slowdown`` are of each job that ran. All but those hold what was
+    lost, too; ``lost_core_s`` core-seconds of it.
     """
 
     jobs: int
@@ -64,6 +86,7 @@ class Account:
     moved_gb: float
     wait_s: Ints
     slowdown: Floats
+    lost_core_s: int
     core_s: Ints
     energy_mws: Ints
     use_share: Floats
@@ -87,42 +110,36 @@ class Account:
 
 def account(work: Workload, found: Outcome) -> Account:
     """Add an outcome up and check the sums. Raises LawBroken."""
-    trace, supply, pool = work.trace, work.supply, work.pool
-    ran = found.place >= 0
-    p = found.place[ran]
-    s, cores = pool[p, tables.SITE], trace.cores[ran]
-    core_s = np.zeros((len(pool), supply.slots + 1), np.int64)
-    energy = np.zeros((len(supply.sites), supply.slots + 1), np.int64)
-    add_runs(
-        pool, trace.cores, trace.cards, found.place, found.start_s, found.end_s, work.begin_s, core_s, energy
-    )
-    _check_bounds(work, found)
-    seconds = (found.end_s - found.start_s)[ran]
-    if int(core_s.sum()) != int((cores * seconds).sum()):
-        raise LawBroken(f"{found.rule}: core-seconds by slot differ from those of the jobs")
-    mw = cores * pool[p, tables.MW_CORE] + trace.cards[ran] * pool[p, tables.MW_CARD]
-    if int(energy.sum()) != int((mw * seconds).sum()):
-        raise LawBroken(f"{found.rule}: energy by site and slot differs from that of the jobs")
+    supply, pool = work.supply, work.pool
+    runs, ran = _runs(found), found.place >= 0
+    core_s, energy, lost_core_s = _sums(work, found)
+    _check_bounds(work, found, runs)
+    job, p, seconds = runs.job, runs.place, runs.end_s - runs.start_s
+    s, cores, cards = pool[p, tables.SITE], work.trace.cores[job], work.trace.cards[job]
     at_slot = energy[:, : supply.slots].astype(float)
     block = supply.book.at(supply.first_slot)
     part = slice(supply.first_slot - block.first_slot, supply.first_slot - block.first_slot + supply.slots)
     prices, carbon_price = (table[:, part].astype(float) / 1e15 for table in (block.energy, block.carbon))
     facility = at_slot * block.pue[:, part] / MW_S_PER_KWH
-    use = cores * pool[p, tables.USE_CORE] + trace.cards[ran] * pool[p, tables.USE_CARD]
-    moved = work.data_bytes[ran] * (s != work.origin[ran])
-    fare = work.network.price_yuan_gb[work.origin[ran], s] * moved / 1e9
-    waited = (found.start_s - work.begin_s - trace.arrive_s)[ran]
+    use = cores * pool[p, tables.USE_CORE] + cards * pool[p, tables.USE_CARD]
+    moved = work.data_bytes[job] * (s != work.origin[job])
+    far = moved > 0
+    fare = np.zeros(len(job))
+    fare[far] = work.network.price_yuan_gb[work.origin[job[far]], s[far]] * moved[far] / 1e9
+    at = pool[found.place[ran], tables.SITE]
+    waited = (found.start_s - work.begin_s - work.trace.arrive_s)[ran]
+    took = (found.end_s - found.start_s)[ran]
     sites = len(supply.sites)
     by_site: dict[str, Floats] = {
         "energy": (at_slot * prices).sum(axis=1),
         "carbon": (at_slot * carbon_price).sum(axis=1),
         "transport": np.bincount(s, fare, sites).astype(float),
         "use": np.bincount(s, use * seconds / 1e12, sites).astype(float),
-        "waiting": np.bincount(s, work.delay_pico[ran] * waited.astype(float) / 1e12, sites).astype(float),
+        "waiting": np.bincount(at, work.delay_pico[ran] * waited.astype(float) / 1e12, sites).astype(float),
     }
     span = work.trace.span_s()
     return Account(
-        jobs=len(trace),
+        jobs=len(work),
         ran=int(ran.sum()),
         terms={name: float(values.sum()) for name, values in by_site.items()},
         by_site=by_site,
@@ -131,27 +148,78 @@ def account(work: Workload, found: Outcome) -> Account:
         carbon_kg=float((facility * block.carbon_mg[:, part] / 1e6).sum()),
         moved_gb=float(moved.sum()) / 1e9,
         wait_s=waited,
-        slowdown=np.maximum((waited + seconds) / np.maximum(seconds, BOUNDED_S), 1.0),
+        slowdown=np.maximum((waited + took) / np.maximum(took, BOUNDED_S), 1.0),
+        lost_core_s=lost_core_s,
         core_s=core_s,
         energy_mws=energy,
         use_share=core_s[:, : span // SLOT_S + 1].sum(axis=1) / np.maximum(pool[:, tables.CORES] * span, 1),
     )
 
 
-def _check_bounds(work: Workload, found: Outcome) -> None:
-    """No pool has more in use at any instant than it has, and nothing starts before it came."""
-    ran = found.place >= 0
-    if (found.start_s[ran] < work.begin_s + work.trace.arrive_s[ran]).any():
+def _runs(found: Outcome) -> Lost:
+    """All runs, those that were finished and those lost, in one table."""
+    ran, lost = found.place >= 0, found.lost
+    done = (np.flatnonzero(ran), found.place[ran], found.start_s[ran], found.end_s[ran])
+    parts = zip(done, (lost.job, lost.place, lost.start_s, lost.end_s), strict=True)
+    return Lost(*(np.concatenate(part) for part in parts))
+
+
+def _sums(work: Workload, found: Outcome) -> tuple[Ints, Ints, int]:
+    """Core-seconds by pool and slot, energy by site and slot, core-seconds lost; checked against the jobs."""
+    pool, supply, trace = work.pool, work.supply, work.trace
+    core_s = np.zeros((len(pool), supply.slots + 1), np.int64)
+    energy = np.zeros((len(supply.sites), supply.slots + 1), np.int64)
+    cores, cards, lost = trace.cores, trace.cards, found.lost
+    add_runs(pool, cores, cards, found.place, found.start_s, found.end_s, work.begin_s, core_s, energy)
+    seconds = np.where(found.place >= 0, found.end_s - found.start_s, 0)
+    done, taken = int((cores * seconds).sum()), int(core_s.sum())
+    if done != taken:
+        raise LawBroken(f"{found.rule}: core-seconds by slot differ from those of the jobs")
+    if len(lost):
+        add_runs(
+            pool, cores[lost.job], cards[lost.job], lost.place, lost.start_s, lost.end_s, work.begin_s, core_s, energy
+        )
+    lost_core_s = int(core_s.sum()) - taken
+    if lost_core_s != int((cores[lost.job] * (lost.end_s - lost.start_s)).sum()):
+        raise LawBroken(f"{found.rule}: core-seconds lost differ from those of the runs that were lost")
+    mw = _power_of(work, np.arange(len(work)), found.place)
+    of_lost = _power_of(work, lost.job, lost.place) * (lost.end_s - lost.start_s)
+    if int(energy.sum()) != int((mw * seconds).sum()) + int(of_lost.sum()):
+        raise LawBroken(f"{found.rule}: energy by site and slot differs from that of the jobs")
+    return core_s, energy, lost_core_s
+
+
+def _power_of(work: Workload, job: Ints, place: Ints) -> Ints:
+    """IT power of these jobs in these pools, mW."""
+    pool, trace = work.pool, work.trace
+    return trace.cores[job] * pool[place, tables.MW_CORE] + trace.cards[job] * pool[place, tables.MW_CARD]
+
+
+def _check_bounds(work: Workload, found: Outcome, runs: Lost) -> None:
+    """Nothing starts before it came or runs where the site is down; no pool has more in use at any instant than it
+    has, and no site more power where the rule looks at that."""
+    if (runs.start_s < work.begin_s + work.trace.arrive_s[runs.job]).any():
         raise LawBroken(f"{found.rule}: a job starts before it arrived")
-    count = len(found.place)
-    times = np.concatenate([found.start_s, found.end_s])
-    kind = np.repeat([1, 0], count)
-    order = np.lexsort((kind, times))
-    for column, amounts in ((tables.CORES, work.trace.cores), (tables.CARDS, work.trace.cards)):
+    site = work.pool[runs.place, tables.SITE]
+    for i, name in enumerate(work.supply.sites):
+        for begin, until, _ in spans(work.outages, name):
+            within = (runs.start_s < work.begin_s + until) & (runs.end_s > work.begin_s + begin)
+            if (within & (site == i)).any():
+                raise LawBroken(f"{found.rule}: a job runs at {name} while that is down")
+    times = np.concatenate([runs.start_s, runs.end_s])
+    order = np.lexsort((np.repeat([1, 0], len(runs)), times))
+    checks = [(tables.CORES, work.trace.cores), (tables.CARDS, work.trace.cards)]
+    for column, amounts in checks:
         most = np.zeros(len(work.pool), np.int64)
-        most_at_once(found.place, found.start_s, found.end_s, amounts, order, len(work.pool), most)
+        most_at_once(runs.place, runs.start_s, runs.end_s, amounts[runs.job], order, len(work.pool), most)
         if (most > work.pool[:, column]).any():
             raise LawBroken(f"{found.rule}: a pool has more in use than it has")
+    if found.within_power:
+        most = np.zeros(len(work.supply.sites), np.int64)
+        power = _power_of(work, runs.job, runs.place)
+        most_at_once(site, runs.start_s, runs.end_s, power, order, len(most), most)
+        if (most > work.cap_mw).any():
+            raise LawBroken(f"{found.rule}: a site draws more power than its cap")
 
 
 def quantiles(values: Ints | Floats) -> dict[str, float]:

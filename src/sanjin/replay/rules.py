@@ -9,7 +9,8 @@ import numpy as np
 
 from sanjin.kernels import tables
 from sanjin.kernels.easy import queue_starts
-from sanjin.replay.outcome import Outcome
+from sanjin.replay.outages import spans
+from sanjin.replay.outcome import Lost, Outcome
 from sanjin.replay.trace import Ints
 from sanjin.replay.workload import Workload
 
@@ -19,10 +20,10 @@ def queue_at_home(work: Workload, backfill: bool) -> Outcome:
 
     A job that no pool there could hold goes to the nearest city with one that could.
     """
-    trace, count = work.trace, len(work)
+    trace, count, sites = work.trace, len(work), work.supply.sites
     home = home_pools(work)
     start, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    place = home.copy()
+    place, lost = home.copy(), list[Ints]()
     for p in range(len(work.pool)):
         mine = np.flatnonzero(home == p)
         if not len(mine):
@@ -31,11 +32,16 @@ def queue_at_home(work: Workload, backfill: bool) -> Outcome:
         run, asked = (-(-seconds[mine] * 1000 // speed) for seconds in (trace.run_s, trace.asked_s))
         found = np.empty(len(mine), np.int64)
         size = int(work.pool[p, tables.CORES])
-        queue_starts(trace.arrive_s[mine], trace.cores[mine], run, asked, size, backfill, found)
+        down = np.array(spans(work.outages, sites[int(work.pool[p, tables.SITE])]), np.int64).reshape(-1, 3)
+        broken = queue_starts(trace.arrive_s[mine], trace.cores[mine], run, asked, size, backfill, found, down)
+        where = np.full(broken.shape[1], p, np.int64)
+        lost.append(np.array([mine[broken[0]], where, work.begin_s + broken[1], work.begin_s + broken[2]]))
         place[mine[found < 0]] = -1
         start[mine] = work.begin_s + found
         end[mine] = start[mine] + run
-    return Outcome(rule="EASY at home" if backfill else "FCFS at home", place=place, start_s=start, end_s=end)
+    name = "EASY at home" if backfill else "FCFS at home"
+    runs = Lost(*np.concatenate(lost, axis=1)) if lost else Lost()
+    return Outcome(rule=name, place=place, start_s=start, end_s=end, lost=runs)
 
 
 def home_pools(work: Workload) -> Ints:

@@ -6,6 +6,8 @@ Traces do not say these things, so they are drawn, by rules that a reader can ch
   made worse than they need be), or population; all jobs of one user come from one node.
 - *Price of delay*: yuan a core-hour of waiting, log-uniform between two bounds; one draw a queue where the
   trace names queues, else one a job.
+- *Due*: a job should be done within some times of what it asked for, log-uniform between two bounds; this is only
+  counted, no rule looks at it.
 - *Data*: a share of the jobs read a dataset of their own that lies at their origin, of log-normal size.
 - *Time*: a trace longer than ``fold_days`` is laid over itself every so many days (0: never), so that it is as
   dense as a region's work.
@@ -15,7 +17,7 @@ Traces do not say these things, so they are drawn, by rules that a reader can ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -26,6 +28,7 @@ from sanjin.kernels import tables
 from sanjin.model.network import Network, network_of
 from sanjin.model.region import Region
 from sanjin.model.units import GB, HOUR_S, SLOT_S
+from sanjin.replay.outages import Outage
 from sanjin.replay.trace import Ints, Trace, folded
 
 
@@ -50,6 +53,8 @@ class Rule:
     data_share: float = 0.2
     data_median_gb: float = 0.15
     data_sigma: float = 1.5
+    slack_least: float = 2.0
+    slack_most: float = 20.0
     begin_s: int = 0
 
 
@@ -61,9 +66,9 @@ YEAR_BEGIN_S = 1_767_225_600
 class Workload:
     """Jobs of a trace in a region: J jobs, S sites, P pools (scaled: ``pool`` as the kernel's table).
 
-    ``origin`` int64[J] is a site; ``delay_pico`` int64[J] pico-yuan a second; ``data_bytes`` int64[J] lie at the
-    origin. ``cap_mw`` int64[S] bounds the power of sites, mW. ``begin_s`` is a slot's begin, seconds UTC.
-    ``scale`` is what pools were multiplied by.
+    ``origin`` int64[J] is a site; ``delay_pico`` int64[J] pico-yuan a second; ``due_s`` int64[J] seconds from the
+    begin; ``data_bytes`` int64[J] lie at the origin. ``cap_mw`` int64[S] bounds the power of sites, mW. ``begin_s``
+    is a slot's begin, seconds UTC. ``scale`` is what pools were multiplied by.
     """
 
     region: Region
@@ -76,8 +81,10 @@ class Workload:
     origin: Ints
     delay_pico: Ints
     data_bytes: Ints
+    due_s: Ints
     begin_s: int
     scale: float
+    outages: tuple[Outage, ...] = ()
 
     def __len__(self) -> int:
         return len(self.trace)
@@ -103,9 +110,39 @@ def workload(region: Region, trace: Trace, rule: Rule, slots: int) -> Workload:
         origin=_origins(region, supply, trace, rule, rng),
         delay_pico=_delays(trace, rule, rng),
         data_bytes=_data(count, rule, rng),
+        due_s=_due(trace, rule),
         begin_s=begin_s,
         scale=scale,
     )
+
+
+def in_other_world(work: Workload, region: Region, load: float | None, outages: tuple[Outage, ...]) -> Workload:
+    """The same jobs, from the same places and with the same worth, in a changed region.
+
+    Pools and power are scaled by the factor of ``work``, so that changes of capacity show; ``load`` changes it,
+    where it is given (0: as the region's document has it). Work from a site that is no more comes from its parent.
+    """
+    book, slots = PriceBook(region, work.supply.slots), work.supply.slots
+    supply = Supply(region, region.root().id, book, slots)
+    supply.roll(work.begin_s)
+    factor = work.scale
+    if load is not None and work.rule.load:
+        factor = work.scale * work.rule.load / load if load else 1.0
+    elif load:
+        factor = _factor(work.supply.pool, work.trace, load)
+    pool = _at_scale(supply.pool, work.trace, factor)
+    at = [supply.site_index[_still(name, work.region, region)] for name in work.supply.sites]
+    return replace(
+        work, region=region, network=network_of(region), supply=supply, pool=pool,
+        cap_mw=_power(supply, pool, work.trace, factor), origin=np.array(at, np.int64)[work.origin],
+        scale=factor, outages=outages, rule=work.rule if load is None else replace(work.rule, load=load),
+    )  # fmt: skip
+
+
+def _still(name: str, before: Region, after: Region) -> str:
+    while name not in after.nodes:
+        name = before.nodes[name].parent
+    return name
 
 
 def _origins(region: Region, supply: Supply, trace: Trace, rule: Rule, rng: np.random.Generator) -> Ints:
@@ -130,6 +167,13 @@ def _delays(trace: Trace, rule: Rule, rng: np.random.Generator) -> Ints:
     return (10.0**exponent * trace.cores * 1e12 / HOUR_S).astype(np.int64)
 
 
+def _due(trace: Trace, rule: Rule) -> Ints:
+    """When each job should be done, seconds from the begin; no rule looks at it."""
+    rng = np.random.default_rng([rule.seed, 1])
+    slack = np.exp(rng.uniform(np.log(rule.slack_least), np.log(rule.slack_most), len(trace)))
+    return trace.arrive_s + np.ceil(trace.asked_s * slack).astype(np.int64)
+
+
 def _data(count: int, rule: Rule, rng: np.random.Generator) -> Ints:
     has = rng.random(count) < rule.data_share
     size = rng.lognormal(np.log(rule.data_median_gb), rule.data_sigma, count) * GB
@@ -145,15 +189,25 @@ def _power(supply: Supply, pool: Ints, trace: Trace, scale: float) -> Ints:
 
 
 def _scaled(pool: Ints, trace: Trace, load: float) -> tuple[Ints, float]:
-    """The pools at this load, and the factor. Memory is not in the traces: it never binds."""
+    """The pools at this load, and the factor."""
+    factor = _factor(pool, trace, load) if load > 0 else 1.0
+    return _at_scale(pool, trace, factor), factor
+
+
+def _factor(pool: Ints, trace: Trace, load: float) -> float:
+    """By what all pools are multiplied so that the trace asks for ``load`` of them."""
+    speed = pool[:, tables.SPEED] / 1000
+    return trace.core_seconds() / load / float((pool[:, tables.CORES] * speed).sum()) / trace.span_s()
+
+
+def _at_scale(pool: Ints, trace: Trace, factor: float) -> Ints:
+    """The pools times a factor (1: as they are). Memory is not in the traces: it never binds."""
     found = pool.copy()
     found[:, tables.MEM] = 2**50
     found[:, tables.MACHINE_CORES] = 0
-    if load <= 0:
-        return found, 1.0
-    speed = pool[:, tables.SPEED] / 1000
-    factor = trace.core_seconds() / load / float((pool[:, tables.CORES] * speed).sum()) / trace.span_s()
+    if factor == 1:
+        return found
     for column, widest in ((tables.CORES, trace.cores.max()), (tables.CARDS, trace.cards.max())):
         has = pool[:, column] > 0
         found[has, column] = np.maximum(np.rint(pool[has, column] * factor), int(widest))
-    return found, factor
+    return found

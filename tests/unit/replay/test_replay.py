@@ -20,7 +20,7 @@ from sanjin.model.units import HORIZON_SLOTS, SLOT_S
 from sanjin.regions.load import bundled, load_region
 from sanjin.replay.compare import RULES, compare, figures
 from sanjin.replay.generate import Recipe, generate
-from sanjin.replay.online import LOOK_AHEAD_S, between_sites, board_of, delays, replay_online
+from sanjin.replay.online import LOOK_AHEAD_S, board_of, delays, replay_online
 from sanjin.replay.outcome import LawBroken, Outcome, account
 from sanjin.replay.read import read_trace
 from sanjin.replay.rules import queue_at_home
@@ -110,19 +110,17 @@ def test_the_loop_chooses_what_the_batch_kernel_chooses(seed: int, rule: Rule) -
     All jobs come from the root, where no site is nearer than another.
     """
     region = load_region(bundled("shanxi"))
-    work, policy = made(region, seed, jobs=300), Policy(rule=rule)
+    work, policy = made(region, seed, jobs=300, data_share=0), Policy(rule=rule, move_gain_fen=-1)
     work = replace(work, origin=np.zeros(len(work), np.int64))
     found = replay_online(work, policy)
     board, job = board_of(work, policy), job_table(work)
     job[:, tables.J_DELAY] = delays(work, policy)
     job[:, tables.J_RUN] = job[:, tables.J_DELAY] if rule.hurries else 0
     arrive = work.begin_s + work.trace.arrive_s
-    fare, rate, lag = between_sites(work)
     sites, count = len(work.supply.sites), len(work)
     away = np.arange(sites)[None, :] != work.origin[:, None]
-    data = work.data_bytes[:, None] * away
-    ready = arrive[:, None] + np.where(data > 0, -(-data // rate[work.origin]) + lag[work.origin], 0)
-    transport = data // 10**6 * fare[work.origin] // 1000
+    ready = np.repeat(arrive[:, None], sites, axis=1)
+    transport = np.zeros((count, sites), np.int64)
     barred = (away & rule.at_home).astype(np.int64)
     won, choice = np.zeros((count, tables.ROW), np.int64), np.full(count, -1, np.int64)
     weights = policy.in_force()
@@ -166,7 +164,7 @@ def test_what_ends_early_makes_room(region: Region) -> None:
     pool[:, tables.CORES] = 1
     pool[0, tables.CORES], pool[0, tables.SPEED] = 8, 1000
     work = replace(work, pool=pool, delay_pico=np.full(count, 10**9))
-    found = replay_online(work, Policy(rule=Rule.EARLIEST_FINISH))
+    found = replay_online(work, Policy(rule=Rule.EARLIEST_FINISH, move_gain_fen=-1))
     begin = work.begin_s
     assert (found.start_s - begin).tolist() == [0, 20 * SLOT_S, 4 * SLOT_S]
     account(work, found)
@@ -203,7 +201,7 @@ def test_live_nodes_place_a_trace_as_the_loop_does(region: Region, tmp_path: Pat
     trace = replace(trace, arrive_s=second)
     work = workload(region, trace, MapRule(load=0.8, fold_days=0, data_share=0, delay_low_yuan=0.01), SLOTS)
     work = in_whole_fen(work)
-    compiled = replay_online(work, Policy(rule=rule))
+    compiled = replay_online(work, Policy(rule=rule, move_gain_fen=-1))
     live = replay_through_nodes(work, Policy(rule=rule), tmp_path, SqliteStore, lambda _: None)
     assert live.start_s.tolist() == compiled.start_s.tolist()
     assert live.digest() == compiled.digest()
