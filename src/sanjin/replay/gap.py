@@ -34,6 +34,9 @@ COARSE, FINE = 0.05, 0.01
 DISCIPLINES = {"easy": True, "fcfs": False}
 """Names of queue disciplines, the usual baseline first; whether they backfill."""
 
+NEVER_DOWN = np.zeros((0, 3), np.int64)
+"""Outages are not in the logs."""
+
 ASSUMED = ("gap.one_queue", "gap.empty_at_first", "gap.as_recorded")
 """What every figure here rests on, as keys of the catalogue."""
 
@@ -200,7 +203,7 @@ def _search(distance: Callable[[float], float], least: float) -> None:
 def _waits(trace: Trace, size: int, backfill: bool) -> Ints:
     """int64[J]: the wait of each job in one queue of a pool of ``size`` cores; meaningless for what is wider."""
     start = np.empty(len(trace), np.int64)
-    queue_starts(trace.arrive_s, trace.cores, trace.run_s, trace.asked_s, size, backfill, start)
+    queue_starts(trace.arrive_s, trace.cores, trace.run_s, trace.asked_s, size, backfill, start, NEVER_DOWN)
     return start - trace.arrive_s
 
 

@@ -86,7 +86,7 @@ def run(jobs: list[Job], size: int, backfill: bool, compiled: bool = True) -> li
     columns = [np.array(c, np.int64) for c in zip(*jobs, strict=True)] if jobs else [np.zeros(0, np.int64)] * 4
     start = np.empty(len(jobs), np.int64)
     function = queue_starts if compiled else queue_starts.py_func
-    function(*columns, size, backfill, start)
+    function(*columns, size, backfill, start, np.zeros((0, 3), np.int64))
     return [int(s) for s in start]
 
 

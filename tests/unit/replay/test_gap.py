@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sanjin.kernels.easy import queue_starts
 from sanjin.model.messages import MESSAGES
-from sanjin.replay.gap import ASSUMED, Beside, _distance, reality_gap, why_no_gap
+from sanjin.replay.gap import ASSUMED, NEVER_DOWN, Beside, _distance, reality_gap, why_no_gap
 from sanjin.replay.generate import Recipe, generate
 from sanjin.replay.read import read_trace
 from sanjin.replay.trace import Trace
@@ -27,7 +27,7 @@ def recorded(easy: bool, usable: float, jobs: int = 6000, seed: int = 3) -> Trac
     size = int(trace.core_seconds() / trace.span_s() / 0.65)
     start = np.empty(len(trace), np.int64)
     queue_starts(
-        trace.arrive_s, trace.cores, trace.run_s, trace.asked_s, round(size * usable), easy, start
+        trace.arrive_s, trace.cores, trace.run_s, trace.asked_s, round(size * usable), easy, start, NEVER_DOWN
     )
     return replace(trace, waited_s=start - trace.arrive_s, machine_cores=size)
 
@@ -117,7 +117,7 @@ def test_a_recorded_trace_without_waits_says_so_and_with_them_is_compared() -> N
     assert trace.machine_cores == 8192
     assert (trace.waited_s == -1).all() and why_no_gap(trace) == "gap.no_waits"
     start = np.empty(len(trace), np.int64)
-    queue_starts(trace.arrive_s, trace.cores, trace.run_s, trace.asked_s, 7000, True, start)
+    queue_starts(trace.arrive_s, trace.cores, trace.run_s, trace.asked_s, 7000, True, start, NEVER_DOWN)
     gap = reality_gap(replace(trace, waited_s=start - trace.arrive_s))
     assert gap is not None
     assert isinstance(gap.replayed["fcfs"], Beside)
