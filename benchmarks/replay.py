@@ -161,7 +161,7 @@ def main() -> None:
     points = sweeps()
     for s in points:
         print(f"sweep, 450,000 jobs in Shanxi, {s.name} (mean wait {s.wait_h:.1f} h): {s.a_minute:.1f} replays "
-              f"a minute and core, {s.whole_a_minute:.1f} with mapping, accounts and checks; from {s.timed} timed; goal 100")
+              f"a minute and core, {s.whole_a_minute:.1f} with mapping and accounts; from {s.timed} timed; goal 100")
     print(f"EASY against SimPy: {easy / peer:.0f} x")
     finish(
         "replay", round(easy), "jobs/s, EASY on 10 pools", 1_000_000, {"SimPy, FCFS": round(peer), **others},
