@@ -1,10 +1,12 @@
 """How fast traces replay, on one core: the compiled queues, the placement loop, and the region's real nodes.
 
 - ``EASY, 10 pools``: every job in its own pool's queue with EASY backfill, to the second. Beside it SimPy, a general
-  discrete-event simulator, in the plain FCFS form that its resources offer (a container of cores).
+  discrete-event simulator, in the plain FCFS form that its resources offer (a container of cores), and AccaSim on
+  every tenth job, in one pool (``accasim_peer``).
 - ``full pricing``: each of the jobs on every site and slot, exact capacity and power, then the accounts with their
   checks, over 16 sites x 96 slots (a day; Shanxi's prices repeated).
 - ``through nodes``: the whole tree with its SQLite stores and messages on a virtual clock, 11 nodes.
+- ``sweep``: replays of a 450,000-job trace that one core does in a minute (``sweep_rate``).
 
     python benchmarks/replay.py [--jobs 1000000]
 """
@@ -19,7 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from accasim_peer import rate as accasim_rate
 from common import finish
+from sweep_rate import sweeps
 
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.kernels import tables
@@ -136,6 +140,9 @@ def main() -> None:
     queues(small, 0.8), pricing(1000), whole(1000)  # compiles
     easy, wait = queues(trace, 0.8)
     peer = simpy_rate(small, 0.8)
+    tenth = trace.part(slice(0, given.jobs // 10, 10))
+    acca = {f"AccaSim, {name}": accasim_rate(tenth, name == "EASY") for name in ("FIFO and first fit", "EASY")}
+    others = {name: round(rate) for name, rate in acca.items() if rate}
     priced, placed, each = pricing(given.jobs // 10)
     week = whole(given.jobs // 5)
     live, equal = nodes(400)
@@ -143,6 +150,7 @@ def main() -> None:
     for name, rate, goal in (
         (f"EASY, 10 pools, {given.jobs:,} jobs (mean wait {wait:,.0f} s)", easy, "1,000,000"),
         (f"SimPy, FCFS, the same pools, {len(small):,} jobs", peer, ""),
+        *((f"{name}, one pool, {len(tenth):,} jobs", rate, "") for name, rate in others.items()),
         (f"full pricing, 16 x 96 ({placed:.0%} placed)", priced, "500,000"),
         ("a week in Shanxi: loop, accounts, checks", week, ""),
         (f"through live nodes (digest {'equal' if equal else 'DIFFERENT'})", live, "100,000"),
@@ -150,11 +158,16 @@ def main() -> None:
         print(f"{name:52} {rate:12,.0f} {goal:>12}")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"a job's own figures in the loop: {each:.0f} bytes; whole process at its most: {most} MiB")
+    points = sweeps()
+    for s in points:
+        print(f"sweep, 450,000 jobs in Shanxi, {s.name} (mean wait {s.wait_h:.1f} h): {s.a_minute:.1f} replays "
+              f"a minute and core, {s.whole_a_minute:.1f} with mapping and accounts; from {s.timed} timed; goal 100")
     print(f"EASY against SimPy: {easy / peer:.0f} x")
     finish(
-        "replay", round(easy), "jobs/s, EASY on 10 pools", 1_000_000, {"SimPy, FCFS": round(peer)},
+        "replay", round(easy), "jobs/s, EASY on 10 pools", 1_000_000, {"SimPy, FCFS": round(peer), **others},
         full_pricing=round(priced), full_pricing_goal=500_000, week=round(week), through_nodes=round(live),
         through_nodes_goal=100_000, digest_equal=equal,
+        sweep_replays_a_minute={s.name: round(s.a_minute, 1) for s in points}, sweep_goal=100,
     )  # fmt: skip
 
 

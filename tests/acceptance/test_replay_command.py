@@ -46,6 +46,28 @@ def test_a_policy_document_is_the_regions_own_rule(tmp_path: Path, capsys: pytes
     assert one["digest"] == other["digest"]
 
 
+def test_recorded_waits_are_held_against_the_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two cores and a job every ten seconds that runs for an hour: each waits for the one two before it."""
+    waits = [n // 2 * (3600 - 20) for n in range(8)]
+    rows = [f"{n} {n * 10} {wait} 3600 1 -1 -1 1 3600 -1 1 1 1 -1 1 -1 -1 -1" for n, wait in enumerate(waits)]
+    trace, page = tmp_path / "t.swf", tmp_path / "page.html"
+    trace.write_text("; MaxProcs: 2\n" + "\n".join(rows) + "\n")
+    asked = ["replay", str(trace), "--rules", "own", "--output", "json"]
+    assert run([*asked, "--report", str(page)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    gap = told["reality_gap"]
+    assert told["reality_gap_note"] is None and gap["assumed"]["machine_cores"] == 2
+    assert gap["replayed"]["fcfs"]["distance_s"] == 0 and gap["replayed"]["fcfs"]["correlation"] == 1
+    assert gap["measured"] == gap["replayed"]["fcfs"]["waits"]
+    assert "Against what was recorded" in page.read_text(encoding="utf-8")
+    assert run([*asked, "--machine-cores", "4"]) == 0
+    gap = json.loads(capsys.readouterr().out)["reality_gap"]
+    assert gap["replayed"]["fcfs"]["distance_s"] > 0 and not gap["assumed"]["stated_by_log"]
+    assert run(["replay", "made", "--jobs", "50", "--rules", "own", "--output", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["reality_gap"] is None and told["reality_gap_note"]["en"] and told["reality_gap_note"]["zh"]
+
+
 def test_all_that_is_wrong_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["replay", "made", "--load", "11", "--fold", "-1", "--rules", "best"]) == 3
     said = capsys.readouterr().err

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from sanjin.cli.gap_line import gap_line
 from sanjin.cli.output import Format, at, data, note, sentence, table, text, titled
 from sanjin.flow.submit import problem
+from sanjin.model.catalogue import say
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
 
@@ -45,6 +47,9 @@ def replay(
     workers: Annotated[int, Parameter(help="Processes for scenarios; 0: one a core. 方案并行进程数。")] = 0,
     ray: Annotated[str, Parameter(help="A Ray cluster for scenarios; local: one here. Ray 集群地址。")] = "",
     parquet: Annotated[Path | None, Parameter(help="Write jobs, hours and rules into this folder. 输出目录。")] = None,
+    machine_cores: Annotated[
+        int, Parameter(help="Cores of the machine whose waits were recorded; 0: as the log states them. 原机核数。")
+    ] = 0,
     through_node: Annotated[
         bool, Parameter(negative=(), help="Also through live nodes, and compare every decision: slow. 经由真实节点。")
     ] = False,
@@ -60,6 +65,7 @@ def replay(
     from sanjin.regions.load import load_region
     from sanjin.regions.policy import applied, load_policy
     from sanjin.replay import compare as comparing
+    from sanjin.replay.gap import reality_gap, why_no_gap
     from sanjin.replay.generate import Recipe, generate
     from sanjin.replay.read import read_trace
     from sanjin.replay.scenario import load_scenarios
@@ -67,7 +73,7 @@ def replay(
     from sanjin.replay.trace import folded
     from sanjin.replay.workload import Origin, Rule, workload
 
-    _check(load, fold, jobs, rules, tuple(comparing.RULES), workers)
+    _check(load, fold, jobs, machine_cores, rules, tuple(comparing.RULES), workers)
     worlds = load_scenarios(scenarios, region_file(region), policy, comparing.RULES) if scenarios else []
     model = load_region(region_file(region))
     chosen = load_policy(policy) if policy else None
@@ -88,15 +94,17 @@ def replay(
     others = sweep(
         work, worlds, comparing.held_against(results), workers, ray, lambda name: note(f"  {name}")
     ) if worlds else []  # fmt: skip
+    gap, no_gap = reality_gap(found, machine_cores, lambda key: note(f"  {key}")), why_no_gap(found, machine_cores)
     if report:
         from sanjin.report.replay_page import page
 
-        report.write_text(page(work, results, others), encoding="utf-8")
+        report.write_text(page(work, results, others, gap, no_gap), encoding="utf-8")
     if parquet:
         from sanjin.replay.tables import write_parquet
 
         for path in write_parquet(parquet, work, results, [*numbers, *(n for _, n in others)]):
             note(text("cli.report_at", path=path))
+    assumed = [{"en": en, "zh": zh} for en, zh in comparing.assumptions(work)]
     told = {
         "trace": found.name,
         "region": model.id,
@@ -104,13 +112,16 @@ def replay(
         "scenarios": [
             {"title": {"en": s.title_en, "zh": s.title_zh}, "values": dict(s.values), **asdict(n)} for s, n in others
         ],
-        "assumptions": [{"en": en, "zh": zh} for en, zh in comparing.assumptions(work)],
+        "reality_gap": gap,
+        "reality_gap_note": no_gap and {lang: say(no_gap, lang) for lang in ("en", "zh")},
+        "assumptions": assumed,
     }
     if not data(told, output):
         _print([(text(f"replayed.{n.rule}"), n) for n in numbers])
         if others:
             _print([(titled(s.title_en, s.title_zh), n) for s, n in others])
-        note(sentence("cli.replay_rests", count=len(told["assumptions"])))
+        note(gap_line(gap, no_gap))
+        note(sentence("cli.replay_rests", count=len(assumed)))
     if report:
         note(text("cli.report_at", path=report))
     return 0
@@ -160,10 +171,14 @@ def _through_nodes(work: Workload, policy: Policy | None, output: Format) -> int
     return 0 if same == len(work) else 1
 
 
-def _check(load: float, fold: int, jobs: int, rules: Sequence[str], known: Sequence[str], workers: int) -> None:
+def _check(
+    load: float, fold: int, jobs: int, cores: int, rules: Sequence[str], known: Sequence[str], workers: int
+) -> None:
     faults: list[Problem] = []
-    bounds = [("--load", load, 0, 10), ("--fold", fold, 0, 3660), ("--jobs", jobs, 1, 10**7)]
-    for option, value, least, most in (*bounds, ("--workers", workers, 0, 1024)):
+    for option, value, least, most in (
+        ("--load", load, 0, 10), ("--fold", fold, 0, 3660), ("--jobs", jobs, 1, 10**7),
+        ("--machine-cores", cores, 0, 10**9), ("--workers", workers, 0, 1024),
+    ):  # fmt: skip
         if value < least:
             faults.append(problem("too_small", option, value=value, least=least))
         elif value > most:

@@ -209,6 +209,46 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "carbon_kg_kwh: the grid's yearly factor in every hour; factors by the hour are not published.",
         "carbon_kg_kwh:各小时均取电网年均因子;逐时因子未公布。",
     ),
+    "gap.no_waits": (
+        "The reality gap cannot be stated: too few jobs of the trace carry the wait that was recorded.",
+        "无法给出与实际的差距:轨迹中记有等待时长的作业过少。",
+    ),
+    "gap.no_machine": (
+        "The reality gap cannot be stated: the trace does not say how large its machine was; give --machine-cores.",
+        "无法给出与实际的差距:轨迹未载机器规模;请用 --machine-cores 给出。",
+    ),
+    "gap.one_queue": (
+        "One machine, one queue: partitions, priorities, reservations and outages of the recorded system are not in the "
+        "log and are not replayed.",
+        "按单机单队列:原系统的分区、优先级、预约与停机未载于日志,不作回放。",
+    ),
+    "gap.empty_at_first": (
+        "The machine is empty when the trace begins, which the recorded one was not: waits at the begin are too short.",
+        "轨迹开始时机器视为空闲,实际并非如此:开头的等待偏短。",
+    ),
+    "gap.as_recorded": (
+        "Arrivals, widths, run times and times asked for are those recorded; the trace is neither folded nor scaled.",
+        "到达、核数、运行时长与申请时长均取记录值;轨迹未折叠、未缩放。",
+    ),
+    "gap.machine": (
+        "The machine had {cores} cores, as the log states.",
+        "机器共 {cores} 核,取自日志。",
+    ),
+    "gap.machine_given": (
+        "The machine is taken to have had {cores} cores, as given.",
+        "机器按给定的 {cores} 核计。",
+    ),
+    "gap.left_out": (
+        "{without} jobs carry no wait and {wide} are wider than the machine: they are not compared.",
+        "{without} 个作业无等待记录,{wide} 个超出机器规模:不作比较。",
+    ),
+    "gap.fitted": (
+        "Calibrated on the first {jobs} of the compared jobs, in {replays} replays: {discipline}, {share} of the machine "
+        "usable. Judged on the {judged} after them, whose waits the search has not seen: distance {before} s before, "
+        "{after} s after.",
+        "以前 {jobs} 个可比作业标定,共回放 {replays} 次:{discipline},可用 {share} 的机器。以其后 {judged} 个作业检验"
+        "(搜索未见其等待):距离由 {before} 秒变为 {after} 秒。",
+    ),
     "policy.rule": ("rule: {rule}", "规则:{rule}"),
     "policy.carbon": (
         "price of carbon: {price} yuan a tonne (-: the region's own)",
@@ -453,6 +493,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.series_written": (
         "{rows} rows, {hours} hours of {sites} sites, in {path}",
         "{path}:{rows} 行,{sites} 个站点的 {hours} 小时",
+    ),
+    "cli.gap": (
+        "recorded waits: mean {recorded} s; replayed on {cores} cores: {easy} s under EASY, {fcfs} s under FCFS; "
+        "calibrated to {discipline} on {share} of the machine: distance {before} s -> {after} s on the half not fitted",
+        "记录的平均等待 {recorded} 秒;按 {cores} 核回放:EASY {easy} 秒,FCFS {fcfs} 秒;标定为 {discipline}、可用 {share} "
+        "的机器:未参与标定的一半上距离 {before} 秒 -> {after} 秒",
     ),
     "cli.report_at": ("report: {path}", "报告:{path}"),
     "cli.dry_run_policy": ("dry run: nothing was kept", "试算:未保存"),

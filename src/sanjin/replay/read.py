@@ -109,6 +109,8 @@ def _swf(path: Path) -> Trace:
         user=column[11],
         queue=column[14],
         begin_s=_header_number(header, "UnixStartTime"),
+        # a log that states only nodes has one processor a node
+        machine_cores=_header_number(header, "MaxProcs") or _header_number(header, "MaxNodes"),
         remarks=(Remark("bad_line", wrong),) if wrong else (),
     )
 

@@ -30,7 +30,7 @@ class Trace:
     ``run_s`` is how long each ran, ``asked_s`` how long it asked for (``run_s`` where that is not known);
     ``cores`` and ``cards`` what it took; ``user`` and ``queue`` numbers without further meaning (-1: not known);
     ``waited_s`` its recorded wait (-1: not known). ``begin_s`` is the begin in seconds UTC, 0 where it is not
-    known.
+    known; ``machine_cores`` the cores of the machine that ran it, as the log states them (0: it does not).
     """
 
     name: str
@@ -43,6 +43,7 @@ class Trace:
     queue: Ints
     waited_s: Ints
     begin_s: int = 0
+    machine_cores: int = 0
     remarks: tuple[Remark, ...] = ()
 
     def __len__(self) -> int:
@@ -61,7 +62,7 @@ class Trace:
         return int((self.cores * self.run_s).sum())
 
 
-COLUMNS = tuple(f.name for f in fields(Trace) if f.name not in ("name", "begin_s", "remarks"))
+COLUMNS = tuple(f.name for f in fields(Trace) if f.name not in ("name", "begin_s", "machine_cores", "remarks"))
 
 
 def folded(trace: Trace, days: int) -> Trace:

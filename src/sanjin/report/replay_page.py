@@ -8,14 +8,20 @@ from html import escape
 from sanjin.model.catalogue import say
 from sanjin.model.units import HOUR_S
 from sanjin.replay.compare import BASELINE, Figures, Replayed, assumptions, figures
+from sanjin.replay.gap import RealityGap
 from sanjin.replay.workload import Workload
+from sanjin.report import gap_section
 from sanjin.report import replay_plots as plots
 from sanjin.report.demo_page import STYLE, document
 from sanjin.report.scenario_section import Others, section
 
 
-def page(work: Workload, found: Sequence[Replayed], others: Others = ()) -> str:
-    """The whole page; the first rule is the one that it is about, ``others`` are scenarios."""
+def page(
+    work: Workload, found: Sequence[Replayed], others: Others = (), gap: RealityGap | None = None,
+    no_gap: str | None = None,
+) -> str:
+    """The whole page; the first rule is the one that it is about, ``others`` are scenarios. ``gap`` is how far a
+    replay is from what was recorded, ``no_gap`` why that cannot be said, as a key of the catalogue."""
     numbers = figures(work, found)
     region, ours = work.region, found[0]
     parts = [
@@ -36,6 +42,7 @@ def page(work: Workload, found: Sequence[Replayed], others: Others = ()) -> str:
         f"<figure>{plots.use(work, ours)}</figure>",
         "<h2>Where work came from and where it ran · 来源与去向</h2>",
         f"<figure>{plots.map_of(work, ours)}</figure>",
+        *gap_section.parts(gap, no_gap),
         "<h2>What this rests on · 假定</h2>",
         "<ul class=note>",
         *[f"<li>{escape(en)}<br>{escape(zh)}</li>" for en, zh in assumptions(work)],

@@ -36,6 +36,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 def test_swf_is_read_with_its_header_and_its_faults(tmp_path: Path, name: str) -> None:
     found = read_trace(written(tmp_path, name, SWF))
     assert found.begin_s == 1272639895
+    assert found.machine_cores == 8192
     assert found.arrive_s.tolist() == [0, 30, 60]
     assert found.cores.tolist() == [80, 16, 4]
     assert found.run_s.tolist() == [222, 100, 10]
@@ -45,6 +46,12 @@ def test_swf_is_read_with_its_header_and_its_faults(tmp_path: Path, name: str) -
     assert set(found.remarks) == {
         Remark("no_cores", 1), Remark("no_run_time", 1), Remark("out_of_order", 2), Remark("asked_too_little", 1)
     }  # fmt: skip
+
+
+def test_a_log_that_states_only_nodes_has_a_processor_a_node(tmp_path: Path) -> None:
+    nodes = "; MaxNodes: 128\n" + SWF.partition("; MaxProcs: 8192\n")[2]
+    assert read_trace(written(tmp_path, "n.swf", nodes)).machine_cores == 128
+    assert read_trace(written(tmp_path, "u.swf", nodes.partition("\n")[2])).machine_cores == 0
 
 
 def test_a_line_that_is_none_is_left_out_and_counted(tmp_path: Path) -> None:
