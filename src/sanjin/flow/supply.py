@@ -21,6 +21,7 @@ from sanjin.kernels import tables
 from sanjin.model.energy import site_tables
 from sanjin.model.job import JobSpec
 from sanjin.model.money import pico_per_watt_second
+from sanjin.model.placement import Placement
 from sanjin.model.policy import Policy
 from sanjin.model.region import Pool, PoolKind, Region
 from sanjin.model.scarcity import Scarcity, hour_of_week
@@ -280,6 +281,10 @@ class Supply:
                 if name in index:
                     rows[index[name]] = np.rint(np.array(week)[hours] * unit)
         return power, core, card
+
+    def pool_of(self, placement: Placement) -> int:
+        """The pool's number."""
+        return self.pool_index[f"{placement.site}/{placement.pool}"]
 
     def need(self, spec: JobSpec, pool: int) -> tuple[int, int, int, int]:
         """What a job takes from a pool: cores, MiB, cards, mW."""

@@ -51,7 +51,8 @@ class View:
 
     ``held`` and ``queue`` keep the order of arrival; ``parked`` are queued jobs that found no place
     and wait for a change of supply. ``starts`` is a heap of (start, job) for work of this site.
-    ``here`` are datasets in this site's store, ``elsewhere`` the nodes that hold each dataset, as
+    ``sites`` are those whose machines this node runs: its own where none are named; where there are more, inputs
+    still go to its own alone. ``here`` are datasets in this site's store, ``elsewhere`` the nodes that hold each dataset, as
     offered. ``moving`` maps a dataset on its way to the time when it may arrive.
     """
 
@@ -60,6 +61,7 @@ class View:
     region: Region
     network: Network
     supply: Supply
+    sites: frozenset[str] = frozenset()
     jobs: dict[str, JobRecord] = field(default_factory=dict[str, JobRecord])
     use: dict[str, TenantUse] = field(default_factory=dict[str, TenantUse])
     held: dict[str, None] = field(default_factory=dict[str, None])
@@ -87,6 +89,7 @@ class View:
     tip_hash: bytes = b""
 
     def __post_init__(self) -> None:
+        self.sites = self.sites or frozenset({self.node})
         self.links = Links(self.network, self.supply.slots)
         self.links.roll(self.supply.first_slot)
 
@@ -152,8 +155,8 @@ class View:
         if record.spec.reservation:  # it took nothing of the site's that its reservation had not taken
             self.supply.changed(own=False, freed=True)
             return
-        if record.placement and record.placement.site == self.node and not record.sent_to:
-            pool = self.supply.pool_index[f"{self.node}/{record.placement.pool}"]
+        if record.placement and record.placement.site in self.sites and not record.sent_to:
+            pool = self.supply.pool_of(record.placement)
             need = self.supply.need(record.spec, pool)
             for begin, end in record.placement.windows()[record.window :]:
                 if max(begin, at_s) < end:
@@ -506,9 +509,9 @@ def restore(view: View, stored: Stored, now_s: int) -> None:
             use = view.tenant(record.spec.tenant)
             use.cores += record.spec.quota_cores()
             use.reserved_fen += record.reserved_fen
-        here = record.placement and not record.sent_to and record.placement.site == view.node
+        here = record.placement and not record.sent_to and record.placement.site in view.sites
         if here and record.placement and record.state in _HAS_A_PLACE:
-            pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
+            pool = view.supply.pool_of(record.placement)
             windows = () if record.spec.reservation else record.placement.windows()[record.window :]
             for begin, end in windows:
                 finish = end if record.room_for else max(end, now_s + 1)

@@ -194,7 +194,7 @@ def replay_through_nodes(
         _settle(nodes, engines)  # at one instant ends come before arrivals
         while len(ids) < len(work) and work.begin_s + int(trace.arrive_s[len(ids)]) <= clock.now():
             origin = nodes[sites[int(work.origin[len(ids)])]]
-            future = origin.submit([Submission(key=str(len(ids)), spec=_spec(work, len(ids)))])
+            future = origin.submit([Submission(key=str(len(ids)), spec=spec_of(work, len(ids)))])
             origin.step(0.0)
             ids.append(future.result(0)[0].id)
             _settle(nodes, engines)
@@ -220,7 +220,8 @@ def region_of(work: Workload) -> Region:
     return replace(region, nodes=nodes, tenants={TENANT: payer})
 
 
-def _spec(work: Workload, j: int) -> JobSpec:
+def spec_of(work: Workload, j: int) -> JobSpec:
+    """What job ``j`` of the workload asks for."""
     trace = work.trace
     return JobSpec(
         name="replay",
