@@ -388,7 +388,7 @@ def _left_the_machine(view: View, record: JobRecord) -> None:
 def _ended(view: View, e: ev.Ended, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
     _left_the_machine(view, record)
-    view.release(record, at_s)
+    view.release(record, min(e.end_s, at_s))  # its window is free from its end on, whenever that is heard of
     view.close_account(record, 0)
     return view.change(
         e.job,
