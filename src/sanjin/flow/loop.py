@@ -415,7 +415,7 @@ class Loop:
     def _make_room(self, rolled: bool) -> None:
         """Stop running work for what was placed later than now, where that pays."""
         view = self.view
-        if not any(view.jobs[j].spec.stoppable for j in view.running.values()):
+        if not view.stoppable:
             return
         late = [view.jobs[j] for j in self._touched if j in view.jobs]
         if rolled:

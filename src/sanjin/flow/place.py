@@ -36,11 +36,11 @@ def place(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
     records = [view.jobs[j] for j in jobs]
     given = asked(view, records, now_s)
     rows, choice = run_kernel(view.supply, now_s, given)
-    listed = rows.tolist()
+    listed = [tuple(map(tuple, options)) for options in rows.tolist()]
     view.supply.changed(own=bool(np.any(view.supply.own[choice[choice >= 0]])), freed=False)
     return [
-        decide(view, record, tuple(tuple(row) for row in listed[i]), int(choice[i]), given, i)
-        for i, record in enumerate(records)
+        decide(view, record, listed[i], site, given, i)
+        for i, (record, site) in enumerate(zip(records, choice.tolist(), strict=True))
     ]
 
 

@@ -108,6 +108,7 @@ class PriceBook:
         self.region = region
         self.slots = slots
         self.block = lru_cache(maxsize=4)(self._block)
+        self._metered = lru_cache(maxsize=4 * len(region.nodes))(self._of_site)
 
     def _block(self, day: int) -> Prices:
         first = day * SLOTS_A_DAY
@@ -131,6 +132,15 @@ class PriceBook:
     def at(self, slot: int) -> Prices:
         """The block that holds ``slot`` with a whole horizon after it."""
         return self.block(slot // SLOTS_A_DAY)
+
+    def metered_at(self, slot: int, site: str) -> tuple[int, list[float], list[int], list[int]]:
+        """Of the block that holds ``slot``, for a meter: its first slot, and the site's PUE, micro-yuan and mg CO2e
+        per facility kWh, a slot each."""
+        return self._metered(slot // SLOTS_A_DAY, site)
+
+    def _of_site(self, day: int, site: str) -> tuple[int, list[float], list[int], list[int]]:
+        block, i = self.block(day), tuple(self.region.nodes).index(site)
+        return block.first_slot, block.pue[i].tolist(), block.facility_micro[i].tolist(), block.carbon_mg[i].tolist()
 
 
 def _pool_row(site: int, pool: Pool, accelerators: list[str]) -> list[int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import gc
 import numpy as np
 
 from sanjin.adapters.clock import VirtualClock
@@ -54,6 +55,16 @@ def replay_through_flow(
     differ from that of a loop that turns more often, by what came free in between.
     """
     flow = _Flow(work, policy, store)
+    gc.disable()  # nothing made here is in a circle, and looking for circles among all jobs takes a fifth of the time
+    try:
+        _drive(flow, epoch_s, progress)
+    finally:
+        gc.enable()
+    return flow.outcome()
+
+
+def _drive(flow: _Flow, epoch_s: int, progress: Callable[[int], None]) -> None:
+    work = flow.work
     arrive = _instants(work.begin_s + work.trace.arrive_s, epoch_s)
     bounds = np.flatnonzero(np.diff(arrive, prepend=arrive[0] - 1)).tolist()
     batches = [(int(arrive[a]), a, b) for a, b in zip(bounds, [*bounds[1:], len(work)], strict=True)]
@@ -66,7 +77,6 @@ def replay_through_flow(
             progress(last)
         elif at is not None:
             flow.turn(at, ())
-    return flow.outcome()
 
 
 class _Flow:
