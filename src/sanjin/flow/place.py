@@ -36,10 +36,10 @@ def place(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
     records = [view.jobs[j] for j in jobs]
     given = asked(view, records, now_s)
     rows, choice = run_kernel(view.supply, now_s, given)
-    listed = [tuple(map(tuple, options)) for options in rows.tolist()]
+    listed: list[list[list[int]]] = rows.tolist()
     view.supply.changed(own=bool(np.any(view.supply.own[choice[choice >= 0]])), freed=False)
     return [
-        decide(view, record, listed[i], site, given, i)
+        decide(view, record, tuple(map(tuple, listed[i])), site, given, i)
         for i, (record, site) in enumerate(zip(records, choice.tolist(), strict=True))
     ]
 
