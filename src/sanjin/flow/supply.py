@@ -7,7 +7,7 @@ comes in offers for the others (:mod:`sanjin.tree.offer`). All arrays cover slot
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -92,10 +92,12 @@ class Board:
             np.cumsum(price * SLOT_S, axis=1, out=self.cells[part, 1:])
             layout.bounds(price, self.low[part], self.high[part])
 
-    def settle(self) -> None:
-        """Bring the bounds of the blocks in line with the free capacity; call after changing that."""
-        end = self.rows.energy
-        layout.bounds(self.cells[:end, : self._slots], self.low[:end], self.high[:end])
+    def settle(self, rows: Iterable[int] | None = None) -> None:
+        """Bring the bounds of the blocks in line with the free capacity; call after changing that. ``rows`` names
+        the rows that changed (None: any may have)."""
+        spans = [slice(0, self.rows.energy)] if rows is None else [slice(n, n + 1) for n in rows]
+        for part in spans:
+            layout.bounds(self.cells[part, : self._slots], self.low[part], self.high[part])
 
 
 Prices64 = NDArray[np.int64]
@@ -219,6 +221,7 @@ class Supply:
         self.board = Board(len(self.pools), len(self.sites), self.slots)
         self.free_cores, self.free_mem = self.board.cores, self.board.mem
         self.free_acc, self.free_mw = self.board.cards, self.board.mw
+        self._unsettled: set[int] | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -230,6 +233,17 @@ class Supply:
         self.free_mem[:, slots] = self.pool[:, 4:5]
         self.free_acc[:, slots] = self.pool[:, 5:6]
         self.free_mw[:, slots] = self.it_cap_mw[:, None]
+        self._unsettled = None
+
+    def settle(self) -> None:
+        """Bring the board's bounds in line with what was reserved and freed."""
+        if self._unsettled is None or self._unsettled:
+            self.board.settle(self._unsettled)
+        self._unsettled = set()
+
+    def overwritten(self) -> None:
+        """Free capacity was written anew, anywhere."""
+        self._unsettled = None
 
     def roll(self, now_s: int) -> bool:
         """Let the horizon begin with the slot of ``now_s``; whether it moved. Never goes back."""
@@ -319,6 +333,7 @@ class Supply:
         finally:
             for part, before in zip(free, kept, strict=True):
                 part[:] = before
+            self._unsettled = None
 
     def shift(self, pool: int, start_s: int, finish_s: int, need: tuple[int, int, int, int], sign: int) -> bool:
         """As :meth:`take`, for a trial that is taken back: nobody is told. Whether any slot was ahead."""
@@ -326,10 +341,13 @@ class Supply:
         k1 = min((finish_s - 1) // SLOT_S - self.first_slot + 1, self.slots)
         if k0 >= k1:
             return False
-        self.free_cores[pool, k0:k1] -= sign * need[0]
-        self.free_mem[pool, k0:k1] -= sign * need[1]
-        self.free_acc[pool, k0:k1] -= sign * need[2]
-        self.free_mw[int(self.pool[pool, tables.SITE]), k0:k1] -= sign * need[3]
+        site, at = int(self.pool[pool, tables.SITE]), self.board.rows
+        rows = (at.cores + pool, at.mem + pool, at.cards + pool, at.mw + site)
+        for row, amount in zip(rows, need, strict=True):
+            if amount:
+                self.board.cells[row, k0:k1] -= sign * amount
+        if self._unsettled is not None:
+            self._unsettled.update(rows)
         return True
 
 
@@ -395,7 +413,7 @@ def run_kernel(supply: Supply, now_s: int, asked: Asked) -> tuple[NDArray[np.int
     out = np.zeros((count, len(supply.sites), tables.ROW), np.int64)
     choice = np.full(count, -1, np.int64)
     board = supply.board
-    board.settle()
+    supply.settle()
     kernel.place_batch(
         board.cells, board.low, board.high, board.rows, supply.first_slot * SLOT_S, now_s, term_weights(supply),
         supply.pool, supply.own, *asked.arrays(), out, choice,
