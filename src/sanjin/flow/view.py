@@ -52,8 +52,8 @@ class View:
     ``held`` and ``queue`` keep the order of arrival; ``parked`` are queued jobs that found no place
     and wait for a change of supply. ``starts`` is a heap of (start, job) for work of this site.
     ``sites`` are those whose machines this node runs: its own where none are named; where there are more, inputs
-    still go to its own alone. ``here`` are datasets in this site's store, ``elsewhere`` the nodes that hold each dataset, as
-    offered. ``moving`` maps a dataset on its way to the time when it may arrive.
+    still go to its own alone. ``here`` are datasets in this site's store, ``holders`` the nodes that hold each
+    dataset, as offered. ``moving`` maps a dataset on its way to the time when it may arrive.
     """
 
     node: str

@@ -9,10 +9,11 @@ Data do not move.
 
 from __future__ import annotations
 
+import gc
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import gc
 import numpy as np
 
 from sanjin.adapters.clock import VirtualClock
@@ -67,12 +68,12 @@ def _drive(flow: _Flow, epoch_s: int, progress: Callable[[int], None]) -> None:
     work = flow.work
     arrive = _instants(work.begin_s + work.trace.arrive_s, epoch_s)
     bounds = np.flatnonzero(np.diff(arrive, prepend=arrive[0] - 1)).tolist()
-    batches = [(int(arrive[a]), a, b) for a, b in zip(bounds, [*bounds[1:], len(work)], strict=True)]
+    batches = deque((int(arrive[a]), a, b) for a, b in zip(bounds, [*bounds[1:], len(work)], strict=True))
     while (at := flow.next_s()) is not None or batches:
         if at is not None:
             at = -(-at // epoch_s) * epoch_s if epoch_s else at
         if batches and (at is None or batches[0][0] <= at):
-            at, first, last = batches.pop(0)
+            at, first, last = batches.popleft()
             flow.turn(at, range(first, last))
             progress(last)
         elif at is not None:
