@@ -65,10 +65,10 @@ def watts(pool: Pool, record: JobRecord, ended: ev.RunOver) -> float:
 
 def segments(book: PriceBook, site: str, start_s: int, end_s: int, power_w: float) -> Iterator[ev.Segment]:
     """One segment a slot that the run touched."""
-    for slot in range(slot_of(start_s), slot_of(max(end_s - 1, start_s)) + 1):
-        begin, finish = max(start_s, slot * SLOT_S), min(end_s, (slot + 1) * SLOT_S)
-        if finish <= begin:
-            continue
+    begin = start_s
+    while begin < end_s:
+        slot = slot_of(begin)
+        finish = min(end_s, (slot + 1) * SLOT_S)
         first_slot, pue, price_micro, carbon_mg = book.metered_at(slot, site)
         k = slot - first_slot
         joule = power_w * (finish - begin)
@@ -80,3 +80,4 @@ def segments(book: PriceBook, site: str, start_s: int, end_s: int, power_w: floa
             price_micro_kwh=price_micro[k],
             carbon_mg_kwh=carbon_mg[k],
         )
+        begin = finish

@@ -87,13 +87,14 @@ class JobRecord:
 _NAMES = tuple(f.name for f in fields(JobRecord))
 _values = attrgetter(*_NAMES)
 _PUT = {name: getattr(JobRecord, name).__set__ for name in _NAMES}
+_PUT_ALL = tuple(_PUT.values())
 
 
 def changed(record: JobRecord, **values: Any) -> JobRecord:
     """The record with some fields replaced: as :func:`dataclasses.replace`, in less than half its time, since every
     event of a job makes a new record."""
     new = object.__new__(JobRecord)
-    for put, value in zip(_PUT.values(), _values(record), strict=True):
+    for put, value in zip(_PUT_ALL, _values(record)):  # noqa: B905  strict costs a tenth
         put(new, value)
     for name, value in values.items():
         _PUT[name](new, value)
