@@ -45,7 +45,8 @@ def place_in_order(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event
             waits.add(home)
         found.append(decide(view, record, options, site, one, 0))
     own = [e for e in found if isinstance(e, ev.Placed | ev.Assigned)]
-    view.supply.changed(own=bool(own), freed=False)
+    taken = {view.supply.site_index[e.placement.site] for e in own}
+    view.supply.changed(own=bool(own), freed=False, sites=taken)
     return found
 
 

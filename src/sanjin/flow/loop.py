@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Protocol
 
+import numpy as np
+
 from sanjin.flow import (
     admit,
     arrays,
@@ -120,6 +122,7 @@ class Loop:
         self.outbox: dict[str, list[Mail]] = {}
         self._parked_at = -1
         self._looked_at = -1
+        self._slot = view.supply.first_slot
         self._movable: list[str] = []
         self._batch = Batch()
         self._done = Done()
@@ -133,14 +136,19 @@ class Loop:
         self._news.append(event)
         self._look_again = isinstance(event, ev.Priced)
 
+    def roll(self) -> None:
+        """Let the horizon begin now; before a turn too, where what is taken in then is of this slot."""
+        # a clock that was set back must not turn the journal's order around
+        self.now_s = max(self.clock.now(), self.now_s)
+        self.view.supply.roll(self.now_s)
+        self.view.links.roll(self.view.supply.first_slot)
+
     def turn(self, work: Work) -> Done:
         """Take one turn. Raises StoreFailed; the view is then no longer true and must be rebuilt."""
         view = self.view
         self._batch, self._done, self._touched = Batch(), Done(), {}
-        # a clock that was set back must not turn the journal's order around
-        self.now_s = max(self.clock.now(), self.now_s)
-        rolled = view.supply.roll(self.now_s)
-        view.links.roll(view.supply.first_slot)
+        self.roll()
+        rolled, self._slot = self._slot != view.supply.first_slot, view.supply.first_slot
         if rolled:
             self._extend_overruns()
         for event in self._news:
@@ -405,7 +413,7 @@ class Loop:
                     yield reservations.place_inside(view, record, self.now_s)
                 else:
                     yield from arrays.place_array(view, record, self.now_s)
-                    view.supply.changed(own=True, freed=False)
+                    view.supply.changed(own=True, freed=False, sites=np.flatnonzero(view.supply.own).tolist())
 
     def _stage(self, record: JobRecord) -> None:
         for event in stage.stage(self.view, record, self.now_s):

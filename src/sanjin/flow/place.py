@@ -37,7 +37,8 @@ def place(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
     given = asked(view, records, now_s)
     rows, choice = run_kernel(view.supply, now_s, given)
     listed: list[list[list[int]]] = rows.tolist()
-    view.supply.changed(own=bool(np.any(view.supply.own[choice[choice >= 0]])), freed=False)
+    taken = {site for site in choice.tolist() if site >= 0 and view.supply.own[site]}
+    view.supply.changed(own=bool(taken), freed=False, sites=taken)
     return [
         decide(view, record, tuple(map(tuple, listed[i])), site, given, i)
         for i, (record, site) in enumerate(zip(records, choice.tolist(), strict=True))
@@ -203,7 +204,9 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
         return nowhere(view, record, options)
     site = supply.sites[choice]
     row = options[choice]
-    if not supply.own[choice]:
+    if not supply.own[choice]:  # that is the parent's to give: until it has, nothing is taken there
+        pool = row[tables.POOL]
+        supply.shift(pool, row[tables.START], row[tables.UNTIL], supply.need(record.spec, pool), -1)
         return ev.Raised(job=record.id, parent=view.parent, full=False, options=options)
     placement = placement_of(supply, row)
     if site in view.sites and record.spec.stoppable and (found := divided(supply, given.part(j), record, row)):

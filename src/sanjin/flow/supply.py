@@ -181,10 +181,12 @@ class Ceiling:
 class Supply:
     """Prices and free capacity over the horizon; the arrays that placement works on.
 
-    ``sites`` and ``pools`` list ids in the region's order (a pool as ``site/pool``); ``own`` marks
-    the node's own subtree. ``heard`` marks sites whose capacity is known: the node's own, and those
+    ``sites`` and ``pools`` list ids in the region's order (a pool as ``site/pool``; ``pools_at`` has the
+    numbers of each site's); ``own`` marks the node's own subtree.
+    ``heard`` marks sites whose capacity is known: the node's own, and those
     of which an offer came. ``version`` counts changes of free capacity, ``own_version`` those in the
-    own subtree, ``freed`` those that can give a waiting job a place.
+    own subtree, ``freed`` those that can give a waiting job a place; ``site_version`` int64[S] has the version of
+    each site's last change.
     """
 
     def __init__(
@@ -210,11 +212,13 @@ class Supply:
         self.pool_models = tuple(p for _, p in listed)
         self.accelerators = sorted({p.accelerator_kind for _, p in listed if p.accelerator_kind})
         self.pool = np.array([_pool_row(self.site_index[s], p, self.accelerators) for s, p in listed], np.int64)
+        self.pools_at = [np.flatnonzero(self.pool[:, tables.SITE] == s).tolist() for s in range(len(self.sites))]
         self.it_cap_mw = np.array([round(region.nodes[s].site.power.it_cap.value * 1e6) for s in self.sites], np.int64)
         subtree = set(region.subtree(node))
         self.own = np.array([s in subtree for s in self.sites], np.int64)
         self.heard = np.array([s == node for s in self.sites], bool)
         self.first_slot = 0
+        self.site_version = np.zeros(len(self.sites), np.int64)
         self.version = 0
         self.own_version = 0
         self.freed = 0
@@ -259,12 +263,14 @@ class Supply:
             self._fill(slice(self.slots - by, self.slots))
         self.first_slot = first
         self._reprice()
-        self.changed(own=True, freed=True)
+        self.changed(own=True, freed=True, sites=range(len(self.sites)))
         return True
 
-    def changed(self, *, own: bool, freed: bool) -> None:
-        """Count a change of free capacity."""
+    def changed(self, *, own: bool, freed: bool, sites: Iterable[int] = ()) -> None:
+        """Count a change of free capacity, at these sites."""
         self.version += 1
+        for site in sites:
+            self.site_version[site] = self.version
         self.own_version += own
         self.freed += freed
 
@@ -321,7 +327,8 @@ class Supply:
     def take(self, pool: int, start_s: int, finish_s: int, need: tuple[int, int, int, int], sign: int) -> None:
         """Reserve (``sign`` 1) or release (-1) ``need`` over the part of a window still ahead."""
         if self.shift(pool, start_s, finish_s, need, sign):
-            self.changed(own=bool(self.own[self.pool[pool, tables.SITE]]), freed=sign < 0)
+            site = int(self.pool[pool, tables.SITE])
+            self.changed(own=bool(self.own[site]), freed=sign < 0, sites=(site,))
 
     @contextmanager
     def trial(self) -> Generator[None]:

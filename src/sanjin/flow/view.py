@@ -80,6 +80,8 @@ class View:
     holders: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     links: Links = field(init=False)
     moving: dict[str, int] = field(default_factory=dict[str, int])
+    held_heard: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Datasets of other sites, as last offered."""
     marks: dict[str, PeerMark] = field(default_factory=dict[str, PeerMark])
     pending: dict[str, list[Pending]] = field(default_factory=dict[str, list[Pending]])
     admit_due: bool = True
@@ -333,6 +335,7 @@ def _unplaced(view: View, e: ev.Unplaced, at_s: int) -> JobRecord:
 
 
 def _declined(view: View, e: ev.Declined, at_s: int) -> JobRecord:
+    view.supply.changed(own=True, freed=False)  # an offer follows, and tells the parent that nothing was taken
     return view.change(e.job, at_s, state=JobState.RETURNED, reason=e.reason, sent_to=view.jobs[e.job].came_from)
 
 
@@ -351,7 +354,7 @@ def _transfer_ended(view: View, e: ev.TransferEnded, at_s: int) -> None:
     view.moving.pop(e.dataset, None)
     if not e.fault:
         view.holders.setdefault(e.dataset, set()).add(view.node)
-        view.supply.changed(own=True, freed=True)
+        view.supply.changed(own=True, freed=True, sites=(view.supply.site_index[view.node],))
 
 
 def _started(view: View, e: ev.Started, at_s: int) -> JobRecord:

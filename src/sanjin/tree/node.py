@@ -14,15 +14,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from sanjin.flow import place
 from sanjin.flow.explain import dry_run
 from sanjin.flow.loop import Ask, Done, Loop, Work
+from sanjin.flow.stage import restage
 from sanjin.flow.submit import check, problem
 from sanjin.flow.supply import PriceBook, Supply
 from sanjin.flow.view import View, restore
 from sanjin.model import event as ev
 from sanjin.model.errors import NotReachable, Problem, ProblemsFound, SanjinError, StoreFailed
-from sanjin.model.job import JobSpec, JobState, Submission
+from sanjin.model.job import JobSpec, Submission
 from sanjin.model.network import Network
 from sanjin.model.placement import Explanation
 from sanjin.model.policy import Policy
@@ -69,8 +69,9 @@ class _Held:
 
 @dataclass(slots=True)
 class _Child:
-    """What the parent keeps of a child while it runs."""
+    """What the parent keeps of a child while it runs; ``others`` numbers the sites outside its subtree."""
 
+    others: list[int]
     held: _Held | None = None
     wants: bool = True
     counted: bool = False
@@ -118,6 +119,8 @@ class _Submit:
 @dataclass(slots=True)
 class _Answered:
     number: int
+    wanted: bool
+    """The call asked for all of the rest of the region, not only for what changed."""
     answer: Answer | None
 
 
@@ -146,16 +149,19 @@ class Node:
         self._uplink = uplink
         self._listener = listener
         self._inbox: SimpleQueue[object] = SimpleQueue()
-        self._children = {c: _Child() for c in parts.region.children(name)}
-        self._below = {c: set(parts.region.subtree(c)) for c in self._children}
+        self._below = {c: set(parts.region.subtree(c)) for c in parts.region.children(name)}
+        self._children = {
+            c: _Child([i for i, s in enumerate(parts.region.nodes) if s not in below])
+            for c, below in self._below.items()
+        }
         self._movers = ThreadPoolExecutor(1, f"{name}-mover")
         self._thread: threading.Thread | None = None
         self._stop = False
         self._calling = False
         self._retry_at = 0.0
-        self._call_number = 0
+        self._call_number = self._heard_number = 0
         self._sent_mail = 0
-        self._sent_version = -1
+        self._sent_version = self._told_version = -1
         self._offered_at = -1e9
         self._outside_known = False
         now, root = parts.clock.now(), not parts.region.nodes[name].parent
@@ -189,30 +195,16 @@ class Node:
         told = [view.jobs[j] for j in view.running.values()]  # asked for before a crash, perhaps not heard
         parts.engine.stop([r.run for r in told if r.stop_asked])
         parts.engine.cancel([r.run for r in told if r.cancel_asked])
-        self._restage()
+        self._fetch(restage(view, now))
         for child in self._children.values():
             child.heard, child.wants, child.told_version = False, True, -1
-        self._sent_version, self._offered_at, self._outside_known, self._sent_mail = -1, -1e9, False, 0
+        self._sent_mail = 0
+        self._tell_all()
 
-    def _restage(self) -> None:
-        """Ask again for inputs that were on their way when the node stopped."""
-        wanted: dict[str, None] = {}
-        for record in self.view.jobs.values():
-            if record.state is JobState.STAGING and not record.sent_to:
-                wanted.update(dict.fromkeys(d for d in record.spec.inputs if d not in self.view.here))
-        view, now = self.view, self.parts.clock.now()
-        transfers: list[Transfer] = []
-        for dataset in wanted:
-            source, size = place.nearest(view, dataset, self.name), place.dataset_bytes(self.region, dataset)
-            a, b = (view.supply.site_index[n] for n in (source or self.name, self.name))
-            way = view.links.plan(view.links.free(), a, b, size, now)
-            if way is not None:
-                view.links.book(way)
-            done_s = way.done_s if way else now
-            transfers.append(Transfer(dataset=dataset, source=source or self.name, done_at_s=done_s))
-        for t in transfers:
-            self.view.moving[t.dataset] = t.done_at_s
-        self._fetch(transfers)
+    def _tell_all(self) -> None:
+        """The next call tells all, and asks for all: what was said and heard before may be lost."""
+        self._sent_version = self._told_version = -1
+        self._offered_at, self._outside_known = -1e9, False
 
     def open(self, version: str) -> None:
         """Write the first entry of this start: who runs here, and how decisions number sites and pools."""
@@ -342,6 +334,7 @@ class Node:
     def step(self, patience_s: float) -> Done:
         """Take in what has come (waiting up to ``patience_s`` wall seconds), take one turn, act."""
         work = Work()
+        self.loop.roll()
         asked: list[_Submit] = []
         cancels: list[_Cancel] = []
         dry: list[_DryRun] = []
@@ -443,6 +436,8 @@ class Node:
     def _take_answer(self, item: _Answered, work: Work) -> None:
         view = self.view
         answer = item.answer
+        if answer is None or item.number < self._heard_number:
+            self._tell_all()
         if item.number == self._call_number:
             self._calling = False
         elif answer is None:
@@ -463,9 +458,11 @@ class Node:
         if answer.prices and (prices := self.pricing.from_parent(answer.prices)):
             self._use_prices(prices)
         if answer.want_offer:
-            self._sent_version, self._offered_at = -1, -1e9
-        if answer.outside:
-            self._outside_known = self._take_offer(answer.outside, self.parent, self.outside)
+            self._sent_version, self._told_version, self._offered_at = -1, -1, -1e9
+        if answer.outside and item.number >= self._heard_number:
+            read = self._take_offer(answer.outside, self.parent, self.outside)
+            self._outside_known = read and (self._outside_known or item.wanted)
+        self._heard_number = max(self._heard_number, item.number)
 
     def _take_offer(self, body: bytes, peer: str, allowed: set[str]) -> bool:
         """Take a peer's offer over; what is none is left aside, and must not end the turn."""
@@ -489,26 +486,27 @@ class Node:
         if self._uplink is None or not call:
             return
         mail = self.loop.outbox.get(self.parent, [])[:MAIL_A_CALL]
-        offer = offers.encode(offers.make(view, self.subtree, self.parent)) if tell else b""
+        offer = offers.encode(offers.make(view, self.subtree, self.parent, self._told_version)) if tell else b""
         if tell:
+            self._told_version = view.supply.version
             self._sent_version, self._offered_at = view.supply.own_version, clock.wall()
         self._sent_mail = mail[-1].seq if mail else 0
         self._calling = True
         self._call_number += 1
-        number = self._call_number
+        number, wanted = self._call_number, not self._outside_known
         request = Request(
             node=self.name,
             ack=view.mark(self.parent).received,
             mail=tuple(mail),
             offer=offer,
-            want_outside=not self._outside_known,
+            want_outside=wanted,
             demand=self.pricing.for_parent(),
             prices=self.pricing.version,
         )
 
         def heard(future: Future[Answer]) -> None:
             fault = future.exception()
-            self._inbox.put(_Answered(number, None if fault else future.result()))
+            self._inbox.put(_Answered(number, wanted, None if fault else future.result()))
 
         self._uplink.call(request).add_done_callback(heard)
 
@@ -550,8 +548,10 @@ class Node:
 
     def _hand_down_due(self, child: _Child) -> bool:
         """Whether the rest of the region has changed for a child, and the last it heard is old enough."""
+        supply = self.view.supply
         old = self.parts.clock.wall() - child.told_at >= REFRESH_WALL_S
-        return child.wants or (old and child.told_version != self.view.supply.version)
+        news = old and child.told_version != supply.version
+        return child.wants or (news and bool((supply.site_version[child.others] > child.told_version).any()))
 
     def _reply(self, name: str, child: _Child) -> None:
         held, child.held = child.held, None
@@ -562,7 +562,7 @@ class Node:
         outside = b""
         if tell:
             others = set(self.region.nodes) - self._below[name]
-            outside = offers.encode(offers.make(view, others, name))
+            outside = offers.encode(offers.make(view, others, name, -1 if child.wants else child.told_version))
             child.told_version, child.told_at, child.wants = view.supply.version, now, False
         mail = self.loop.outbox.get(name, [])[:MAIL_A_CALL]
         ask, child.counted = not child.counted, True
