@@ -5,7 +5,9 @@
   every tenth job, in one pool (``accasim_peer``).
 - ``full pricing``: each of the jobs on every site and slot, exact capacity and power, then the accounts with their
   checks, over 16 sites x 96 slots (a day; Shanxi's prices repeated).
-- ``through nodes``: the whole tree with its SQLite stores and messages on a virtual clock, 11 nodes.
+- ``through the flow``: the live loop of one node that stands for the whole region, with the journal's chain, meter and
+  ledger, in memory: a turn a minute of the trace, and a turn at every instant at which something happens.
+- ``through nodes``: the whole tree with its messages on a virtual clock, 11 nodes: stores in memory, and SQLite's.
 - ``sweep``: replays of a 450,000-job trace that one core does in a minute (``sweep_rate``).
 
     python benchmarks/replay.py [--jobs 1000000]
@@ -25,6 +27,7 @@ from accasim_peer import rate as accasim_rate
 from common import finish
 from sweep_rate import sweeps
 
+from sanjin.adapters.store.memory import MemoryStore
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.kernels import tables
 from sanjin.kernels.easy import queue_starts
@@ -36,6 +39,7 @@ from sanjin.regions.load import bundled, load_region
 from sanjin.replay.generate import Recipe, generate
 from sanjin.replay.online import replay_online
 from sanjin.replay.outcome import account
+from sanjin.replay.through_flow import at_the_root, by_epoch, replay_through_flow
 from sanjin.replay.through_node import in_whole_fen, replay_through_nodes
 from sanjin.replay.trace import Trace
 from sanjin.replay.workload import Rule, workload
@@ -115,7 +119,19 @@ def whole(jobs: int) -> float:
     return jobs / (time.perf_counter() - began)
 
 
-def nodes(jobs: int) -> tuple[float, bool]:
+def flow(jobs: int, epoch_s: int) -> tuple[float, bool]:
+    """(jobs a second through the flow of one node, whether the digest is that of the compiled loop)."""
+    region = load_region(bundled("shanxi"))
+    rule = Rule(fold_days=0, data_share=0, delay_low_yuan=0.01)
+    trace = generate(Recipe(jobs=jobs, days=jobs / 40_000, widest=4, over_asked=2.0))
+    work = at_the_root(in_whole_fen(workload(region, trace, rule, 3 * 96 + 2 * HORIZON_SLOTS)))
+    compiled = replay_online(by_epoch(work, epoch_s) if epoch_s else work, Policy())
+    began = time.perf_counter()
+    live = replay_through_flow(work, Policy(), epoch_s, MemoryStore(), lambda _: None)
+    return jobs / (time.perf_counter() - began), live.digest() == compiled.digest()
+
+
+def nodes(jobs: int, memory: bool) -> tuple[float, bool]:
     """(jobs a second through live nodes, whether the digest is that of the compiled loop)."""
     region = load_region(bundled("shanxi"))
     trace = generate(Recipe(jobs=jobs, days=2, widest=4))
@@ -123,9 +139,10 @@ def nodes(jobs: int) -> tuple[float, bool]:
     rule = Rule(fold_days=0, data_share=0, delay_low_yuan=0.01)
     work = in_whole_fen(workload(region, trace, rule, 3 * 96 + 2 * HORIZON_SLOTS))
     compiled = replay_online(work, Policy())
+    store = (lambda _: MemoryStore()) if memory else SqliteStore
     with tempfile.TemporaryDirectory(prefix="sanjin-bench-") as folder:
         began = time.perf_counter()
-        live = replay_through_nodes(work, Policy(), Path(folder), SqliteStore, lambda _: None)
+        live = replay_through_nodes(work, Policy(), Path(folder), store, lambda _: None)
         rate = jobs / (time.perf_counter() - began)
     return rate, live.digest() == compiled.digest()
 
@@ -145,7 +162,12 @@ def main() -> None:
     others = {name: round(rate) for name, rate in acca.items() if rate}
     priced, placed, each = pricing(given.jobs // 10)
     week = whole(given.jobs // 5)
-    live, equal = nodes(400)
+    flow(200, 60)  # compiles
+    turned, one = flow(40_000, 60)
+    instant, two = flow(20_000, 0)
+    live, three = nodes(400, True)
+    stored, four = nodes(400, False)
+    equal = one and two and three and four
     print(f"{'what':52} {'jobs/s':>12} {'goal':>12}")
     for name, rate, goal in (
         (f"EASY, 10 pools, {given.jobs:,} jobs (mean wait {wait:,.0f} s)", easy, "1,000,000"),
@@ -153,7 +175,10 @@ def main() -> None:
         *((f"{name}, one pool, {len(tenth):,} jobs", rate, "") for name, rate in others.items()),
         (f"full pricing, 16 x 96 ({placed:.0%} placed)", priced, "500,000"),
         ("a week in Shanxi: loop, accounts, checks", week, ""),
-        (f"through live nodes (digest {'equal' if equal else 'DIFFERENT'})", live, "100,000"),
+        ("through the flow of one node, a turn a minute", turned, "100,000"),
+        ("through the flow of one node, a turn an instant", instant, ""),
+        ("through 11 live nodes, stores in memory", live, ""),
+        ("through 11 live nodes, SQLite", stored, ""),
     ):
         print(f"{name:52} {rate:12,.0f} {goal:>12}")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -163,10 +188,12 @@ def main() -> None:
         print(f"sweep, 450,000 jobs in Shanxi, {s.name} (mean wait {s.wait_h:.1f} h): {s.a_minute:.1f} replays "
               f"a minute and core, {s.whole_a_minute:.1f} with mapping and accounts; from {s.timed} timed; goal 100")
     print(f"EASY against SimPy: {easy / peer:.0f} x")
+    print(f"digests of live and compiled decisions: {'equal' if equal else 'DIFFERENT'}")
     finish(
         "replay", round(easy), "jobs/s, EASY on 10 pools", 1_000_000, {"SimPy, FCFS": round(peer), **others},
-        full_pricing=round(priced), full_pricing_goal=500_000, week=round(week), through_nodes=round(live),
-        through_nodes_goal=100_000, digest_equal=equal,
+        full_pricing=round(priced), full_pricing_goal=500_000, week=round(week), through_flow=round(turned),
+        through_flow_goal=100_000, through_flow_each_instant=round(instant), through_nodes=round(live),
+        through_nodes_sqlite=round(stored), digest_equal=equal,
         sweep_replays_a_minute={s.name: round(s.a_minute, 1) for s in points}, sweep_goal=100,
     )  # fmt: skip
 

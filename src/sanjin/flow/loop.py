@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Protocol
 
+import numpy as np
+
 from sanjin.flow import (
     admit,
     arrays,
@@ -120,6 +122,7 @@ class Loop:
         self.outbox: dict[str, list[Mail]] = {}
         self._parked_at = -1
         self._looked_at = -1
+        self._slot = view.supply.first_slot
         self._movable: list[str] = []
         self._batch = Batch()
         self._done = Done()
@@ -133,14 +136,19 @@ class Loop:
         self._news.append(event)
         self._look_again = isinstance(event, ev.Priced)
 
+    def roll(self) -> None:
+        """Let the horizon begin now; before a turn too, where what is taken in then is of this slot."""
+        # a clock that was set back must not turn the journal's order around
+        self.now_s = max(self.clock.now(), self.now_s)
+        self.view.supply.roll(self.now_s)
+        self.view.links.roll(self.view.supply.first_slot)
+
     def turn(self, work: Work) -> Done:
         """Take one turn. Raises StoreFailed; the view is then no longer true and must be rebuilt."""
         view = self.view
         self._batch, self._done, self._touched = Batch(), Done(), {}
-        # a clock that was set back must not turn the journal's order around
-        self.now_s = max(self.clock.now(), self.now_s)
-        rolled = view.supply.roll(self.now_s)
-        view.links.roll(view.supply.first_slot)
+        self.roll()
+        rolled, self._slot = self._slot != view.supply.first_slot, view.supply.first_slot
         if rolled:
             self._extend_overruns()
         for event in self._news:
@@ -218,7 +226,7 @@ class Loop:
     def _remember(self, seq: int, event: ev.Assigned, record: JobRecord) -> None:
         """The child's next offers will not count this assignment until it has read the mail."""
         p = event.placement
-        pool = self.view.supply.pool_index[f"{p.site}/{p.pool}"]
+        pool = self.view.supply.pool_of(p)
         need = self.view.supply.need(record.spec, pool)
         self.view.pending.setdefault(event.child, []).append(Pending(seq, pool, p.start_s, p.kept_s, need))
 
@@ -290,7 +298,7 @@ class Loop:
         clock = self.clock
         start_s = clock.region_at(report.started_at) if report.started_at else record.start_s
         end_s = clock.region_at(report.ended_at) if report.ended_at else self.now_s
-        pool = self.view.supply.pool_models[self.view.supply.pool_index[f"{self.view.node}/{record.pool}"]]
+        pool = self.view.supply.pool_models[self.view.supply.pool_index[f"{record.site}/{record.pool}"]]
         event = run.ended(record, report, start_s, end_s, pool.speed.value)
         self.record(event)
         if isinstance(event, ev.RunOver) and event.wall_ms:
@@ -298,8 +306,8 @@ class Loop:
 
     def _settle(self, record: JobRecord, event: ev.RunOver, pool: Pool) -> None:
         view, spec = self.view, record.spec
-        site = view.region.nodes[view.node].site
-        metered = meter.meter(view.supply.book, record, event, view.node, pool, record.transport_micro)
+        site = view.region.nodes[record.site].site
+        metered = meter.meter(view.supply.book, record, event, record.site, pool, record.transport_micro)
         self.record(metered)
         self.record(settle.settle(metered, spec.tenant, site.grid))
         settled = self._done.events[-1]
@@ -405,7 +413,7 @@ class Loop:
                     yield reservations.place_inside(view, record, self.now_s)
                 else:
                     yield from arrays.place_array(view, record, self.now_s)
-                    view.supply.changed(own=True, freed=False)
+                    view.supply.changed(own=True, freed=False, sites=np.flatnonzero(view.supply.own).tolist())
 
     def _stage(self, record: JobRecord) -> None:
         for event in stage.stage(self.view, record, self.now_s):
@@ -415,7 +423,7 @@ class Loop:
     def _make_room(self, rolled: bool) -> None:
         """Stop running work for what was placed later than now, where that pays."""
         view = self.view
-        if not any(view.jobs[j].spec.stoppable for j in view.running.values()):
+        if not view.stoppable:
             return
         late = [view.jobs[j] for j in self._touched if j in view.jobs]
         if rolled:
@@ -476,7 +484,7 @@ class Loop:
         for job in view.running.values():
             record = view.jobs[job]
             if record.placement and record.placement.kept_s <= self.now_s and not record.room_for:
-                pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
+                pool = view.supply.pool_of(record.placement)
                 finish = (self.now_s // SLOT_S + 1) * SLOT_S
                 if not record.spec.reservation:  # which ends with its reservation
                     view.supply.take(pool, self.now_s, finish, view.supply.need(record.spec, pool), 1)

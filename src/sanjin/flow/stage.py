@@ -12,6 +12,7 @@ from sanjin.model import event as ev
 from sanjin.model.job import JobState
 from sanjin.model.record import JobRecord
 from sanjin.model.units import SLOT_S
+from sanjin.ports import Transfer
 
 
 def stage(view: View, record: JobRecord, now_s: int) -> list[ev.TransferStarted]:
@@ -46,6 +47,27 @@ def stage(view: View, record: JobRecord, now_s: int) -> list[ev.TransferStarted]
             )
         )
     return orders
+
+
+def restage(view: View, now_s: int) -> list[Transfer]:
+    """Transfers to ask for again, of inputs that were on their way when the node stopped; books and notes them."""
+    wanted: dict[str, None] = {}
+    for record in view.jobs.values():
+        if record.state is JobState.STAGING and not record.sent_to:
+            wanted.update(dict.fromkeys(d for d in record.spec.inputs if d not in view.here))
+    transfers: list[Transfer] = []
+    for dataset in wanted:
+        source, size = nearest(view, dataset, view.node), dataset_bytes(view.region, dataset)
+        a, b = (view.supply.site_index[n] for n in (source or view.node, view.node))
+        way = view.links.plan(view.links.free(), a, b, size, now_s)
+        if way is not None:
+            view.links.book(way)
+        transfers.append(
+            Transfer(dataset=dataset, source=source or view.node, done_at_s=way.done_s if way else now_s)
+        )
+    for t in transfers:
+        view.moving[t.dataset] = t.done_at_s
+    return transfers
 
 
 def inputs_here(view: View, record: JobRecord) -> bool:

@@ -41,6 +41,8 @@ class JobState(StrEnum):
     INTERRUPTED = "interrupted"
     REFUSED = "refused"
 
+    __hash__ = str.__hash__  # the enum's own takes four times as long, and states are looked up all the time
+
     @property
     def ended(self) -> bool:
         """Whether nothing more happens to a job in this state."""
@@ -125,7 +127,7 @@ class JobSpec:
 
     def width(self) -> int:
         """Machines that it takes at once: the nodes of a gang, for each member of an array."""
-        return self.nodes * max(self.members, 1)
+        return self.nodes * self.members if self.members > 0 else self.nodes
 
     def all_cores(self) -> int:
         """Cores that it takes at once."""
@@ -145,7 +147,8 @@ class JobSpec:
 
     def amounts(self) -> tuple[int, int, int]:
         """Cores, MiB and accelerators that it takes at once."""
-        return self.all_cores(), -(-self.all_memory_bytes() // MIB), self.all_accelerators()
+        width = self.width()
+        return self.cores * width, -(-self.memory_bytes * width // MIB), self.accelerators * width
 
     def scale(self) -> float:
         """By how much measured CPU and memory are multiplied (1 unless the job is a sample)."""

@@ -11,18 +11,18 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from sanjin.flow import place
-from sanjin.flow.explain import explanation
+from sanjin.flow.explain import dry_run
 from sanjin.flow.loop import Ask, Done, Loop, Work
+from sanjin.flow.stage import restage
 from sanjin.flow.submit import check, problem
-from sanjin.flow.supply import PriceBook, Supply, run_kernel
+from sanjin.flow.supply import PriceBook, Supply
 from sanjin.flow.view import View, restore
 from sanjin.model import event as ev
 from sanjin.model.errors import NotReachable, Problem, ProblemsFound, SanjinError, StoreFailed
-from sanjin.model.job import JobSpec, JobState, Submission
+from sanjin.model.job import JobSpec, Submission
 from sanjin.model.network import Network
 from sanjin.model.placement import Explanation
 from sanjin.model.policy import Policy
@@ -69,8 +69,9 @@ class _Held:
 
 @dataclass(slots=True)
 class _Child:
-    """What the parent keeps of a child while it runs."""
+    """What the parent keeps of a child while it runs; ``others`` numbers the sites outside its subtree."""
 
+    others: list[int]
     held: _Held | None = None
     wants: bool = True
     counted: bool = False
@@ -118,6 +119,8 @@ class _Submit:
 @dataclass(slots=True)
 class _Answered:
     number: int
+    wanted: bool
+    """The call asked for all of the rest of the region, not only for what changed."""
     answer: Answer | None
 
 
@@ -146,16 +149,19 @@ class Node:
         self._uplink = uplink
         self._listener = listener
         self._inbox: SimpleQueue[object] = SimpleQueue()
-        self._children = {c: _Child() for c in parts.region.children(name)}
-        self._below = {c: set(parts.region.subtree(c)) for c in self._children}
+        self._below = {c: set(parts.region.subtree(c)) for c in parts.region.children(name)}
+        self._children = {
+            c: _Child([i for i, s in enumerate(parts.region.nodes) if s not in below])
+            for c, below in self._below.items()
+        }
         self._movers = ThreadPoolExecutor(1, f"{name}-mover")
         self._thread: threading.Thread | None = None
         self._stop = False
         self._calling = False
         self._retry_at = 0.0
-        self._call_number = 0
+        self._call_number = self._heard_number = 0
         self._sent_mail = 0
-        self._sent_version = -1
+        self._sent_version = self._told_version = -1
         self._offered_at = -1e9
         self._outside_known = False
         now, root = parts.clock.now(), not parts.region.nodes[name].parent
@@ -189,30 +195,16 @@ class Node:
         told = [view.jobs[j] for j in view.running.values()]  # asked for before a crash, perhaps not heard
         parts.engine.stop([r.run for r in told if r.stop_asked])
         parts.engine.cancel([r.run for r in told if r.cancel_asked])
-        self._restage()
+        self._fetch(restage(view, now))
         for child in self._children.values():
             child.heard, child.wants, child.told_version = False, True, -1
-        self._sent_version, self._offered_at, self._outside_known, self._sent_mail = -1, -1e9, False, 0
+        self._sent_mail = 0
+        self._tell_all()
 
-    def _restage(self) -> None:
-        """Ask again for inputs that were on their way when the node stopped."""
-        wanted: dict[str, None] = {}
-        for record in self.view.jobs.values():
-            if record.state is JobState.STAGING and not record.sent_to:
-                wanted.update(dict.fromkeys(d for d in record.spec.inputs if d not in self.view.here))
-        view, now = self.view, self.parts.clock.now()
-        transfers: list[Transfer] = []
-        for dataset in wanted:
-            source, size = place.nearest(view, dataset, self.name), place.dataset_bytes(self.region, dataset)
-            a, b = (view.supply.site_index[n] for n in (source or self.name, self.name))
-            way = view.links.plan(view.links.free(), a, b, size, now)
-            if way is not None:
-                view.links.book(way)
-            done_s = way.done_s if way else now
-            transfers.append(Transfer(dataset=dataset, source=source or self.name, done_at_s=done_s))
-        for t in transfers:
-            self.view.moving[t.dataset] = t.done_at_s
-        self._fetch(transfers)
+    def _tell_all(self) -> None:
+        """The next call tells all, and asks for all: what was said and heard before may be lost."""
+        self._sent_version = self._told_version = -1
+        self._offered_at, self._outside_known = -1e9, False
 
     def open(self, version: str) -> None:
         """Write the first entry of this start: who runs here, and how decisions number sites and pools."""
@@ -263,6 +255,15 @@ class Node:
             self._rebuild()
         except SanjinError as again:
             log.error("node %s: cannot rebuild: %s", self.name, again)
+
+    def has_something_to_do(self) -> bool:
+        """Whether a turn now could change anything, for who takes a node's turns by hand; runs that ended aside."""
+        view, now = self.view, self.parts.clock.now()
+        if not self._inbox.empty() or view.queue or self._found or now // SLOT_S > view.supply.first_slot:
+            return True
+        if self.loop.now_s < now and any(due and due[0][0] <= now for due in (view.starts, view.stops)):
+            return True
+        return self._has_news()[0] or any(c.held and self._reply_due(n, c) for n, c in self._children.items())
 
     def _patience(self) -> float:
         """How long the next turn may wait for something to come in, wall seconds."""
@@ -333,6 +334,7 @@ class Node:
     def step(self, patience_s: float) -> Done:
         """Take in what has come (waiting up to ``patience_s`` wall seconds), take one turn, act."""
         work = Work()
+        self.loop.roll()
         asked: list[_Submit] = []
         cancels: list[_Cancel] = []
         dry: list[_DryRun] = []
@@ -371,7 +373,7 @@ class Node:
         for item, found in zip(cancels, known, strict=True):
             item.future.set_result(found)
         for item in dry:
-            item.future.set_result(self._price(item.specs))
+            item.future.set_result(dry_run(self.view, item.specs, self.parts.clock.now()))
         submitted = (e for _, e in done.events if isinstance(e, ev.Submitted))
         self.pricing.note(Seen(e.job, self.loop.now_s, e.spec) for e in submitted)
         self.pricing.learn(self.loop.now_s, self._inbox.put)
@@ -429,28 +431,13 @@ class Node:
         if not self._stop:
             self._movers.submit(lambda: self._inbox.put(_Moved(self.parts.mover.fetch([transfer]))))
 
-    def _price(self, specs: Sequence[JobSpec]) -> list[Explanation]:
-        view, now = self.view, self.parts.clock.now()
-        now = max(now, view.supply.first_slot * SLOT_S)
-        found: list[Explanation] = []
-        for spec, members in ((replace(s, members=0, first_member=0), s.members) for s in specs):
-            record = JobRecord(
-                id=f"{self.name}-0", key="", spec=spec, state=JobState.QUEUED, submitted_s=now, updated_s=now
-            )
-            given = place.asked(view, [record], now)
-            given.transport[:] //= max(members, 1)  # of an array one member is priced; inputs come once, for all
-            with view.supply.trial():
-                rows, choice = run_kernel(view.supply, now, given)
-            options = tuple(tuple(r) for r in rows[0].tolist())
-            site = view.supply.sites[int(choice[0])] if choice[0] >= 0 else ""
-            found.append(explanation(view.supply, "", self.name, now, site, options, spec, now))
-        return found
-
     # -- the line to the parent
 
     def _take_answer(self, item: _Answered, work: Work) -> None:
         view = self.view
         answer = item.answer
+        if answer is None or item.number < self._heard_number:
+            self._tell_all()
         if item.number == self._call_number:
             self._calling = False
         elif answer is None:
@@ -471,9 +458,11 @@ class Node:
         if answer.prices and (prices := self.pricing.from_parent(answer.prices)):
             self._use_prices(prices)
         if answer.want_offer:
-            self._sent_version, self._offered_at = -1, -1e9
-        if answer.outside:
-            self._outside_known = self._take_offer(answer.outside, self.parent, self.outside)
+            self._sent_version, self._told_version, self._offered_at = -1, -1, -1e9
+        if answer.outside and item.number >= self._heard_number:
+            read = self._take_offer(answer.outside, self.parent, self.outside)
+            self._outside_known = read and (self._outside_known or item.wanted)
+        self._heard_number = max(self._heard_number, item.number)
 
     def _take_offer(self, body: bytes, peer: str, allowed: set[str]) -> bool:
         """Take a peer's offer over; what is none is left aside, and must not end the turn."""
@@ -484,35 +473,40 @@ class Node:
             return False
         return True
 
+    def _has_news(self) -> tuple[bool, bool]:
+        """Whether the parent is to be called now, and whether with an offer."""
+        if self._uplink is None or self.parts.clock.wall() < self._retry_at:
+            return False, False
+        mail, tell = self.loop.outbox.get(self.parent, [])[:MAIL_A_CALL], self._offer_due()
+        return tell or not self._calling or bool(mail and mail[-1].seq > self._sent_mail), tell
+
     def _call_parent(self) -> None:
         clock, view = self.parts.clock, self.view
-        if self._uplink is None or clock.wall() < self._retry_at:
+        call, tell = self._has_news()
+        if self._uplink is None or not call:
             return
         mail = self.loop.outbox.get(self.parent, [])[:MAIL_A_CALL]
-        tell = self._offer_due()
-        news = tell or bool(mail and mail[-1].seq > self._sent_mail)
-        if self._calling and not news:
-            return
-        offer = offers.encode(offers.make(view, self.subtree, self.parent)) if tell else b""
+        offer = offers.encode(offers.make(view, self.subtree, self.parent, self._told_version)) if tell else b""
         if tell:
+            self._told_version = view.supply.version
             self._sent_version, self._offered_at = view.supply.own_version, clock.wall()
         self._sent_mail = mail[-1].seq if mail else 0
         self._calling = True
         self._call_number += 1
-        number = self._call_number
+        number, wanted = self._call_number, not self._outside_known
         request = Request(
             node=self.name,
             ack=view.mark(self.parent).received,
             mail=tuple(mail),
             offer=offer,
-            want_outside=not self._outside_known,
+            want_outside=wanted,
             demand=self.pricing.for_parent(),
             prices=self.pricing.version,
         )
 
         def heard(future: Future[Answer]) -> None:
             fault = future.exception()
-            self._inbox.put(_Answered(number, None if fault else future.result()))
+            self._inbox.put(_Answered(number, wanted, None if fault else future.result()))
 
         self._uplink.call(request).add_done_callback(heard)
 
@@ -545,23 +539,30 @@ class Node:
     def _answer_children(self) -> None:
         now = self.parts.clock.wall()
         for name, child in self._children.items():
-            if child.held is None:
-                continue
-            priced = child.prices != self.pricing.version
-            stale = child.told_version != self.view.supply.version and now - child.told_at >= REFRESH_WALL_S
-            if self.loop.outbox.get(name) or child.wants or stale or priced or now - child.held.since >= HOLD_WALL_S:
+            if child.held and (now - child.held.since >= HOLD_WALL_S or self._reply_due(name, child)):
                 self._reply(name, child)
+
+    def _reply_due(self, name: str, child: _Child) -> bool:
+        """Whether there is something to say to a child."""
+        return bool(self.loop.outbox.get(name)) or child.prices != self.pricing.version or self._hand_down_due(child)
+
+    def _hand_down_due(self, child: _Child) -> bool:
+        """Whether the rest of the region has changed for a child, and the last it heard is old enough."""
+        supply = self.view.supply
+        old = self.parts.clock.wall() - child.told_at >= REFRESH_WALL_S
+        news = old and child.told_version != supply.version
+        return child.wants or (news and bool((supply.site_version[child.others] > child.told_version).any()))
 
     def _reply(self, name: str, child: _Child) -> None:
         held, child.held = child.held, None
         if held is None:
             return
         now, view = self.parts.clock.wall(), self.view
-        tell = child.wants or (child.told_version != view.supply.version and now - child.told_at >= REFRESH_WALL_S)
+        tell = self._hand_down_due(child)
         outside = b""
         if tell:
             others = set(self.region.nodes) - self._below[name]
-            outside = offers.encode(offers.make(view, others, name))
+            outside = offers.encode(offers.make(view, others, name, -1 if child.wants else child.told_version))
             child.told_version, child.told_at, child.wants = view.supply.version, now, False
         mail = self.loop.outbox.get(name, [])[:MAIL_A_CALL]
         ask, child.counted = not child.counted, True

@@ -1,18 +1,22 @@
 """Offers: free capacity and data held, as one node tells it to another.
 
 A child offers its own subtree upwards; a parent hands down what lies outside the child's subtree,
-so that a child can see whether a place elsewhere is better than its own. Prices follow from the
-region document that all nodes share.
+so that a child can see whether a place elsewhere is better than its own. Either says all at first,
+and then what changed. Prices follow from the region document that all nodes share.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from sanjin.flow.supply import Supply
 from sanjin.flow.view import View
+from sanjin.kernels import tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +59,13 @@ def decode(body: bytes) -> Offer:
     return offer
 
 
-def make(view: View, sites: set[str], to: str) -> Offer:
-    """The offer of those of ``sites`` that this node has heard of, for the peer ``to``."""
+def make(view: View, sites: set[str], to: str, since: int = -1) -> Offer:
+    """The offer of those of ``sites`` that this node has heard of, for the peer ``to``; only what changed after the
+    supply's version ``since``."""
     supply = view.supply
-    wanted = [i for i, s in enumerate(supply.sites) if s in sites and supply.heard[i]]
-    index = set(wanted)
-    pools = [p for p in range(len(supply.pools)) if int(supply.pool[p, 0]) in index]
+    listed = np.flatnonzero(supply.heard & (supply.site_version > since)).tolist()
+    wanted = [i for i in listed if supply.sites[i] in sites]
+    pools = [p for i in wanted for p in supply.pools_at[i]]
     names = tuple(supply.sites[i] for i in wanted)
     load = view.links.load(but=to)
     return Offer(
@@ -83,16 +88,60 @@ def accept(view: View, offer: Offer, peer: str, allowed: set[str]) -> None:
     """Take an offer over into the view's supply; what the peer has not yet counted stays reserved.
 
     An offer of sites or pools that are not the peer's to offer (``allowed``), or of another horizon, is
-    ignored.
+    ignored. Of a site that it leaves out nothing changed, but that what the peer had been given there and has
+    counted is not reserved there any more: it went elsewhere, or nowhere.
     """
     supply = view.supply
     strange = (p for p in offer.pools if p not in supply.pool_index or p.partition("/")[0] not in offer.sites)
     if not allowed.issuperset(offer.sites) or any(strange):
         return
+    if offer.slots != supply.slots or abs(supply.first_slot - offer.first_slot) >= supply.slots:
+        return
+    told = {supply.site_index[s] for s in offer.sites}
+    pending = view.pending.get(peer, [])
+    counted = [p for p in pending if p.seq <= offer.ack and int(supply.pool[p.pool, tables.SITE]) not in told]
+    left = view.pending[peer] = [p for p in pending if p.seq > offer.ack]
+    sites = sorted(told | {int(supply.pool[p.pool, tables.SITE]) for p in counted})
+    before = _state(supply, sites)
+    _write(supply, offer)
+    for p in counted:
+        supply.shift(p.pool, p.start_s, p.finish_s, p.need, -1)
+    for p in left:
+        if int(supply.pool[p.pool, tables.SITE]) in told:
+            supply.shift(p.pool, p.start_s, p.finish_s, p.need, 1)
+    after = _state(supply, sites)
+    news = {s for s in sites if s in told and not supply.heard[s]}
+    freed = False
+    for site, was, now in zip(sites, before, after, strict=True):
+        if was.tobytes() != now.tobytes():
+            news.add(site)
+            freed = freed or bool((now > was).any())
+    supply.heard[list(told)] = True
+    for site in offer.sites:
+        if view.held_heard.get(site) != (held := offer.held.get(site, ())):
+            view.held_heard[site] = held
+            news.add(supply.site_index[site])
+            for nodes in view.holders.values():
+                nodes.discard(site)
+            for dataset in held:
+                view.holders.setdefault(dataset, set()).add(site)
+    rows = {n: np.frombuffer(row, "<i8") for n, row in offer.carried.items() if n < len(view.links.own)}
+    view.links.told(peer, offer.first_slot, rows)
+    if news:
+        supply.changed(own=any(bool(supply.own[s]) for s in news), freed=freed, sites=news)
+
+
+def _state(supply: Supply, sites: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Free capacity of each of these sites: a copy of its rows of the board."""
+    cells, at = supply.board.cells, supply.board.rows
+    rows = [[*(n + p for n in (at.cores, at.mem, at.cards) for p in supply.pools_at[s]), at.mw + s] for s in sites]
+    return [cells[each, : supply.slots] for each in rows]
+
+
+def _write(supply: Supply, offer: Offer) -> None:
+    """Take the offer's arrays over where the two horizons overlap."""
     by = supply.first_slot - offer.first_slot
     mine, theirs = slice(max(-by, 0), supply.slots - max(by, 0)), slice(max(by, 0), offer.slots - max(-by, 0))
-    if offer.slots != supply.slots or abs(by) >= supply.slots:
-        return
     pools = [supply.pool_index[p] for p in offer.pools]
     sites = [supply.site_index[s] for s in offer.sites]
     for free, body, kind in (
@@ -102,17 +151,4 @@ def accept(view: View, offer: Offer, peer: str, allowed: set[str]) -> None:
     ):
         free[pools, mine] = np.frombuffer(body, kind).reshape(len(pools), offer.slots)[:, theirs]
     supply.free_mw[sites, mine] = np.frombuffer(offer.mw, "<i8").reshape(len(sites), offer.slots)[:, theirs]
-    supply.heard[sites] = True
-    for site in offer.sites:
-        for dataset in offer.held.get(site, ()):
-            view.holders.setdefault(dataset, set()).add(site)
-        for dataset, nodes in view.holders.items():
-            if dataset not in offer.held.get(site, ()):
-                nodes.discard(site)
-    rows = {n: np.frombuffer(row, "<i8") for n, row in offer.carried.items() if n < len(view.links.own)}
-    view.links.told(peer, offer.first_slot, rows)
-    left = [p for p in view.pending.get(peer, ()) if p.seq > offer.ack]
-    view.pending[peer] = left
-    for p in left:
-        supply.take(p.pool, p.start_s, p.finish_s, p.need, 1)
-    supply.changed(own=bool(sites) and bool(supply.own[sites[0]]), freed=True)
+    supply.overwritten()
