@@ -45,7 +45,7 @@ def replay(
     series_repeats: Annotated[bool, Parameter(negative=(), help="In every year. 逐年重复。")] = False,
     scenarios: Annotated[Path | None, Parameter(help="Other worlds beside this: an overlay. 方案文档。")] = None,
     workers: Annotated[int, Parameter(help="Processes for scenarios; 0: one a core. 方案并行进程数。")] = 0,
-    ray: Annotated[str, Parameter(help="A Ray cluster for scenarios; local: one here. Ray 集群地址。")] = "",
+    ray: Annotated[str, Parameter(help="A Ray cluster for scenarios; auto: that of this machine. Ray 集群。")] = "",
     parquet: Annotated[Path | None, Parameter(help="Write jobs, hours and rules into this folder. 输出目录。")] = None,
     machine_cores: Annotated[
         int, Parameter(help="Cores of the machine whose waits were recorded; 0: as the log states them. 原机核数。")

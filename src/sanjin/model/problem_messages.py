@@ -142,6 +142,10 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("Ray is not installed here", "此处未安装 Ray"),
         ("run: pip install 'sanjin[ray]'", "请运行 pip install 'sanjin[ray]'"),
     ),
+    "no_ray_there": (
+        ("no Ray cluster answers at {value}: {fault}", "{value} 处无 Ray 集群响应:{fault}"),
+        ("give the address of one that runs, or leave --ray out", "请给出运行中的集群地址,或去掉 --ray"),
+    ),
     "unknown_rule": (
         ("there is no rule {value}", "没有规则 {value}"),
         ("use one of: {known}", "可用:{known}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -14,6 +15,9 @@ from sanjin.replay.compare import RULES, Figures, Held, figures_of
 from sanjin.replay.outcome import account
 from sanjin.replay.scenario import Scenario
 from sanjin.replay.workload import Workload, in_other_world
+
+ANSWER_S = 5.0
+"""Wall seconds in which a cluster has to answer."""
 
 Progress = Callable[[str], None]
 Result = tuple[Scenario, Figures]
@@ -31,7 +35,8 @@ def sweep(
     progress: Progress = lambda _: None,
 ) -> list[Result]:
     """Every scenario's figures, in their order. ``workers`` processes (0: one a core, 1: in this one), or the Ray
-    cluster at ``ray`` (``local`` starts one here). Raises ProblemsFound where Ray is not installed.
+    cluster at ``ray`` (``auto``: the one that runs on this machine). Raises ProblemsFound where Ray is not installed
+    or the cluster does not answer. None is started here: Ray listens on the machine's outward address.
 
     The same seed gives the same figures wherever they are reckoned.
     """
@@ -82,7 +87,13 @@ def _on_ray(
     except ImportError:
         raise ProblemsFound([problem("no_ray", "--ray")]) from None
     ray: Any = library
-    ray.init(address=None if address == "local" else address, ignore_reinit_error=True, log_to_driver=False)
+    try:
+        if ":" in address.rpartition("/")[2]:  # Ray itself would try for minutes
+            host, _, port = address.rpartition("/")[2].rpartition(":")
+            socket.create_connection((host, int(port)), ANSWER_S).close()
+        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
+    except (OSError, ValueError) as fault:
+        raise ProblemsFound([problem("no_ray_there", "--ray", value=address, fault=fault)]) from fault
     try:
         given = ray.put((work, base))
         # a run that a lost worker took with it is begun again: the figures do not depend on where it ran

@@ -149,10 +149,19 @@ def test_other_processes_reckon_the_same(work: Workload, tmp_path: Path) -> None
     assert sorted(seen) == sorted(s.id for s in some)
 
 
-def test_ray_reckons_the_same(work: Workload, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="needs Ray: pip install 'sanjin[ray]'")
+def test_ray_reckons_the_same(work: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a real Ray of two processes, started for this test."""
+    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'sanjin[ray]'")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     some = scenarios(tmp_path, "scenarios: {a: {}, b: {load: 0.9}}")
-    assert sweep(work, some, None, ray="local") == sweep(work, some, None, workers=1)
+    with pytest.raises(ProblemsFound) as fault:
+        sweep(work, some, None, ray="127.0.0.1:1")
+    assert [p.code for p in fault.value.problems] == ["no_ray_there"]
+    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
+    try:
+        assert sweep(work, some, None, ray="auto") == sweep(work, some, None, workers=1)
+    finally:
+        ray.shutdown()
 
 
 def test_tables_hold_what_the_figures_say(work: Workload, tmp_path: Path) -> None:
