@@ -143,3 +143,33 @@ def test_what_is_wrong_with_a_synthetic_year_is_said(tmp_path: Path, capsys: pyt
     assert run(["region", "series", "national", "--to", str(tmp_path / "y.csv"), "--holidays", "2026-05-01"]) == 3
     assert "east" in capsys.readouterr().err
     assert run(["region", "series", "--to", str(tmp_path / "none" / "y.csv")]) == 3
+
+
+def test_scenarios_stand_beside_the_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    over, page = tmp_path / "what-if.yaml", tmp_path / "page.html"
+    over.write_text(
+        "scenarios: {down: {title_en: Datong down, title_zh: 大同停运, "
+        "outages: [{site: datong, from_h: 30, until_h: 42}]}}\n"
+        "sweep: {region.carbon_price: [0, 900], load: [0.5, 0.6]}\n",
+        encoding="utf-8",
+    )
+    asked = ["replay", "made", "--jobs", "600", "--rules", "own", "--rules", "easy_at_home", "--scenarios", str(over)]
+    assert run([*asked, "--report", str(page), "--workers", "1", "--output", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    down, *swept = told["scenarios"]
+    assert down["title"] == {"en": "Datong down", "zh": "大同停运"} and down["rule"] == "down"
+    assert [s["values"]["region.carbon_price"] for s in swept] == ["0", "0", "900", "900"]
+    assert swept[0]["terms_yuan"]["carbon"] == 0 < swept[2]["terms_yuan"]["carbon"]
+    text = page.read_text(encoding="utf-8")
+    assert "Datong down" in text and "大同停运" in text and "region.carbon_price" in text
+    assert run([*asked, "--workers", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{down['total_yuan']:,.0f}" in shown and down["digest"][:8] in shown
+
+
+def test_a_faulty_overlay_says_all_and_replays_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    over = tmp_path / "what-if.yaml"
+    over.write_text("scenarios: {a: {rule: slowest}, b: {region: {carbon_price: -4}}}\n")
+    assert run(["replay", "made", "--jobs", "50", "--scenarios", str(over)]) == 3
+    told = capsys.readouterr()
+    assert "slowest" in told.err and "carbon_price" in told.err and not told.out

@@ -138,18 +138,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "能耗按满载核数、电价与月均气候下的 PUE 建模;碳按电网年均因子,碳价 {price} 元/吨。",
     ),
     "assumed.left_out": (
-        "Machines at rest are not counted, memory is not in the trace, and links are taken to be free.",
-        "不计空闲机器;轨迹不含内存;链路视为空闲。",
+        "Machines at rest are not counted, memory is not in the trace, and links carry nothing but the jobs' data.",
+        "不计空闲机器;轨迹不含内存;链路仅承载作业数据。",
     ),
     "assumed.queues": (
         "Queues at home look at cores and cards alone; the other rules also keep to the power caps of sites.",
         "就地队列只看核数与加速卡;其他规则另受站点功率上限约束。",
     ),
     "assumed.planned": ("Rules plan with the time that jobs asked for.", "各规则按作业申请的时长安排。"),
-    "assumed.kept_place": (
-        "What ends early makes room for what comes after it; work that has a place is not placed again, as a live region "
-        "would.",
-        "提前结束的作业为其后到达者腾出容量;已安排的作业不再重排(实际区域会重排)。",
+    "assumed.looked_again": (
+        "What ends early makes room. Work that has not started is looked at again at every quarter of an hour, as the "
+        "region does; work whose data were sent elsewhere stays, and none is stopped or divided.",
+        "提前结束即腾出容量。未开始的作业每一刻钟重新评估(与实际区域一致);数据已迁出者不再改派,不中断、不分段。",
     ),
     "assumed.folded": ("The trace is laid over itself every {count} days.", "轨迹每 {count} 天折叠一次。"),
     "assumed.bad_line": ("{count} lines of the trace cannot be read and are left out.", "{count} 行无法读取,已略去。"),

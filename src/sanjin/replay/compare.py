@@ -216,9 +216,7 @@ def assumptions(work: Workload) -> list[tuple[str, str]]:
         found.append(_said("as_it_is"))
     found.append(_said("energy", price=f"{work.region.carbon_price.value:g}"))
     found += given.assumed(work)
-    found += [_said(code) for code in ("left_out", "queues", "planned")]
-    if (trace.asked_s > trace.run_s).any():
-        found.append(_said("kept_place"))
+    found += [_said(code) for code in ("left_out", "queues", "planned", "looked_again")]
     return found + [_said(remark.code, count=remark.count) for remark in trace.remarks]
 
 
