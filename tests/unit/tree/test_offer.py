@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sanjin.flow.view import Pending
 from sanjin.model.errors import NotReachable
 from sanjin.model.job import JobSpec, Submission
 from sanjin.model.units import SLOT_S
@@ -97,8 +98,30 @@ def test_an_offer_has_what_changed_since_and_the_same_again_is_no_news(world: Wo
     assert (own == theirs).all()
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_what_was_given_to_a_child_stays_reserved_until_the_child_has_counted_it(world: World, counted: bool) -> None:
+    """Also where the child had nothing new to tell of the site: then what it was given went elsewhere."""
+    child, parent = world.nodes["datong"].view, world.nodes["taiyuan"].view
+    now, pool = world.clock.now(), parent.supply.pool_index["datong/general"]
+    ack = child.mark("taiyuan").received
+    before, sites = parent.supply.free_cores[pool].copy(), parent.supply.site_version.copy()
+    parent.supply.take(pool, now, now + SLOT_S, (7, 7, 0, 7), 1)
+    parent.pending["datong"] = [Pending(ack if counted else ack + 1, pool, now, now + SLOT_S, (7, 7, 0, 7))]
+    nothing_new = offers.make(child, {"datong"}, "taiyuan", child.supply.version)
+    for _ in range(2):
+        offers.accept(parent, nothing_new, "datong", {"datong"})
+        assert (before - parent.supply.free_cores[pool]).max() == (0 if counted else 7)
+        assert len(parent.pending["datong"]) == (0 if counted else 1)
+    offers.accept(parent, good(world), "datong", {"datong"})  # all told anew: what was not counted stays
+    assert (before - parent.supply.free_cores[pool]).max() == (0 if counted else 7)
+    assert (parent.supply.site_version >= sites).all()
+    parent.pending["datong"] = []
+    offers.accept(parent, good(world), "datong", {"datong"})
+    assert (before == parent.supply.free_cores[pool]).all()
+
+
 @pytest.mark.parametrize("seed", range(12))
-def test_after_cuts_restarts_and_declines_every_node_knows_what_every_site_has(tmp_path: Path, seed: int) -> None:
+def test_after_cuts_and_restarts_every_node_knows_what_every_site_has(tmp_path: Path, seed: int) -> None:
     """Within one slot, so that no new horizon tells everything anew; runs end before what they asked for."""
     rng = random.Random(seed)
     with worlds(tmp_path) as make:
@@ -134,6 +157,28 @@ def test_after_cuts_restarts_and_declines_every_node_knows_what_every_site_has(t
             truth = _rows(world, site, site)
             for name in world.nodes:
                 assert np.array_equal(_rows(world, name, site), truth), f"{name} is wrong about {site}"
+
+
+def test_after_a_decline_the_parent_reserves_nothing(tmp_path: Path) -> None:
+    with worlds(tmp_path) as make:
+        world = make(cores=8)
+        now, parent = world.clock.now(), "taiyuan"
+        wanted = JobSpec(
+            name="x", command=("true",), tenant="public", cores=8, duration_s=2 * SLOT_S, site=HOME,
+            deadline_s=now + 2 * SLOT_S, deadline_firm=True,
+        )  # fmt: skip
+        first = world.nodes[HOME].submit([Submission(key="a", spec=replace(wanted, cores=1, duration_s=SLOT_S))])
+        second = world.nodes[parent].submit([Submission(key="b", spec=wanted)])
+        world.board.cut(HOME)
+        world.nodes[parent].step(0.0)  # gives all of the site, and does not hear that some is taken
+        world.nodes[HOME].step(0.0)
+        world.board.heal(HOME)
+        world.run(6, by=1)
+        job = second.result(0)[0].id
+        kinds = [e.kind for e in world.nodes[HOME].parts.store.journal(job=job)]
+        assert "job.declined" in kinds and first.result(0)[0].id
+        world.run(6, by=1)
+        assert np.array_equal(_rows(world, parent, HOME), _rows(world, HOME, HOME))
 
 
 def _restart(world: World, name: str) -> None:
