@@ -131,6 +131,11 @@ class Loop:
         self._news: list[ev.NodeStarted | ev.Priced] = []
         self._look_again = False
 
+    @property
+    def looking(self) -> bool:
+        """Whether placed work is still to be looked at again in the turns that follow."""
+        return bool(self._movable)
+
     def begin_with(self, event: ev.NodeStarted | ev.Priced) -> None:
         """The next turn begins with this entry."""
         self._news.append(event)

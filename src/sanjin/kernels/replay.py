@@ -61,6 +61,9 @@ _MB = 1_000_000
 _ALL = 2**40
 """More cores than any pool has: what keeps a site that is down from being chosen."""
 
+A_TURN = 200
+"""Jobs that a turn of a live node looks at before it places those that move; :mod:`sanjin.flow.reconsider`."""
+
 RETRIES = 500
 """Jobs without a place that are tried again at the begin of a slot, at most."""
 
@@ -255,11 +258,23 @@ def replay_jobs(
     freed[0], freed[1], fresh[0], fresh[1] = NEVER, -1, NEVER, -1
     spare = np.empty((2, pool.shape[0]), np.int64)
     next_look = horizon_s
-    looking = 0
+    looking, turn_end, retry = 0, A_TURN, 0
     while True:
         # -- which job is next
         held = False
-        if look < looking:
+        if retry > 0 and look >= min(looking, A_TURN) and again_at == todo:  # the first of those moved have gone before
+            for n in range(retry):
+                if todo == again.shape[0]:
+                    again = _larger(again)
+                again[todo] = parked[n]
+                todo += 1
+            parked[: no_place - retry] = parked[retry:no_place].copy()
+            no_place -= retry
+            retry = 0
+        placing = again_at < todo and (look == turn_end or look == looking)
+        if look < looking and not placing:
+            if look == turn_end:
+                turn_end += A_TURN
             j = later[look]
             look += 1
             if place[j] < 0 or start[j] <= now or (jobs.data[j] > 0 and pool[place[j], SITE] != jobs.origin[j]):
@@ -270,14 +285,7 @@ def replay_jobs(
             again_at += 1
         else:
             again_at = todo = 0
-            if looking > 0:  # who has started or can move no more is not looked at again
-                kept_late = 0
-                for n in range(late):
-                    listed[later[n]] = place[later[n]] >= 0 and start[later[n]] > now
-                    if listed[later[n]]:
-                        later[kept_late] = later[n]
-                        kept_late += 1
-                late, looking, look = kept_late, 0, 0
+            looking = look = 0
             at = jobs.arrive[i] if i < count else NEVER
             if (looks and late > 0) or no_place > 0:
                 at = min(at, next_look)
@@ -328,16 +336,15 @@ def replay_jobs(
                 continue
             if now >= next_look and ((looks and late > 0) or no_place > 0):
                 next_look = (now // SLOT + 1) * SLOT
-                looking = late if looks else 0
+                kept_late = 0  # who has started is not looked at again
+                for n in range(late):
+                    listed[later[n]] = place[later[n]] >= 0 and start[later[n]] > now
+                    if listed[later[n]]:
+                        later[kept_late] = later[n]
+                        kept_late += 1
+                looking = late = kept_late
                 fresh[:], freed[0], freed[1] = freed, NEVER, -1
-                some = min(no_place, RETRIES)
-                for n in range(some):
-                    if todo == again.shape[0]:
-                        again = _larger(again)
-                    again[todo] = parked[n]
-                    todo += 1
-                parked[: no_place - some] = parked[some:no_place].copy()
-                no_place -= some
+                retry, turn_end = min(no_place, RETRIES), A_TURN
                 continue
             if i >= count:
                 break

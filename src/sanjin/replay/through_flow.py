@@ -25,6 +25,7 @@ from sanjin.model.job import Submission
 from sanjin.model.network import network_of
 from sanjin.model.policy import Policy
 from sanjin.model.record import JobRecord
+from sanjin.model.units import SLOT_S
 from sanjin.ports import Store
 from sanjin.replay.outcome import Outcome
 from sanjin.replay.through_node import ModelledEngine, region_of, spec_of
@@ -73,6 +74,8 @@ def _drive(flow: _Flow, epoch_s: int, progress: Callable[[int], None]) -> None:
         if at is not None:
             at = -(-at // epoch_s) * epoch_s if epoch_s else at
         if batches and (at is None or batches[0][0] <= at):
+            if batches[0][0] == at:
+                flow.turn(at, ())  # at one instant ends, and looks at what waits, come before arrivals
             at, first, last = batches.popleft()
             flow.turn(at, range(first, last))
             progress(last)
@@ -85,7 +88,8 @@ class _Flow:
 
     def __init__(self, work: Workload, policy: Policy, store: Store) -> None:
         region, root = region_of(work), work.region.root().id
-        policy = replace(policy, move_gain_fen=-1, stop_gain_fen=-1, price_refresh_hours=0)
+        policy = replace(policy, stop_gain_fen=-1, price_refresh_hours=0)
+        self.moves = policy.move_gain_fen >= 0
         self.work = work
         self.clock = VirtualClock(work.begin_s)
         # prices are those of the region as its document has it, see replay_through_nodes
@@ -101,8 +105,10 @@ class _Flow:
         return int(self.view.supply.pool[self.view.supply.pool_index[f"{record.site}/{record.pool}"], tables.SPEED])
 
     def next_s(self) -> int | None:
-        """When a run ends or one is to start."""
+        """When a run ends, one is to start, or a slot begins in which what waits is looked at again."""
         times = [t for t in (self.engine.next_end(),) if t is not None]
+        if self.moves and (self.view.starts or self.view.parked):
+            times.append((self.clock.now() // SLOT_S + 1) * SLOT_S)
         times += [self.view.starts[0][0]] if self.view.starts else []
         return min(times, default=None)
 
@@ -117,7 +123,7 @@ class _Flow:
             self.engine.forget(done.forget)
             for ask, records in done.answers:
                 ask.answer(records)
-            if not self.view.queue:
+            if not self.view.queue and not self.loop.looking:
                 return
             work = Work()
 

@@ -64,7 +64,7 @@ class Plain:
             if slot or back:
                 moved = self._look(now) if self.policy.move_gain_fen >= 0 else []
                 retry, self.parked = self.parked, []
-                self._place(retry + moved, now)
+                self._place(moved + retry, now)
             for j in mine:
                 self._place([j], now)
                 nxt = j + 1
