@@ -259,6 +259,8 @@ def replay_jobs(
     spare = np.empty((2, pool.shape[0]), np.int64)
     next_look = horizon_s
     looking, turn_end, retry = 0, A_TURN, 0
+    slowest, below_nothing = np.argmin(pool[:, SPEED]), bool(np.any(floors < 0))  # where some energy costs less than nothing
+    came_free = True
     while True:
         # -- which job is next
         held = False
@@ -344,6 +346,7 @@ def replay_jobs(
                         kept_late += 1
                 looking = late = kept_late
                 fresh[:], freed[0], freed[1] = freed, NEVER, -1
+                came_free = below_nothing or bool(np.any(fresh[1] >= 0))
                 retry, turn_end = min(no_place, RETRIES), A_TURN
                 continue
             if i >= count:
@@ -373,6 +376,10 @@ def replay_jobs(
         if held:
             costs = _held(cells, rows, pool, ask, before, first_s, before_start, weights, kept)
             below = costs - max(rule.move_gain, 1) + _ROUNDING
+            # where nothing came free, only the slot that is new could be better: most would wait too long for it
+            waits = now // SLOT * SLOT + rule.ahead_s - _until(pool, slowest, 0, jobs.asked[j]) - SLOT - jobs.arrive[j]
+            if not came_free and jobs.delay[j] * waits >= below * PICO:
+                continue
             if not _may_gain(
                 cells, low, rows, pool, ask, before, first_s, now, weights, spans, scarce, fresh, below
             ):
@@ -393,7 +400,7 @@ def replay_jobs(
                     Need(-n_.cores, -n_.mem, -n_.cards, -n_.mw),
                 )
             if gain > 0 and gain >= rule.move_gain:  # its place is free; it gets another after all were looked at
-                moves += 1
+                moves, came_free = moves + 1, True
                 k0, k1 = (before_start - first_s) // SLOT, (kept[UNTIL] - 1 - first_s) // SLOT
                 _widen(freed, pool, before, k0, k1)
                 _widen(fresh, pool, before, k0, k1)
