@@ -34,7 +34,7 @@ from sanjin.kernels.board import (
 )
 from sanjin.kernels.carry import NEVER, arrival, book
 from sanjin.kernels.easy import _larger, _pop, _push
-from sanjin.kernels.place import _ROUNDING, choose_one, floors_of, total_of, write_row
+from sanjin.kernels.place import _ROUNDING, choose_one, floors_of, total_of
 from sanjin.kernels.tables import (
     FINISH,
     PICO,
@@ -178,17 +178,6 @@ def _shut(cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, 
 
 
 @njit(cache=True, error_model="numpy")
-def _held(
-    cells: Any, rows: Rows, pool: Any, ask: Job, p: int, first_s: int, start: int, weights: Weights, won: Any
-) -> int:
-    """What the job costs where it is placed, at the prices of now, micro-yuan; its inputs are there."""
-    end_s = first_s + (cells.shape[1] - 1) * SLOT
-    plan = plan_of(pool, p, ask, end_s, start, 0, 0, 0, weights)
-    write_row(cells, rows, pool, p, ask, plan, first_s, start, 0, 0, 0, weights, need_of(pool, p, ask), won)
-    return total_of(won)
-
-
-@njit(cache=True, error_model="numpy")
 def _may_gain(
     cells: Any, low: Any, rows: Rows, pool: Any, ask: Job, home: int, first_s: int, now: int, weights: Weights,
     spans: Any, scarce: bool, freed: Any, below: int,
@@ -236,10 +225,11 @@ def replay_jobs(
     Returns int64[4, R]: job, pool, start and end of the runs that were lost; and how many jobs moved.
     ``near`` int64[S, S]: of equal places, the one with the greater value for the job's origin is taken.
     """
+    looks = rule.move_gain >= 0
     sites, scarce, count = near.shape[0], any_scarce(cells, rows), jobs.arrive.shape[0]
     spans, floors = spans_of(low, rows), floors_of(low, rows, pool)
     pools, scratch = np.empty((4, pool.shape[0]), np.int64), np.empty(low.shape[1], np.int64)
-    won, trial, kept = np.zeros((1, ROW), np.int64), np.zeros(ROW, np.int64), np.zeros(ROW, np.int64)
+    won, trial = np.zeros((1, ROW), np.int64), np.zeros(ROW, np.int64)
     barred, ready = np.zeros((1, sites), np.int64), np.zeros((1, sites), np.int64)
     transport, latency = np.zeros((1, sites), np.int64), np.zeros((1, sites), np.int64)
     amounts = np.empty(lines.load.shape[1], np.int64)
@@ -250,16 +240,17 @@ def replay_jobs(
     lost, lost_runs, moves = np.empty((4, 16), np.int64), 0, 0
     down = np.zeros(sites, np.bool_)
     given = np.zeros(count, np.bool_)  # whether the rest of the window was given back
+    worth = np.zeros(count if looks else 1, np.int64)  # what each costs where it is placed, micro-yuan
+    settled = np.zeros(count, np.bool_)  # whether it can gain only where capacity came free
     listed = np.zeros(count, np.bool_)  # whether it is among those that may still move
     horizon_s = first_s + (cells.shape[1] - 1) * SLOT
     now, state, t, i, look = first_s, 0, 0, 0, 0
-    looks = rule.move_gain >= 0
     freed, fresh = np.empty((2, pool.shape[0]), np.int64), np.empty((2, pool.shape[0]), np.int64)
     freed[0], freed[1], fresh[0], fresh[1] = NEVER, -1, NEVER, -1
     spare = np.empty((2, pool.shape[0]), np.int64)
     next_look = horizon_s
     looking, turn_end, retry = 0, A_TURN, 0
-    slowest, below_nothing = np.argmin(pool[:, SPEED]), bool(np.any(floors < 0))  # where some energy costs less than nothing
+    slowest, below_nothing = np.argmin(pool[:, SPEED]), bool(np.any(floors < 0))
     came_free = True
     while True:
         # -- which job is next
@@ -279,7 +270,17 @@ def replay_jobs(
                 turn_end += A_TURN
             j = later[look]
             look += 1
+            if settled[j] and not came_free:
+                continue
             if place[j] < 0 or start[j] <= now or (jobs.data[j] > 0 and pool[place[j], SITE] != jobs.origin[j]):
+                continue
+            below = worth[j] - max(rule.move_gain, 1) + _ROUNDING
+            # where nothing came free, only the slot that is new could be better: most would wait too long for it, now
+            # and ever after
+            hold = _until(pool, slowest, 0, jobs.asked[j])
+            waits = now // SLOT * SLOT + rule.ahead_s - hold - SLOT - jobs.arrive[j]
+            settled[j] = not below_nothing and jobs.delay[j] * waits >= below * PICO
+            if settled[j] and not came_free:
                 continue
             held = True
         elif again_at < todo:
@@ -346,7 +347,7 @@ def replay_jobs(
                         kept_late += 1
                 looking = late = kept_late
                 fresh[:], freed[0], freed[1] = freed, NEVER, -1
-                came_free = below_nothing or bool(np.any(fresh[1] >= 0))
+                came_free = bool(np.any(fresh[1] >= 0))
                 retry, turn_end = min(no_place, RETRIES), A_TURN
                 continue
             if i >= count:
@@ -374,12 +375,6 @@ def replay_jobs(
         ask = _ask(jobs, j, now, rule)
         before, before_start = place[j], start[j]
         if held:
-            costs = _held(cells, rows, pool, ask, before, first_s, before_start, weights, kept)
-            below = costs - max(rule.move_gain, 1) + _ROUNDING
-            # where nothing came free, only the slot that is new could be better: most would wait too long for it
-            waits = now // SLOT * SLOT + rule.ahead_s - _until(pool, slowest, 0, jobs.asked[j]) - SLOT - jobs.arrive[j]
-            if not came_free and jobs.delay[j] * waits >= below * PICO:
-                continue
             if not _may_gain(
                 cells, low, rows, pool, ask, before, first_s, now, weights, spans, scarce, fresh, below
             ):
@@ -392,7 +387,7 @@ def replay_jobs(
         if held:
             gain = -1
             if won[0, POOL] >= 0:
-                gain = costs - total_of(won[0])
+                gain = worth[j] - total_of(won[0])
                 k0, k1 = (won[0, START] - first_s) // SLOT, (won[0, UNTIL] - 1 - first_s) // SLOT
                 n_ = need_of(pool, won[0, POOL], ask)
                 reserve(
@@ -401,7 +396,8 @@ def replay_jobs(
                 )
             if gain > 0 and gain >= rule.move_gain:  # its place is free; it gets another after all were looked at
                 moves, came_free = moves + 1, True
-                k0, k1 = (before_start - first_s) // SLOT, (kept[UNTIL] - 1 - first_s) // SLOT
+                until = _until(pool, before, before_start, jobs.asked[j])
+                k0, k1 = (before_start - first_s) // SLOT, (until - 1 - first_s) // SLOT
                 _widen(freed, pool, before, k0, k1)
                 _widen(fresh, pool, before, k0, k1)
                 place[j] = UNPLACED
@@ -430,6 +426,8 @@ def replay_jobs(
             arrival(lines.load, lines.sizes, way, first_s, now, jobs.data[j], amounts)
             book(lines.load, way, first_s, now, jobs.data[j], amounts)
         start[j] = won[0, START]
+        if looks:
+            worth[j], settled[j] = total_of(won[0]), False
         end[j] = won[0, START] + (jobs.run[j] * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
         given[j] = False
         if end[j] // SLOT < (won[0, UNTIL] - 1) // SLOT or end[j] < won[0, FINISH]:

@@ -35,13 +35,14 @@ class Replayed:
 
 RULES: dict[str, Callable[[Workload, Policy], Outcome]] = {
     "own": lambda w, own: replay_online(w, own, "own"),
-    "home_only": lambda w, _: replay_online(w, Policy(rule=Rule.HOME_ONLY)),
-    "earliest_finish": lambda w, _: replay_online(w, Policy(rule=Rule.EARLIEST_FINISH)),
-    "greenest": lambda w, _: replay_online(w, Policy(rule=Rule.GREENEST)),
+    "home_only": lambda w, _: replay_online(w, Policy(rule=Rule.HOME_ONLY, move_gain_fen=-1)),
+    "earliest_finish": lambda w, _: replay_online(w, Policy(rule=Rule.EARLIEST_FINISH, move_gain_fen=-1)),
+    "greenest": lambda w, _: replay_online(w, Policy(rule=Rule.GREENEST, move_gain_fen=-1)),
     BASELINE: lambda w, _: queue_at_home(w, True),
     "fcfs_at_home": lambda w, _: queue_at_home(w, False),
 }
-"""What a replay compares, in the order shown; the first is the region's own policy. Named ``replayed.<key>``."""
+"""What a replay compares, in the order shown; the first is the region's own policy. Named ``replayed.<key>``. The
+others place work once: looking again is the region's own."""
 
 
 def compare(
