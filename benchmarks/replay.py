@@ -4,7 +4,9 @@
   discrete-event simulator, in the plain FCFS form that its resources offer (a container of cores).
 - ``full pricing``: each of the jobs on every site and slot, exact capacity and power, then the accounts with their
   checks, over 16 sites x 96 slots (a day; Shanxi's prices repeated).
-- ``through nodes``: the whole tree with its SQLite stores and messages on a virtual clock, 11 nodes.
+- ``through the flow``: the live loop of one node that stands for the whole region, with the journal's chain, meter and
+  ledger, in memory: a turn a minute of the trace, and a turn at every instant at which something happens.
+- ``through nodes``: the whole tree with its messages on a virtual clock, 11 nodes: stores in memory, and SQLite's.
 
     python benchmarks/replay.py [--jobs 1000000]
 """
@@ -21,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from common import finish
 
+from sanjin.adapters.store.memory import MemoryStore
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.kernels import tables
 from sanjin.kernels.easy import queue_starts
@@ -32,6 +35,7 @@ from sanjin.regions.load import bundled, load_region
 from sanjin.replay.generate import Recipe, generate
 from sanjin.replay.online import replay_online
 from sanjin.replay.outcome import account
+from sanjin.replay.through_flow import at_the_root, by_epoch, replay_through_flow
 from sanjin.replay.through_node import in_whole_fen, replay_through_nodes
 from sanjin.replay.trace import Trace
 from sanjin.replay.workload import Rule, workload
@@ -111,7 +115,19 @@ def whole(jobs: int) -> float:
     return jobs / (time.perf_counter() - began)
 
 
-def nodes(jobs: int) -> tuple[float, bool]:
+def flow(jobs: int, epoch_s: int) -> tuple[float, bool]:
+    """(jobs a second through the flow of one node, whether the digest is that of the compiled loop)."""
+    region = load_region(bundled("shanxi"))
+    rule = Rule(fold_days=0, data_share=0, delay_low_yuan=0.01)
+    trace = generate(Recipe(jobs=jobs, days=jobs / 40_000, widest=4, over_asked=2.0))
+    work = at_the_root(in_whole_fen(workload(region, trace, rule, 3 * 96 + 2 * HORIZON_SLOTS)))
+    compiled = replay_online(by_epoch(work, epoch_s) if epoch_s else work, Policy())
+    began = time.perf_counter()
+    live = replay_through_flow(work, Policy(), epoch_s, MemoryStore(), lambda _: None)
+    return jobs / (time.perf_counter() - began), live.digest() == compiled.digest()
+
+
+def nodes(jobs: int, memory: bool) -> tuple[float, bool]:
     """(jobs a second through live nodes, whether the digest is that of the compiled loop)."""
     region = load_region(bundled("shanxi"))
     trace = generate(Recipe(jobs=jobs, days=2, widest=4))
@@ -119,9 +135,10 @@ def nodes(jobs: int) -> tuple[float, bool]:
     rule = Rule(fold_days=0, data_share=0, delay_low_yuan=0.01)
     work = in_whole_fen(workload(region, trace, rule, 3 * 96 + 2 * HORIZON_SLOTS))
     compiled = replay_online(work, Policy())
+    store = (lambda _: MemoryStore()) if memory else SqliteStore
     with tempfile.TemporaryDirectory(prefix="sanjin-bench-") as folder:
         began = time.perf_counter()
-        live = replay_through_nodes(work, Policy(), Path(folder), SqliteStore, lambda _: None)
+        live = replay_through_nodes(work, Policy(), Path(folder), store, lambda _: None)
         rate = jobs / (time.perf_counter() - began)
     return rate, live.digest() == compiled.digest()
 
@@ -138,23 +155,33 @@ def main() -> None:
     peer = simpy_rate(small, 0.8)
     priced, placed, each = pricing(given.jobs // 10)
     week = whole(given.jobs // 5)
-    live, equal = nodes(400)
+    flow(200, 60)  # compiles
+    turned, one = flow(40_000, 60)
+    instant, two = flow(20_000, 0)
+    live, three = nodes(400, True)
+    stored, four = nodes(400, False)
+    equal = one and two and three and four
     print(f"{'what':52} {'jobs/s':>12} {'goal':>12}")
     for name, rate, goal in (
         (f"EASY, 10 pools, {given.jobs:,} jobs (mean wait {wait:,.0f} s)", easy, "1,000,000"),
         (f"SimPy, FCFS, the same pools, {len(small):,} jobs", peer, ""),
         (f"full pricing, 16 x 96 ({placed:.0%} placed)", priced, "500,000"),
         ("a week in Shanxi: loop, accounts, checks", week, ""),
-        (f"through live nodes (digest {'equal' if equal else 'DIFFERENT'})", live, "100,000"),
+        ("through the flow of one node, a turn a minute", turned, "100,000"),
+        ("through the flow of one node, a turn an instant", instant, ""),
+        ("through 11 live nodes, stores in memory", live, ""),
+        ("through 11 live nodes, SQLite", stored, ""),
     ):
         print(f"{name:52} {rate:12,.0f} {goal:>12}")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"a job's own figures in the loop: {each:.0f} bytes; whole process at its most: {most} MiB")
     print(f"EASY against SimPy: {easy / peer:.0f} x")
+    print(f"digests of live and compiled decisions: {'equal' if equal else 'DIFFERENT'}")
     finish(
         "replay", round(easy), "jobs/s, EASY on 10 pools", 1_000_000, {"SimPy, FCFS": round(peer)},
-        full_pricing=round(priced), full_pricing_goal=500_000, week=round(week), through_nodes=round(live),
-        through_nodes_goal=100_000, digest_equal=equal,
+        full_pricing=round(priced), full_pricing_goal=500_000, week=round(week), through_flow=round(turned),
+        through_flow_goal=100_000, through_flow_each_instant=round(instant), through_nodes=round(live),
+        through_nodes_sqlite=round(stored), digest_equal=equal,
     )  # fmt: skip
 
 

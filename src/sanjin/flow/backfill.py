@@ -16,19 +16,20 @@ from sanjin.kernels import tables
 from sanjin.model import event as ev
 from sanjin.model.policy import Rule
 from sanjin.model.reason import Reason
+from sanjin.model.record import JobRecord
 
 
 def place_in_order(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
     """Decide on queued jobs, in order. Reserves in the view's supply what it chooses."""
     records = [view.jobs[j] for j in jobs]
     backfill = view.supply.policy.rule is Rule.EASY
-    waits = any(start_s > now_s and _is_head(view, job, start_s) for start_s, job in view.starts)
+    waits = {r.site for start_s, job in view.starts if start_s > now_s and (r := _head(view, job, start_s))}
     found: list[ev.Event] = []
     everything = asked(view, records, now_s)
     for i, record in enumerate(records):
         one = everything.part(i)
-        mine = home_of(view.supply, view.network, record.spec, origin_of(record)) == view.node
-        behind = mine and waits
+        home = home_of(view.supply, view.network, record.spec, origin_of(record))
+        behind = home in waits
         if behind and backfill:
             one.jobs[0, tables.J_LATEST] = now_s
         if behind and not backfill:
@@ -40,14 +41,15 @@ def place_in_order(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event
         if behind and site < 0:
             found.append(ev.Waiting(job=record.id, reason=Reason.QUEUE_ORDER, options=options))
             continue
-        if mine and site >= 0 and options[site][tables.START] > now_s:
-            waits = True
+        if home in view.sites and site >= 0 and options[site][tables.START] > now_s:
+            waits.add(home)
         found.append(decide(view, record, options, site, one, 0))
     own = [e for e in found if isinstance(e, ev.Placed | ev.Assigned)]
     view.supply.changed(own=bool(own), freed=False)
     return found
 
 
-def _is_head(view: View, job: str, start_s: int) -> bool:
+def _head(view: View, job: str, start_s: int) -> JobRecord | None:
+    """The job where it waits for this start, at the head of its site's queue."""
     record = view.jobs.get(job)
-    return record is not None and is_ready(record, start_s)
+    return record if record is not None and is_ready(record, start_s) else None

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sanjin.flow.supply import HURRY_FEN_PER_HOUR, Supply
+from sanjin.flow.place import asked
+from sanjin.flow.supply import HURRY_FEN_PER_HOUR, Supply, run_kernel
+from sanjin.flow.view import View
 from sanjin.kernels import tables
 from sanjin.model import event as ev
-from sanjin.model.job import JobSpec
+from sanjin.model.job import JobSpec, JobState
 from sanjin.model.money import PICO_PER_MICRO
 from sanjin.model.placement import Explanation, Option, Terms
 from sanjin.model.reason import KERNEL_REASONS
+from sanjin.model.record import JobRecord
 from sanjin.model.units import HOUR_S, SLOT_S
 
 Decision = ev.Placed | ev.Assigned | ev.Raised | ev.Waiting | ev.Split
@@ -99,6 +102,24 @@ def _waiting(supply: Supply, spec: JobSpec, begin: int, since_s: int, finish: in
     fen = HURRY_FEN_PER_HOUR if hurries else spec.delay_price_fen_per_hour
     seconds = max(begin - max(since_s, spec.earliest_start_s), 0) + (finish - begin) * hurries
     return round(fen * seconds * supply.weights.waiting) * 10_000 // HOUR_S
+
+
+def dry_run(view: View, specs: Sequence[JobSpec], now_s: int) -> list[Explanation]:
+    """Where each of these jobs would go if it alone were submitted here now; nothing changes."""
+    now = max(now_s, view.supply.first_slot * SLOT_S)
+    found: list[Explanation] = []
+    for spec, members in ((replace(s, members=0, first_member=0), s.members) for s in specs):
+        record = JobRecord(
+            id=f"{view.node}-0", key="", spec=spec, state=JobState.QUEUED, submitted_s=now, updated_s=now
+        )
+        given = asked(view, [record], now)
+        given.transport[:] //= max(members, 1)  # of an array one member is priced; inputs come once, for all
+        with view.supply.trial():
+            rows, choice = run_kernel(view.supply, now, given)
+        options = tuple(tuple(r) for r in rows[0].tolist())
+        site = view.supply.sites[int(choice[0])] if choice[0] >= 0 else ""
+        found.append(explanation(view.supply, "", view.node, now, site, options, spec, now))
+    return found
 
 
 def chosen_site(decision: Decision, sites: Sequence[str]) -> str:

@@ -218,7 +218,7 @@ class Loop:
     def _remember(self, seq: int, event: ev.Assigned, record: JobRecord) -> None:
         """The child's next offers will not count this assignment until it has read the mail."""
         p = event.placement
-        pool = self.view.supply.pool_index[f"{p.site}/{p.pool}"]
+        pool = self.view.supply.pool_of(p)
         need = self.view.supply.need(record.spec, pool)
         self.view.pending.setdefault(event.child, []).append(Pending(seq, pool, p.start_s, p.kept_s, need))
 
@@ -290,7 +290,7 @@ class Loop:
         clock = self.clock
         start_s = clock.region_at(report.started_at) if report.started_at else record.start_s
         end_s = clock.region_at(report.ended_at) if report.ended_at else self.now_s
-        pool = self.view.supply.pool_models[self.view.supply.pool_index[f"{self.view.node}/{record.pool}"]]
+        pool = self.view.supply.pool_models[self.view.supply.pool_index[f"{record.site}/{record.pool}"]]
         event = run.ended(record, report, start_s, end_s, pool.speed.value)
         self.record(event)
         if isinstance(event, ev.RunOver) and event.wall_ms:
@@ -298,8 +298,8 @@ class Loop:
 
     def _settle(self, record: JobRecord, event: ev.RunOver, pool: Pool) -> None:
         view, spec = self.view, record.spec
-        site = view.region.nodes[view.node].site
-        metered = meter.meter(view.supply.book, record, event, view.node, pool, record.transport_micro)
+        site = view.region.nodes[record.site].site
+        metered = meter.meter(view.supply.book, record, event, record.site, pool, record.transport_micro)
         self.record(metered)
         self.record(settle.settle(metered, spec.tenant, site.grid))
         settled = self._done.events[-1]
@@ -415,7 +415,7 @@ class Loop:
     def _make_room(self, rolled: bool) -> None:
         """Stop running work for what was placed later than now, where that pays."""
         view = self.view
-        if not any(view.jobs[j].spec.stoppable for j in view.running.values()):
+        if not view.stoppable:
             return
         late = [view.jobs[j] for j in self._touched if j in view.jobs]
         if rolled:
@@ -476,7 +476,7 @@ class Loop:
         for job in view.running.values():
             record = view.jobs[job]
             if record.placement and record.placement.kept_s <= self.now_s and not record.room_for:
-                pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
+                pool = view.supply.pool_of(record.placement)
                 finish = (self.now_s // SLOT_S + 1) * SLOT_S
                 if not record.spec.reservation:  # which ends with its reservation
                     view.supply.take(pool, self.now_s, finish, view.supply.need(record.spec, pool), 1)

@@ -65,19 +65,18 @@ def watts(pool: Pool, record: JobRecord, ended: ev.RunOver) -> float:
 
 def segments(book: PriceBook, site: str, start_s: int, end_s: int, power_w: float) -> Iterator[ev.Segment]:
     """One segment a slot that the run touched."""
-    index = tuple(book.region.nodes).index(site)
     for slot in range(slot_of(start_s), slot_of(max(end_s - 1, start_s)) + 1):
         begin, finish = max(start_s, slot * SLOT_S), min(end_s, (slot + 1) * SLOT_S)
         if finish <= begin:
             continue
-        prices = book.at(slot)
-        k = slot - prices.first_slot
+        first_slot, pue, price_micro, carbon_mg = book.metered_at(slot, site)
+        k = slot - first_slot
         joule = power_w * (finish - begin)
         yield ev.Segment(
             start_s=begin,
             seconds=finish - begin,
             it_mwh=mwh_from_joule(joule),
-            facility_mwh=mwh_from_joule(joule * float(prices.pue[index, k])),
-            price_micro_kwh=int(prices.facility_micro[index, k]),
-            carbon_mg_kwh=int(prices.carbon_mg[index, k]),
+            facility_mwh=mwh_from_joule(joule * pue[k]),
+            price_micro_kwh=price_micro[k],
+            carbon_mg_kwh=carbon_mg[k],
         )

@@ -47,7 +47,7 @@ def divided(supply: Supply, asked: Asked, record: JobRecord, row: ev.Row) -> tup
     if job[tables.J_DEADLINE]:
         last = min(last, (int(job[tables.J_DEADLINE]) - first_s) // SLOT - 1)
     board, delay = supply.board, int(job[tables.J_DELAY])
-    board.settle()
+    supply.settle()
     count = kernel.best_pieces(
         board.cells, board.rows, pool, site, Need(*need), -(-(begin_s - first_s) // SLOT), last,
         seconds, stop_cost, MOST, delay, used,

@@ -36,11 +36,11 @@ def place(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
     records = [view.jobs[j] for j in jobs]
     given = asked(view, records, now_s)
     rows, choice = run_kernel(view.supply, now_s, given)
-    listed = rows.tolist()
+    listed: list[list[list[int]]] = rows.tolist()
     view.supply.changed(own=bool(np.any(view.supply.own[choice[choice >= 0]])), freed=False)
     return [
-        decide(view, record, tuple(tuple(row) for row in listed[i]), int(choice[i]), given, i)
-        for i, record in enumerate(records)
+        decide(view, record, tuple(map(tuple, listed[i])), site, given, i)
+        for i, (record, site) in enumerate(zip(records, choice.tolist(), strict=True))
     ]
 
 
@@ -206,7 +206,7 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
     if not supply.own[choice]:
         return ev.Raised(job=record.id, parent=view.parent, full=False, options=options)
     placement = placement_of(supply, row)
-    if site == view.node and record.spec.stoppable and (found := divided(supply, given.part(j), record, row)):
+    if site in view.sites and record.spec.stoppable and (found := divided(supply, given.part(j), record, row)):
         placement, changed = found
         options = (*options[:choice], changed, *options[choice + 1 :])
     return given_to(view, record, placement, options)
@@ -214,7 +214,7 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
 
 def given_to(view: View, record: JobRecord, placement: Placement, options: tuple[ev.Row, ...]) -> ev.Event:
     """The event that gives a place in the own subtree: here, or to the child that has the site."""
-    if placement.site == view.node:
+    if placement.site in view.sites:
         return ev.Placed(job=record.id, placement=placement, options=options)
     child = view.child_of(placement.site)
     return ev.Assigned(job=record.id, child=child, epoch=record.epoch + 1, placement=placement, options=options)

@@ -71,10 +71,10 @@ def _stoppable(view: View, now_s: int) -> Iterator[_Stoppable]:
             continue
         if record.stop_asked or record.cancel_asked:
             continue
-        pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
+        pool = view.supply.pool_of(record.placement)
         speed = float(view.supply.pool[pool, tables.SPEED]) / 1000
         done_s = min(record.done_s + round((now_s - record.start_s) * speed), record.spec.duration_s - 1)
-        rest = replace(record, done_s=max(done_s, 1), end_s=now_s, site=view.node)
+        rest = replace(record, done_s=max(done_s, 1), end_s=now_s, site=record.placement.site)
         need = view.supply.need(record.spec, pool)
         each = record.spec.delay_price_fen_per_hour / max(need[0], 1)
         found.append((each, _Stoppable(record, pool, need, record.placement.windows()[record.window][1], rest)))
@@ -90,14 +90,14 @@ def _try(
     if placement is None:
         return None
     with supply.trial():
-        own = supply.pool_index[f"{view.node}/{placement.pool}"]
+        own = supply.pool_of(placement)
         need = supply.need(record.spec, own)
         for begin, end in placement.windows():
             supply.shift(own, begin, end, need, -1)
         mine = asked(view, [record], now_s)
         before = total_now(supply, mine, own, placement, Need(*need))
         mine.jobs[0, tables.J_LATEST] = now_s
-        mine.barred[0, np.arange(len(supply.sites)) != supply.site_index[view.node]] = 1
+        mine.barred[0, np.arange(len(supply.sites)) != supply.pool[pool, tables.SITE]] = 1
         stops: list[_Stoppable] = []
         for each in (s for s in stoppable if s.pool == pool):
             if len(stops) == MOST:

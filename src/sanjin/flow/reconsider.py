@@ -61,7 +61,7 @@ def gain_micro(view: View, record: JobRecord, now_s: int) -> int:
     placement, supply, gang = record.placement, view.supply, together(record)
     if placement is None:
         return 0
-    pool = supply.pool_index[f"{placement.site}/{placement.pool}"]
+    pool = supply.pool_of(placement)
     need = supply.need(gang.spec, pool)
     held = asked(view, [gang], now_s)
     with supply.trial():

@@ -27,9 +27,9 @@ def place_inside(view: View, record: JobRecord, now_s: int) -> ev.Event:
     supply, holder = view.supply, view.jobs.get(record.spec.reservation)
     if holder is None or holder.placement is None or holder.spec.tenant != record.spec.tenant:
         return without_run(record, JobState.FAILED, Reason.RESERVATION_OVER, now_s)
-    pool = supply.pool_index[f"{view.node}/{holder.placement.pool}"]
+    pool = supply.pool_of(holder.placement)
     given = asked(view, [record], now_s)
-    site = supply.site_index[view.node]
+    site = supply.site_index[holder.placement.site]
     best: tuple[int, int] | None = None
     row = None
     if given.barred[0, site] == 0:

@@ -16,8 +16,13 @@ MWH_PER_KWH = 1_000_000
 
 def settle(metered: ev.Metered, tenant: str, grid: str) -> ev.Settled:
     """The settlement of one run. Pure: the same meter record gives the same postings."""
-    energy = sum(s.facility_mwh * s.price_micro_kwh for s in metered.segments) // MWH_PER_KWH
-    carbon_mg = sum(s.facility_mwh * s.carbon_mg_kwh for s in metered.segments) // MWH_PER_KWH
+    energy = carbon_mg = it_mwh = facility_mwh = 0
+    for s in metered.segments:
+        energy += s.facility_mwh * s.price_micro_kwh
+        carbon_mg += s.facility_mwh * s.carbon_mg_kwh
+        it_mwh += s.it_mwh
+        facility_mwh += s.facility_mwh
+    energy, carbon_mg = energy // MWH_PER_KWH, carbon_mg // MWH_PER_KWH
     carbon = round(carbon_mg * metered.carbon_micro_kg / 1_000_000)
     credits = (
         (f"site:{metered.site}", fen_from_micro(metered.use_micro)),
@@ -32,8 +37,8 @@ def settle(metered: ev.Metered, tenant: str, grid: str) -> ev.Settled:
         job=metered.job,
         tenant=tenant,
         fen=total,
-        it_mwh=sum(s.it_mwh for s in metered.segments),
-        facility_mwh=sum(s.facility_mwh for s in metered.segments),
+        it_mwh=it_mwh,
+        facility_mwh=facility_mwh,
         carbon_mg=carbon_mg,
         postings=tuple(postings) if len(postings) > 1 else (),
     )

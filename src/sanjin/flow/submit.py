@@ -136,7 +136,7 @@ def _names(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
 
 
 def _reserved(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
-    if spec.reserves and spec.site != view.node:
+    if spec.reserves and spec.site not in view.sites:
         yield problem("reserve_elsewhere", f"{at}.site", node=spec.site or view.node)
     if spec.reserves and (spec.command or spec.members or spec.stoppable or spec.reservation):
         yield problem("reserve_command", f"{at}.reserves")

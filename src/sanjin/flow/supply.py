@@ -7,7 +7,7 @@ comes in offers for the others (:mod:`sanjin.tree.offer`). All arrays cover slot
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +21,7 @@ from sanjin.kernels import tables
 from sanjin.model.energy import site_tables
 from sanjin.model.job import JobSpec
 from sanjin.model.money import pico_per_watt_second
+from sanjin.model.placement import Placement
 from sanjin.model.policy import Policy
 from sanjin.model.region import Pool, PoolKind, Region
 from sanjin.model.scarcity import Scarcity, hour_of_week
@@ -92,10 +93,12 @@ class Board:
             np.cumsum(price * SLOT_S, axis=1, out=self.cells[part, 1:])
             layout.bounds(price, self.low[part], self.high[part])
 
-    def settle(self) -> None:
-        """Bring the bounds of the blocks in line with the free capacity; call after changing that."""
-        end = self.rows.energy
-        layout.bounds(self.cells[:end, : self._slots], self.low[:end], self.high[:end])
+    def settle(self, rows: Iterable[int] | None = None) -> None:
+        """Bring the bounds of the blocks in line with the free capacity; call after changing that. ``rows`` names
+        the rows that changed (None: any may have)."""
+        spans = [slice(0, self.rows.energy)] if rows is None else [slice(n, n + 1) for n in rows]
+        for part in spans:
+            layout.bounds(self.cells[part, : self._slots], self.low[part], self.high[part])
 
 
 Prices64 = NDArray[np.int64]
@@ -112,6 +115,7 @@ class PriceBook:
         self.slots = slots
         self.series = series
         self.block = lru_cache(maxsize=4)(self._block)
+        self._metered = lru_cache(maxsize=4 * len(region.nodes))(self._of_site)
 
     def __reduce__(self) -> tuple[type[PriceBook], tuple[Region, int, Series | None]]:
         return PriceBook, (self.region, self.slots, self.series)  # another process computes its own blocks
@@ -138,6 +142,15 @@ class PriceBook:
     def at(self, slot: int) -> Prices:
         """The block that holds ``slot`` with a whole horizon after it."""
         return self.block(slot // SLOTS_A_DAY)
+
+    def metered_at(self, slot: int, site: str) -> tuple[int, list[float], list[int], list[int]]:
+        """Of the block that holds ``slot``, for a meter: its first slot, and the site's PUE, micro-yuan and mg CO2e
+        per facility kWh, a slot each."""
+        return self._metered(slot // SLOTS_A_DAY, site)
+
+    def _of_site(self, day: int, site: str) -> tuple[int, list[float], list[int], list[int]]:
+        block, i = self.block(day), tuple(self.region.nodes).index(site)
+        return block.first_slot, block.pue[i].tolist(), block.facility_micro[i].tolist(), block.carbon_mg[i].tolist()
 
 
 def _pool_row(site: int, pool: Pool, accelerators: list[str]) -> list[int]:
@@ -216,6 +229,7 @@ class Supply:
         self.board = Board(len(self.pools), len(self.sites), self.slots)
         self.free_cores, self.free_mem = self.board.cores, self.board.mem
         self.free_acc, self.free_mw = self.board.cards, self.board.mw
+        self._unsettled: set[int] | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -227,6 +241,17 @@ class Supply:
         self.free_mem[:, slots] = self.pool[:, 4:5]
         self.free_acc[:, slots] = self.pool[:, 5:6]
         self.free_mw[:, slots] = self.it_cap_mw[:, None]
+        self._unsettled = None
+
+    def settle(self) -> None:
+        """Bring the board's bounds in line with what was reserved and freed."""
+        if self._unsettled is None or self._unsettled:
+            self.board.settle(self._unsettled)
+        self._unsettled = set()
+
+    def overwritten(self) -> None:
+        """Free capacity was written anew, anywhere."""
+        self._unsettled = None
 
     def roll(self, now_s: int) -> bool:
         """Let the horizon begin with the slot of ``now_s``; whether it moved. Never goes back."""
@@ -289,6 +314,10 @@ class Supply:
                     rows[index[name]] = np.rint(np.array(week)[hours] * unit)
         return power, core, card
 
+    def pool_of(self, placement: Placement) -> int:
+        """The pool's number."""
+        return self.pool_index[f"{placement.site}/{placement.pool}"]
+
     def need(self, spec: JobSpec, pool: int) -> tuple[int, int, int, int]:
         """What a job takes from a pool: cores, MiB, cards, mW."""
         n = spec.width()
@@ -312,6 +341,7 @@ class Supply:
         finally:
             for part, before in zip(free, kept, strict=True):
                 part[:] = before
+            self._unsettled = None
 
     def shift(self, pool: int, start_s: int, finish_s: int, need: tuple[int, int, int, int], sign: int) -> bool:
         """As :meth:`take`, for a trial that is taken back: nobody is told. Whether any slot was ahead."""
@@ -319,10 +349,13 @@ class Supply:
         k1 = min((finish_s - 1) // SLOT_S - self.first_slot + 1, self.slots)
         if k0 >= k1:
             return False
-        self.free_cores[pool, k0:k1] -= sign * need[0]
-        self.free_mem[pool, k0:k1] -= sign * need[1]
-        self.free_acc[pool, k0:k1] -= sign * need[2]
-        self.free_mw[int(self.pool[pool, tables.SITE]), k0:k1] -= sign * need[3]
+        site, at = int(self.pool[pool, tables.SITE]), self.board.rows
+        rows = (at.cores + pool, at.mem + pool, at.cards + pool, at.mw + site)
+        for row, amount in zip(rows, need, strict=True):
+            if amount:
+                self.board.cells[row, k0:k1] -= sign * amount
+        if self._unsettled is not None:
+            self._unsettled.update(rows)
         return True
 
 
@@ -388,7 +421,7 @@ def run_kernel(supply: Supply, now_s: int, asked: Asked) -> tuple[NDArray[np.int
     out = np.zeros((count, len(supply.sites), tables.ROW), np.int64)
     choice = np.full(count, -1, np.int64)
     board = supply.board
-    board.settle()
+    supply.settle()
     kernel.place_batch(
         board.cells, board.low, board.high, board.rows, supply.first_slot * SLOT_S, now_s, term_weights(supply),
         supply.pool, supply.own, *asked.arrays(), out, choice,

@@ -18,7 +18,7 @@ from sanjin.model import event as ev
 from sanjin.model.job import JobState
 from sanjin.model.network import Network
 from sanjin.model.reason import Reason
-from sanjin.model.record import JobRecord
+from sanjin.model.record import JobRecord, changed
 from sanjin.model.region import Region
 from sanjin.ports import PeerMark, Stored
 
@@ -51,8 +51,9 @@ class View:
 
     ``held`` and ``queue`` keep the order of arrival; ``parked`` are queued jobs that found no place
     and wait for a change of supply. ``starts`` is a heap of (start, job) for work of this site.
-    ``here`` are datasets in this site's store, ``elsewhere`` the nodes that hold each dataset, as
-    offered. ``moving`` maps a dataset on its way to the time when it may arrive.
+    ``sites`` are those whose machines this node runs: its own where none are named; where there are more, inputs
+    still go to its own alone. ``here`` are datasets in this site's store, ``holders`` the nodes that hold each
+    dataset, as offered. ``moving`` maps a dataset on its way to the time when it may arrive.
     """
 
     node: str
@@ -60,6 +61,7 @@ class View:
     region: Region
     network: Network
     supply: Supply
+    sites: frozenset[str] = frozenset()
     jobs: dict[str, JobRecord] = field(default_factory=dict[str, JobRecord])
     use: dict[str, TenantUse] = field(default_factory=dict[str, TenantUse])
     held: dict[str, None] = field(default_factory=dict[str, None])
@@ -72,6 +74,8 @@ class View:
     """Jobs that were asked to stop and still run, by the job that they make room for."""
     running: dict[str, str] = field(default_factory=dict[str, str])
     """Run key to job, of runs at this site."""
+    stoppable: set[str] = field(default_factory=set[str])
+    """The keys of those that can be stopped and go on later."""
     here: dict[str, str] = field(default_factory=dict[str, str])
     holders: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     links: Links = field(init=False)
@@ -87,6 +91,7 @@ class View:
     tip_hash: bytes = b""
 
     def __post_init__(self) -> None:
+        self.sites = self.sites or frozenset({self.node})
         self.links = Links(self.network, self.supply.slots)
         self.links.roll(self.supply.first_slot)
 
@@ -119,15 +124,19 @@ class View:
 
     def put(self, record: JobRecord) -> JobRecord:
         """Store a record and keep the indexes in step with its state."""
-        self._count(self.jobs.get(record.id), -1)
+        old = self.jobs.get(record.id)
         self.jobs[record.id] = record
-        self._count(record, 1)
+        had, has = old is not None and _has_a_place(old), _has_a_place(record)
+        if had != has or (old is not None and had and old.spec is not record.spec):
+            self._count(old, -1)
+            self._count(record, 1)
         here = not record.sent_to
-        _set(self.held, record.id, here and record.state is JobState.HELD)
-        queued = here and record.state is JobState.QUEUED
-        parked = record.reason in (Reason.NO_PLACE, Reason.QUEUE_ORDER, Reason.RESERVATION_FULL)
-        _set(self.queue, record.id, queued and not parked)
-        _set(self.parked, record.id, queued and parked)
+        if old is None or old.state in _WAITS or record.state in _WAITS:
+            queued = here and record.state is JobState.QUEUED
+            parked = record.reason in (Reason.NO_PLACE, Reason.QUEUE_ORDER, Reason.RESERVATION_FULL)
+            _set(self.held, record.id, here and record.state is JobState.HELD)
+            _set(self.queue, record.id, queued and not parked)
+            _set(self.parked, record.id, queued and parked)
         if here and record.placement:
             if record.state in (JobState.PLACED, JobState.STAGING, JobState.PAUSED):
                 heapq.heappush(self.starts, (record.next_start_s(), record.id))
@@ -138,22 +147,22 @@ class View:
         return record
 
     def _count(self, record: JobRecord | None, sign: int) -> None:
-        if record is not None and record.state in _HAS_A_PLACE and not record.spec.reservation:
+        if record is not None and _has_a_place(record):
             placed = self.tenant(record.spec.tenant).placed
             for i, amount in enumerate(record.spec.amounts()):
                 placed[i] += sign * amount
 
     def change(self, job: str, at_s: int, **fields: Any) -> JobRecord:
         """The job's record with some fields replaced."""
-        return self.put(replace(self.jobs[job], updated_s=at_s, **fields))
+        return self.put(changed(self.jobs[job], updated_s=at_s, **fields))
 
     def release(self, record: JobRecord, at_s: int) -> None:
         """Free what is left of the window that the job reserved at this site."""
         if record.spec.reservation:  # it took nothing of the site's that its reservation had not taken
             self.supply.changed(own=False, freed=True)
             return
-        if record.placement and record.placement.site == self.node and not record.sent_to:
-            pool = self.supply.pool_index[f"{self.node}/{record.placement.pool}"]
+        if record.placement and record.placement.site in self.sites and not record.sent_to:
+            pool = self.supply.pool_of(record.placement)
             need = self.supply.need(record.spec, pool)
             for begin, end in record.placement.windows()[record.window :]:
                 if max(begin, at_s) < end:
@@ -171,6 +180,12 @@ class View:
 
 
 _HAS_A_PLACE = frozenset({JobState.ASSIGNED, JobState.PLACED, JobState.STAGING, JobState.RUNNING, JobState.PAUSED})
+_WAITS = (JobState.HELD, JobState.QUEUED)
+
+
+def _has_a_place(record: JobRecord) -> bool:
+    """Whether it takes capacity of the region's, here or at the node that has it."""
+    return record.state in _HAS_A_PLACE and not record.spec.reservation
 
 
 def _set(index: dict[str, None], job: str, present: bool) -> None:
@@ -341,6 +356,8 @@ def _transfer_ended(view: View, e: ev.TransferEnded, at_s: int) -> None:
 
 def _started(view: View, e: ev.Started, at_s: int) -> JobRecord:
     view.running[e.run] = e.job
+    if view.jobs[e.job].spec.stoppable:
+        view.stoppable.add(e.run)
     runs = view.jobs[e.job].runs + 1
     return view.change(e.job, at_s, state=JobState.RUNNING, reason=None, run=e.run, runs=runs, start_s=at_s)
 
@@ -375,6 +392,7 @@ def _paused(view: View, e: ev.Paused, at_s: int) -> JobRecord:
 def _left_the_machine(view: View, record: JobRecord) -> None:
     """The job's run is over."""
     view.running.pop(record.run, None)
+    view.stoppable.discard(record.run)
     if record.room_for:
         rest = view.making_room.get(record.room_for, set[str]())
         rest.discard(record.id)
@@ -385,7 +403,7 @@ def _left_the_machine(view: View, record: JobRecord) -> None:
 def _ended(view: View, e: ev.Ended, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
     _left_the_machine(view, record)
-    view.release(record, at_s)
+    view.release(record, min(e.end_s, at_s))  # its window is free from its end on, whenever that is heard of
     view.close_account(record, 0)
     return view.change(
         e.job,
@@ -506,14 +524,16 @@ def restore(view: View, stored: Stored, now_s: int) -> None:
             use = view.tenant(record.spec.tenant)
             use.cores += record.spec.quota_cores()
             use.reserved_fen += record.reserved_fen
-        here = record.placement and not record.sent_to and record.placement.site == view.node
+        here = record.placement and not record.sent_to and record.placement.site in view.sites
         if here and record.placement and record.state in _HAS_A_PLACE:
-            pool = view.supply.pool_index[f"{view.node}/{record.placement.pool}"]
+            pool = view.supply.pool_of(record.placement)
             windows = () if record.spec.reservation else record.placement.windows()[record.window :]
             for begin, end in windows:
                 finish = end if record.room_for else max(end, now_s + 1)
                 view.supply.take(pool, begin, finish, view.supply.need(record.spec, pool), 1)
         if here and record.state is JobState.RUNNING and not record.spec.reserves:
             view.running[record.run] = record.id
+            if record.spec.stoppable:
+                view.stoppable.add(record.run)
             if record.room_for:
                 view.making_room.setdefault(record.room_for, set()).add(record.id)

@@ -41,6 +41,8 @@ class JobState(StrEnum):
     INTERRUPTED = "interrupted"
     REFUSED = "refused"
 
+    __hash__ = str.__hash__  # the enum's own takes four times as long, and states are looked up all the time
+
     @property
     def ended(self) -> bool:
         """Whether nothing more happens to a job in this state."""

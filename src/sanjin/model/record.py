@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any
 
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.placement import Placement
@@ -80,3 +82,19 @@ class JobRecord:
     def next_start_s(self) -> int:
         """When its present window begins; 0 where it has none."""
         return self.placement.windows()[self.window][0] if self.placement else 0
+
+
+_NAMES = tuple(f.name for f in fields(JobRecord))
+_values = attrgetter(*_NAMES)
+_PUT = {name: getattr(JobRecord, name).__set__ for name in _NAMES}
+
+
+def changed(record: JobRecord, **values: Any) -> JobRecord:
+    """The record with some fields replaced: as :func:`dataclasses.replace`, in less than half its time, since every
+    event of a job makes a new record."""
+    new = object.__new__(JobRecord)
+    for put, value in zip(_PUT.values(), _values(record), strict=True):
+        put(new, value)
+    for name, value in values.items():
+        _PUT[name](new, value)
+    return new

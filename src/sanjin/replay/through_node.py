@@ -78,6 +78,10 @@ class ModelledEngine:
         """When the next run ends."""
         return self._ends[0][0] if self._ends else None
 
+    def has_ended(self) -> bool:
+        """Whether a run has ended that nobody was told of."""
+        return bool(self._ends) and self._ends[0][0] <= self._clock.now()
+
     def watch(self) -> list[RunReport]:
         """Runs that have ended and are not forgotten."""
         while self._ends and self._ends[0][0] <= self._clock.now():
@@ -173,7 +177,7 @@ def replay_through_nodes(
         board.join(name, nodes[name].answer)
         nodes[name].open("replay")
     for second in range(HELLO_S):
-        _settle(nodes)
+        _settle(nodes, engines)
         clock.advance(work.begin_s - HELLO_S + second + 1)
     ids: list[str] = []
     sites = tuple(region.nodes)
@@ -186,15 +190,15 @@ def replay_through_nodes(
             break
         clock.advance(min(times))
         if arrives is None or clock.now() < arrives:
-            _settle(nodes)
+            _settle(nodes, engines)
             continue
-        _settle(nodes)  # at one instant ends come before arrivals
+        _settle(nodes, engines)  # at one instant ends come before arrivals
         while len(ids) < len(work) and work.begin_s + int(trace.arrive_s[len(ids)]) <= clock.now():
             origin = nodes[sites[int(work.origin[len(ids)])]]
-            future = origin.submit([Submission(key=str(len(ids)), spec=_spec(work, len(ids)))])
+            future = origin.submit([Submission(key=str(len(ids)), spec=spec_of(work, len(ids)))])
             origin.step(0.0)
             ids.append(future.result(0)[0].id)
-            _settle(nodes)
+            _settle(nodes, engines)
         progress(len(ids))
     return _outcome(work, nodes, ids)
 
@@ -217,7 +221,8 @@ def region_of(work: Workload) -> Region:
     return replace(region, nodes=nodes, tenants={TENANT: payer})
 
 
-def _spec(work: Workload, j: int) -> JobSpec:
+def spec_of(work: Workload, j: int) -> JobSpec:
+    """What job ``j`` of the workload asks for."""
     trace = work.trace
     return JobSpec(
         name="replay",
@@ -232,12 +237,15 @@ def _spec(work: Workload, j: int) -> JobSpec:
     )
 
 
-def _settle(nodes: dict[str, Node]) -> None:
-    """Let every node take turns at this instant until none has anything more to do."""
-    quiet = 0
-    while quiet < 2:
-        worked = [node.step(0.0).worked for node in nodes.values()]
-        quiet = 0 if any(worked) else quiet + 1
+def _settle(nodes: dict[str, Node], engines: dict[str, ModelledEngine]) -> None:
+    """Let nodes take turns at this instant until none has anything more to do."""
+    busy = True
+    while busy:
+        busy = False
+        for name, node in nodes.items():
+            if engines[name].has_ended() or node.has_something_to_do():
+                node.step(0.0)
+                busy = True
 
 
 def _waits(nodes: dict[str, Node]) -> bool:

@@ -99,6 +99,10 @@ def read(mail: Mail) -> Message:
     return _decoders[mail.kind].decode(mail.body)
 
 
+_SPOKEN_OF = frozenset({ev.Raised, ev.Assigned, ev.Declined, ev.CancelAsked})
+"""Events from which a message may follow."""
+
+
 class TreeRouter:
     """Derives messages from events, and events from messages."""
 
@@ -107,6 +111,8 @@ class TreeRouter:
 
     def follows(self, view: View, event: ev.Event, record: JobRecord) -> list[tuple[str, str, bytes]]:
         """(peer, kind, body) of the messages that follow from an event."""
+        if type(event) not in _SPOKEN_OF:
+            return []
         message: Message
         if isinstance(event, ev.Raised):
             message = Raise(

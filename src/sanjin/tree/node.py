@@ -11,14 +11,14 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from sanjin.flow import place
-from sanjin.flow.explain import explanation
+from sanjin.flow.explain import dry_run
 from sanjin.flow.loop import Ask, Done, Loop, Work
 from sanjin.flow.submit import check, problem
-from sanjin.flow.supply import PriceBook, Supply, run_kernel
+from sanjin.flow.supply import PriceBook, Supply
 from sanjin.flow.view import View, restore
 from sanjin.model import event as ev
 from sanjin.model.errors import NotReachable, Problem, ProblemsFound, SanjinError, StoreFailed
@@ -264,6 +264,15 @@ class Node:
         except SanjinError as again:
             log.error("node %s: cannot rebuild: %s", self.name, again)
 
+    def has_something_to_do(self) -> bool:
+        """Whether a turn now could change anything, for who takes a node's turns by hand; runs that ended aside."""
+        view, now = self.view, self.parts.clock.now()
+        if not self._inbox.empty() or view.queue or self._found or now // SLOT_S > view.supply.first_slot:
+            return True
+        if self.loop.now_s < now and any(due and due[0][0] <= now for due in (view.starts, view.stops)):
+            return True
+        return self._has_news()[0] or any(c.held and self._reply_due(n, c) for n, c in self._children.items())
+
     def _patience(self) -> float:
         """How long the next turn may wait for something to come in, wall seconds."""
         view, clock = self.view, self.parts.clock
@@ -371,7 +380,7 @@ class Node:
         for item, found in zip(cancels, known, strict=True):
             item.future.set_result(found)
         for item in dry:
-            item.future.set_result(self._price(item.specs))
+            item.future.set_result(dry_run(self.view, item.specs, self.parts.clock.now()))
         submitted = (e for _, e in done.events if isinstance(e, ev.Submitted))
         self.pricing.note(Seen(e.job, self.loop.now_s, e.spec) for e in submitted)
         self.pricing.learn(self.loop.now_s, self._inbox.put)
@@ -429,23 +438,6 @@ class Node:
         if not self._stop:
             self._movers.submit(lambda: self._inbox.put(_Moved(self.parts.mover.fetch([transfer]))))
 
-    def _price(self, specs: Sequence[JobSpec]) -> list[Explanation]:
-        view, now = self.view, self.parts.clock.now()
-        now = max(now, view.supply.first_slot * SLOT_S)
-        found: list[Explanation] = []
-        for spec, members in ((replace(s, members=0, first_member=0), s.members) for s in specs):
-            record = JobRecord(
-                id=f"{self.name}-0", key="", spec=spec, state=JobState.QUEUED, submitted_s=now, updated_s=now
-            )
-            given = place.asked(view, [record], now)
-            given.transport[:] //= max(members, 1)  # of an array one member is priced; inputs come once, for all
-            with view.supply.trial():
-                rows, choice = run_kernel(view.supply, now, given)
-            options = tuple(tuple(r) for r in rows[0].tolist())
-            site = view.supply.sites[int(choice[0])] if choice[0] >= 0 else ""
-            found.append(explanation(view.supply, "", self.name, now, site, options, spec, now))
-        return found
-
     # -- the line to the parent
 
     def _take_answer(self, item: _Answered, work: Work) -> None:
@@ -484,15 +476,19 @@ class Node:
             return False
         return True
 
+    def _has_news(self) -> tuple[bool, bool]:
+        """Whether the parent is to be called now, and whether with an offer."""
+        if self._uplink is None or self.parts.clock.wall() < self._retry_at:
+            return False, False
+        mail, tell = self.loop.outbox.get(self.parent, [])[:MAIL_A_CALL], self._offer_due()
+        return tell or not self._calling or bool(mail and mail[-1].seq > self._sent_mail), tell
+
     def _call_parent(self) -> None:
         clock, view = self.parts.clock, self.view
-        if self._uplink is None or clock.wall() < self._retry_at:
+        call, tell = self._has_news()
+        if self._uplink is None or not call:
             return
         mail = self.loop.outbox.get(self.parent, [])[:MAIL_A_CALL]
-        tell = self._offer_due()
-        news = tell or bool(mail and mail[-1].seq > self._sent_mail)
-        if self._calling and not news:
-            return
         offer = offers.encode(offers.make(view, self.subtree, self.parent)) if tell else b""
         if tell:
             self._sent_version, self._offered_at = view.supply.own_version, clock.wall()
@@ -545,19 +541,24 @@ class Node:
     def _answer_children(self) -> None:
         now = self.parts.clock.wall()
         for name, child in self._children.items():
-            if child.held is None:
-                continue
-            priced = child.prices != self.pricing.version
-            stale = child.told_version != self.view.supply.version and now - child.told_at >= REFRESH_WALL_S
-            if self.loop.outbox.get(name) or child.wants or stale or priced or now - child.held.since >= HOLD_WALL_S:
+            if child.held and (now - child.held.since >= HOLD_WALL_S or self._reply_due(name, child)):
                 self._reply(name, child)
+
+    def _reply_due(self, name: str, child: _Child) -> bool:
+        """Whether there is something to say to a child."""
+        return bool(self.loop.outbox.get(name)) or child.prices != self.pricing.version or self._hand_down_due(child)
+
+    def _hand_down_due(self, child: _Child) -> bool:
+        """Whether the rest of the region has changed for a child, and the last it heard is old enough."""
+        old = self.parts.clock.wall() - child.told_at >= REFRESH_WALL_S
+        return child.wants or (old and child.told_version != self.view.supply.version)
 
     def _reply(self, name: str, child: _Child) -> None:
         held, child.held = child.held, None
         if held is None:
             return
         now, view = self.parts.clock.wall(), self.view
-        tell = child.wants or (child.told_version != view.supply.version and now - child.told_at >= REFRESH_WALL_S)
+        tell = self._hand_down_due(child)
         outside = b""
         if tell:
             others = set(self.region.nodes) - self._below[name]

@@ -102,6 +102,7 @@ def accept(view: View, offer: Offer, peer: str, allowed: set[str]) -> None:
     ):
         free[pools, mine] = np.frombuffer(body, kind).reshape(len(pools), offer.slots)[:, theirs]
     supply.free_mw[sites, mine] = np.frombuffer(offer.mw, "<i8").reshape(len(sites), offer.slots)[:, theirs]
+    supply.overwritten()
     supply.heard[sites] = True
     for site in offer.sites:
         for dataset in offer.held.get(site, ()):

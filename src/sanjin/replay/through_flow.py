@@ -1,0 +1,143 @@
+"""A trace through the flow of one node: the region's real loop and rooms on a virtual clock, without the tree.
+
+The root stands for the whole region: it runs the machines of every site, and all work is submitted to it. What
+decides, writes, meters and settles is the live code, each entry of the journal chained to the one before; runs are
+modelled. Left out is what lies between nodes - offers, assignments, reports, leases, and that a node hears of
+others late - and the client's side: HTTP, the check of what was sent, the prices of scarcity learnt on the way.
+Data do not move.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from sanjin.adapters.clock import VirtualClock
+from sanjin.flow.loop import Ask, Loop, Work
+from sanjin.flow.supply import PriceBook, Supply
+from sanjin.flow.view import View
+from sanjin.kernels import tables
+from sanjin.model.job import Submission
+from sanjin.model.network import network_of
+from sanjin.model.policy import Policy
+from sanjin.model.record import JobRecord
+from sanjin.ports import Store
+from sanjin.replay.outcome import Outcome
+from sanjin.replay.through_node import ModelledEngine, region_of, spec_of
+from sanjin.replay.trace import Ints
+from sanjin.replay.workload import Workload
+from sanjin.tree.mail import TreeRouter
+
+
+def at_the_root(work: Workload) -> Workload:
+    """The workload with every job submitted at the region's root."""
+    root = work.supply.site_index[work.region.root().id]
+    return replace(work, origin=np.full(len(work), root, np.int64))
+
+
+def by_epoch(work: Workload, epoch_s: int) -> Workload:
+    """The workload with each arrival at the end of its epoch: when a loop that turns so often takes it in."""
+    trace = work.trace
+    return replace(work, trace=replace(trace, arrive_s=-(-trace.arrive_s // epoch_s) * epoch_s))
+
+
+def replay_through_flow(
+    work: Workload, policy: Policy, epoch_s: int, store: Store, progress: Callable[[int], None]
+) -> Outcome:
+    """Take the trace through the flow, a turn at every instant at which something happens (``epoch_s`` 0) or at the
+    end of every epoch in which something did.
+
+    ``work`` as :func:`sanjin.replay.through_node.in_whole_fen` and :func:`at_the_root` give it. Under an epoch,
+    work that arrives waits for its end, and runs end when they end but are heard of at its end: a decision may then
+    differ from that of a loop that turns more often, by what came free in between.
+    """
+    flow = _Flow(work, policy, store)
+    gc.disable()  # nothing made here is in a circle, and looking for circles among all jobs takes a fifth of the time
+    try:
+        _drive(flow, epoch_s, progress)
+    finally:
+        gc.enable()
+    return flow.outcome()
+
+
+def _drive(flow: _Flow, epoch_s: int, progress: Callable[[int], None]) -> None:
+    work = flow.work
+    arrive = _instants(work.begin_s + work.trace.arrive_s, epoch_s)
+    bounds = np.flatnonzero(np.diff(arrive, prepend=arrive[0] - 1)).tolist()
+    batches = deque((int(arrive[a]), a, b) for a, b in zip(bounds, [*bounds[1:], len(work)], strict=True))
+    while (at := flow.next_s()) is not None or batches:
+        if at is not None:
+            at = -(-at // epoch_s) * epoch_s if epoch_s else at
+        if batches and (at is None or batches[0][0] <= at):
+            at, first, last = batches.popleft()
+            flow.turn(at, range(first, last))
+            progress(last)
+        elif at is not None:
+            flow.turn(at, ())
+
+
+class _Flow:
+    """A loop over the whole region, and its modelled world."""
+
+    def __init__(self, work: Workload, policy: Policy, store: Store) -> None:
+        region, root = region_of(work), work.region.root().id
+        policy = replace(policy, move_gain_fen=-1, stop_gain_fen=-1, price_refresh_hours=0)
+        self.work = work
+        self.clock = VirtualClock(work.begin_s)
+        # prices are those of the region as its document has it, see replay_through_nodes
+        supply = Supply(region, root, PriceBook(work.region), policy=policy)
+        supply.heard[:] = True
+        self.view = View(root, "", region, network_of(region), supply, sites=frozenset(region.nodes))
+        self.loop = Loop(self.view, store, self.clock, TreeRouter())
+        self.engine = ModelledEngine(self.clock, self._speed)
+        self.ids: list[str] = []
+
+    def _speed(self, run: str) -> int:
+        record = self.view.jobs[self.view.running[run]]
+        return int(self.view.supply.pool[self.view.supply.pool_index[f"{record.site}/{record.pool}"], tables.SPEED])
+
+    def next_s(self) -> int | None:
+        """When a run ends or one is to start."""
+        times = [t for t in (self.engine.next_end(),) if t is not None]
+        times += [self.view.starts[0][0]] if self.view.starts else []
+        return min(times, default=None)
+
+    def turn(self, at_s: int, arrive: Sequence[int]) -> None:
+        """Let it be this instant: ends, arrivals, placements, starts, until nothing is left to do at it."""
+        self.clock.advance(at_s)
+        asks = [Ask([Submission(key=str(j), spec=spec_of(self.work, j)) for j in arrive], self._answer)]
+        work = Work(asks=asks if arrive else [], runs=self.engine.watch())
+        while True:
+            done = self.loop.turn(work)
+            self.engine.start(done.starts)
+            self.engine.forget(done.forget)
+            for ask, records in done.answers:
+                ask.answer(records)
+            if not self.view.queue:
+                return
+            work = Work()
+
+    def _answer(self, records: list[JobRecord] | BaseException) -> None:
+        if isinstance(records, BaseException):
+            raise records
+        self.ids += [r.id for r in records]
+
+    def outcome(self) -> Outcome:
+        """What became of every job, as the store has it."""
+        count = len(self.work)
+        place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
+        for j, job in enumerate(self.ids):
+            record = self.loop.store.job(job)
+            if record is not None and record.site and record.start_s:
+                place[j] = self.work.supply.pool_index[f"{record.site}/{record.pool}"]
+                start[j], end[j] = record.start_s, record.end_s
+        return Outcome(rule="through the flow", place=place, start_s=start, end_s=end)
+
+
+def _instants(at_s: Ints, epoch_s: int) -> Ints:
+    """At which turn each arrival is taken in."""
+    return -(-at_s // epoch_s) * epoch_s if epoch_s else at_s
