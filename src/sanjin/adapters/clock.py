@@ -46,11 +46,10 @@ class FastClock:
 
 
 class VirtualClock:
-    """Time that moves only when told. Wall time is region time."""
+    """Time that moves only when told. Wall time is region time, or ``rate`` times as slow."""
 
-    rate = 1.0
-
-    def __init__(self, start_s: int) -> None:
+    def __init__(self, start_s: int, rate: float = 1.0) -> None:
+        self.rate = rate
         self._now = start_s
 
     def now(self) -> int:
@@ -58,8 +57,8 @@ class VirtualClock:
         return self._now
 
     def wall(self) -> float:
-        """The same."""
-        return float(self._now)
+        """The same on the wall."""
+        return self._now / self.rate
 
     def region_at(self, wall_s: float) -> int:
         """The same instant."""
