@@ -24,7 +24,7 @@ _MADE = "made"
 
 
 def replay(
-    trace: Annotated[str, Parameter(help="A trace (.swf, .csv, .parquet; .gz), or: made. 作业轨迹。")],
+    trace: Annotated[str, Parameter(help="A trace (.swf, .csv, .parquet; .gz), a state folder, or: made. 轨迹。")],
     /,
     *,
     region: Annotated[str, Parameter(help="The document, or the name of one that ships. 区域文档。")] = "shanxi",
@@ -59,6 +59,10 @@ def replay(
     from sanjin.replay.trace import folded
     from sanjin.replay.workload import Origin, Rule, workload
 
+    if Path(trace).is_dir():
+        from sanjin.cli.forking import recorded
+
+        return recorded(Path(trace), output)
     _check(load, fold, jobs, rules, tuple(comparing.RULES))
     model = load_region(region_file(region))
     chosen = load_policy(policy) if policy else None

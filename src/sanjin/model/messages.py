@@ -276,6 +276,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "head.slowdown_p95": ("slowdown p95", "减速比 p95"),
     "head.saved": ("against EASY", "较 EASY"),
     "head.no_place": ("no place", "未安排"),
+    "head.recorded": ("as recorded", "记录"),
+    "head.replayed": ("replayed", "回放"),
+    "head.overtaken": ("word of others on its way", "他节点消息在途"),
     "head.digest": ("digest", "摘要"),
     "head.term": ("term", "分项"),
     "head.weight": ("weight", "权重"),
@@ -442,6 +445,21 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.through_nodes": (
         "through live nodes: {same} of {jobs} jobs got the same place and start as in the compiled loop ({digest})",
         "经由真实节点:{jobs} 个作业中 {same} 个的站点与开始时间与编译循环一致({digest})",
+    ),
+    "cli.recorded": (
+        "{same} of {jobs} jobs that were placed got the same site, pool and start again, {second} of them to the second",
+        "{jobs} 个已安排的作业中,{same} 个再次得到相同的站点、资源池与开始时间,其中 {second} 个精确到秒",
+    ),
+    "cli.recorded_how": (
+        "Live nodes on a virtual clock were asked the same at the same seconds; runs ended and data arrived when they "
+        "did. A start is the same where it is the same second, or the same wait after the second of the decision. "
+        "Journals do not say when nodes heard of each other's offers.",
+        "在虚拟时钟上以相同时刻向真实节点提出相同请求;运行结束与数据到达按记录。开始时间相同指同一秒,或自决策起等待相同。"
+        "日志不含节点获知彼此报价的时刻。",
+    ),
+    "cli.recorded_not": (
+        "not replayed: {restarts} restarts of nodes, {priced} changes of the prices of scarcity",
+        "未回放:节点重启 {restarts} 次,稀缺价格变更 {priced} 次",
     ),
     "cli.through_nodes_how": (
         "prices of delay in whole fen an hour, no data; jobs of one second may differ, since nodes hear of each other "

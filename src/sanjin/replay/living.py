@@ -117,18 +117,24 @@ class _SureMover:
         return [TransferReport(dataset=t.dataset, path=f"/{t.dataset}") for t in transfers]
 
 
-class _Node(Node):
-    """A node whose data arrive on the virtual clock."""
+def _as_modelled(node: str, transfer: Transfer) -> int:
+    """When the model of the links lets it be at ``node``."""
+    return transfer.done_at_s
 
-    def __init__(self, name: str, parts: Parts, uplink: Uplink | None) -> None:
+
+class _Node(Node):
+    """A node whose data arrive on the virtual clock, when ``arrives`` says."""
+
+    def __init__(self, name: str, parts: Parts, uplink: Uplink | None, arrives: Callable[[str, Transfer], int]) -> None:
         self.coming: list[tuple[int, int, Transfer]] = []
+        self._arrives = arrives
         self._count = 0
         super().__init__(name, parts, uplink)
 
     def _fetch(self, transfers: Sequence[Transfer]) -> None:
         for transfer in transfers:
             self._count += 1
-            heapq.heappush(self.coming, (transfer.done_at_s, self._count, transfer))
+            heapq.heappush(self.coming, (self._arrives(self.name, transfer), self._count, transfer))
 
     def take_in(self, now_s: int) -> None:
         """Let what has arrived by now into the inbox."""
@@ -141,7 +147,7 @@ class World:
     """All nodes of a region, stepped by hand.
 
     ``stores`` are a node's by name, with what they hold; ``data`` the datasets that each node has at first;
-    ``engine`` makes a node's engine. No prices of scarcity are learnt on the way.
+    ``engine`` makes a node's engine; ``arrives`` says when a transfer to a node is over. No prices of scarcity are learnt on the way.
     """
 
     def __init__(
@@ -153,6 +159,7 @@ class World:
         engine: Callable[[str], PlannedEngine],
         data: Mapping[str, frozenset[str]],
         scarcity: Scarcity | None = None,
+        arrives: Callable[[str, Transfer], int] = _as_modelled,
     ) -> None:
         self.clock = clock
         self.engines = {name: engine(name) for name in region.nodes}
@@ -165,7 +172,7 @@ class World:
                 engine=self.engines[name], mover=_SureMover(data.get(name, frozenset())), scarcity=scarcity,
                 policy=replace(policy, price_refresh_hours=0),
             )  # fmt: skip
-            node = _Node(name, parts, board.uplink(name, model.parent) if model.parent else None)
+            node = _Node(name, parts, board.uplink(name, model.parent) if model.parent else None, arrives)
             board.join(name, node.answer)
             self.nodes[name] = node
             node.open("replay")

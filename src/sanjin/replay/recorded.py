@@ -8,7 +8,7 @@ have decided otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sanjin.adapters.clock import VirtualClock
@@ -20,7 +20,7 @@ from sanjin.model.reason import Reason
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import HORIZON_SLOTS, SLOT_S
-from sanjin.ports import EndReason, Entry, RunOrder, RunReport, RunState, Store, Usage
+from sanjin.ports import EndReason, Entry, RunOrder, RunReport, RunState, Store, Transfer, Usage
 from sanjin.replay.living import Plan, PlannedEngine, World, ended_well
 from sanjin.tree.node import OFFER_WALL_S, REFRESH_WALL_S
 
@@ -75,7 +75,7 @@ class Over:
 
 @dataclass(slots=True, kw_only=True)
 class Recording:
-    """What journals say. ``runs`` by job in order; ``until_s`` is the time of the last entry; ``starts`` counts starts
+    """What journals say. ``runs`` by job in order; ``arrivals`` of a dataset at a node; ``until_s`` is the time of the last entry; ``starts`` counts starts
     of nodes and ``priced`` the times that prices of scarcity were new."""
 
     begin_s: int = 0
@@ -83,6 +83,7 @@ class Recording:
     asks: list[Ask] = field(default_factory=list[Ask])
     runs: dict[str, list[Over]] = field(default_factory=dict[str, list[Over]])
     placings: dict[str, Placing] = field(default_factory=dict[str, Placing])
+    arrivals: dict[tuple[str, str], list[int]] = field(default_factory=dict[tuple[str, str], list[int]])
     submitted: dict[str, Ask] = field(default_factory=dict[str, Ask])
     starts: int = 0
     priced: int = 0
@@ -143,6 +144,8 @@ def read(stores: Mapping[str, Store]) -> Recording:
             begun.add(event.job)
         elif isinstance(event, ev.Ended | ev.Paused) and event.wall_ms:
             found.runs.setdefault(event.job, []).append(Over(name, at_s, event))
+        elif isinstance(event, ev.TransferEnded) and not event.fault:
+            found.arrivals.setdefault((name, event.dataset), []).append(at_s)
         found.starts += isinstance(event, ev.NodeStarted)
         found.priced += isinstance(event, ev.Priced)
         last[name] = event
@@ -161,9 +164,15 @@ def replay_recorded(
     stores = {name: MemoryStore() for name in region.nodes}
     clock = VirtualClock(recorded.begin_s, rate)
     data = {n: frozenset(d.id for d in region.datasets.values() if n in d.replicas) for n in region.nodes}
-    world = World(
-        region, policy, clock, stores, lambda name: PlannedEngine(clock, _plan(recorded, name)), data, scarcity
-    )
+
+    def arrives(node: str, transfer: Transfer) -> int:
+        known = recorded.arrivals.get((node, transfer.dataset), [])
+        return next((at_s for at_s in known if at_s >= clock.now()), transfer.done_at_s)
+
+    def engine(node: str) -> PlannedEngine:
+        return PlannedEngine(clock, _plan(recorded, node))
+
+    world = World(region, policy, clock, stores, engine, data, scarcity, arrives)
     for ask in recorded.asks:
         world.until(ask.at_s)
         node = world.nodes[ask.node]
@@ -179,7 +188,7 @@ def replay_recorded(
     return found
 
 
-def _plan(recorded: Recording, site: str):
+def _plan(recorded: Recording, site: str) -> Callable[[RunOrder, int], Plan]:
     """Runs at ``site`` end as they did then: at the same second where they began before it, else after as long."""
 
     def plan(order: RunOrder, now_s: int) -> Plan:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sanjin.model.job import JobSpec, JobState, Submission
-from sanjin.model.policy import Policy
+from sanjin.model.job import JobSpec, Submission
+from sanjin.model.policy import Policy, Rule
 from sanjin.model.region import DataGrade
 from sanjin.model.units import GB, HOUR_S
-from sanjin.replay.recorded import Compared, Recording, compare, read, replay_recorded
-from tests.tree_world import World, shrunk
 from sanjin.regions.load import bundled, load_region
+from sanjin.replay.recorded import Compared, compare, read, replay_recorded
+from tests.tree_world import World, shrunk
 
 
 @pytest.fixture
@@ -53,15 +53,34 @@ def a_days_work(world: World, jobs: int = 40, seed: int = 5) -> None:
     world.run(48 * HOUR_S, by=300)
 
 
-def again(world: World, policy: Policy | None = None) -> tuple[Recording, Compared]:
+def again(world: World, policy: Policy | None = None) -> Compared:
     recorded = read({name: node.parts.store for name, node in world.nodes.items()})
     replayed = replay_recorded(recorded, world.region, policy or Policy())
-    return recorded, compare(recorded, replayed, world.region)
+    return compare(recorded, replayed, world.region)
 
 
-def test_a_recorded_day_is_placed_alike(world: World) -> None:
+def test_a_recorded_day_is_placed_alike_and_under_another_rule_it_is_not(world: World) -> None:
     a_days_work(world)
-    recorded, found = again(world)
-    print([o for o in found.others], found.same, found.same_second, found.jobs)
+    found = again(world)
     assert found.submitted == 40 and found.others == ()
-    assert found.same == found.jobs >= 40
+    assert found.same == found.same_second == found.jobs >= 40
+    other = again(world, Policy(rule=Rule.GREENEST))
+    assert 0 < other.same < other.jobs and len(other.others) == other.jobs - other.same
+    assert all(o.recorded and o.replayed and o.recorded != o.replayed for o in other.others)
+
+
+def test_cancelled_work_is_cancelled_again_and_makes_room_as_it_did(world: World) -> None:
+    node, ids = world.nodes["yangquan"], list[str]()
+    for i in range(4):  # each fills the site, and must run there
+        spec = JobSpec(name=f"c{i}", command=("true",), cores=64, memory_bytes=GB, duration_s=4 * HOUR_S,
+                       environment={"RUN_S": "14000"}, site="yangquan")  # fmt: skip
+        future = node.submit([Submission(key=f"c{i}", spec=spec)])
+        world.run(120, by=30)
+        ids += [r.id for r in future.result(0)]
+    for job in ids[:2]:  # one that runs, one that waits
+        node.cancel(job)
+        world.run(600, by=30)
+    world.run(24 * HOUR_S, by=300)
+    assert node.parts.store.counts() == {"cancelled": 2, "succeeded": 2}
+    found = again(world)
+    assert found.others == () and found.same == 4
