@@ -147,7 +147,8 @@ class World:
     """All nodes of a region, stepped by hand.
 
     ``stores`` are a node's by name, with what they hold; ``data`` the datasets that each node has at first;
-    ``engine`` makes a node's engine; ``arrives`` says when a transfer to a node is over. No prices of scarcity are learnt on the way.
+    ``engine`` makes a node's engine; ``arrives`` says when a transfer to a node is over. No prices of scarcity are
+    learnt on the way.
     """
 
     def __init__(

@@ -75,8 +75,8 @@ class Over:
 
 @dataclass(slots=True, kw_only=True)
 class Recording:
-    """What journals say. ``runs`` by job in order; ``arrivals`` of a dataset at a node; ``until_s`` is the time of the last entry; ``starts`` counts starts
-    of nodes and ``priced`` the times that prices of scarcity were new."""
+    """What journals say. ``runs`` by job in order; ``arrivals`` of a dataset at a node; ``until_s`` is the time of the
+    last entry; ``starts`` counts starts of nodes and ``priced`` the times that prices of scarcity were new."""
 
     begin_s: int = 0
     until_s: int = 0
@@ -125,7 +125,7 @@ def entries(store: Store) -> Iterator[Entry]:
 def read(stores: Mapping[str, Store]) -> Recording:
     """What the journals of these nodes say."""
     found = Recording()
-    lines = [(entry.at_s, order, name, entry) for order, name in enumerate(stores) for entry in entries(stores[name])]
+    lines = [(e.at_s, order, name, e) for order, name in enumerate(stores) for e in entries(stores[name])]
     lines.sort(key=lambda line: line[:2])  # stable: a node's entries stay in order
     begun, last = set[str](), dict[str, ev.Event]()
     for at_s, _, name, entry in lines:

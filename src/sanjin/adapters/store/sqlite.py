@@ -308,6 +308,6 @@ def snapshot(path: Path, to: Path) -> None:
 
 
 def _copy(path: Path, to: Path, how: str) -> None:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as source:
-        with closing(sqlite3.connect(to)) as target:
-            source.backup(target)
+    address = f"{path.absolute().as_uri()}?{how}"
+    with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)
