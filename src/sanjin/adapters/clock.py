@@ -51,14 +51,15 @@ class VirtualClock:
     def __init__(self, start_s: int, rate: float = 1.0) -> None:
         self.rate = rate
         self._now = start_s
+        self._waited_s = 0.0
 
     def now(self) -> int:
         """Virtual seconds UTC."""
         return self._now
 
     def wall(self) -> float:
-        """The same on the wall."""
-        return self._now / self.rate
+        """The same on the wall, and what passed there alone."""
+        return self._now / self.rate + self._waited_s
 
     def region_at(self, wall_s: float) -> int:
         """The same instant."""
@@ -67,3 +68,7 @@ class VirtualClock:
     def advance(self, to_s: int) -> None:
         """Move to ``to_s``; never back."""
         self._now = max(self._now, to_s)
+
+    def wait(self, wall_s: float) -> None:
+        """Let time pass on the wall while region time stands still."""
+        self._waited_s += wall_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def copied(folder: StateFolder, region: Region) -> Iterator[dict[str, SqliteStore]]:
+def copied(folder: StateFolder, region: Region) -> Generator[dict[str, SqliteStore]]:
     """Copies of all nodes' stores, for as long as they are needed; the originals are only read."""
     with tempfile.TemporaryDirectory(prefix="sanjin-replay-") as made:
         stores: dict[str, SqliteStore] = {}

@@ -131,10 +131,12 @@ def read(stores: Mapping[str, Store]) -> Recording:
     for at_s, _, name, entry in lines:
         event = ev.decode(entry.kind, entry.body)
         if isinstance(event, ev.Submitted):
-            if not isinstance(last.get(name), ev.Submitted) or (found.asks[-1].at_s, found.asks[-1].node) != (at_s, name):
-                found.asks.append(Ask(at_s, name))
-            found.asks[-1].submissions.append(Submission(key=event.key, spec=event.spec))
-            found.submitted[event.job] = found.asks[-1]
+            ask = found.asks[-1] if isinstance(last.get(name), ev.Submitted) else None
+            if ask is None or (ask.at_s, ask.node) != (at_s, name):
+                ask = Ask(at_s, name)
+                found.asks.append(ask)
+            ask.submissions.append(Submission(key=event.key, spec=event.spec))
+            found.submitted[event.job] = ask
         elif isinstance(event, ev.CancelAsked) and name == event.job.rpartition("-")[0]:
             found.asks.append(Ask(at_s, name, cancel=event.job))
         elif isinstance(event, ev.Placed) and event.job not in begun:
