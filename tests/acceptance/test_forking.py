@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from sanjin.client import Client
-from sanjin.model.job import JobSpec, Submission
+from sanjin.model.job import JobSpec, JobState, Submission
 from tests.live import Region
 
 NODES = ("taiyuan", "datong", "yangquan", "linfen", "changzhi")
@@ -50,3 +51,26 @@ def test_it_says_so_in_both_languages(lived: Region) -> None:
     for lang, word in (("en", "20 of 20 jobs"), ("zh", "20 个已安排的作业")):
         done = lived.run("replay", str(lived.state), lang=lang)
         assert done.returncode == 0 and word in done.stdout
+
+
+def test_a_fork_of_a_region_that_is_up_leaves_it_alone(lived: Region) -> None:
+    lived.up("--rate", "3600", "--port", "0")
+    try:
+        spec = JobSpec(name="later", command=("sleep", "1"), duration_s=3600, delay_price_fen_per_hour=0)
+        with Client.here(lived.state) as client:
+            later = replace(spec, earliest_start_s=client.region().now_s + 40 * 3600)
+            job = client.submit([Submission(key="later", spec=later)], "datong")[0]
+            until = time.monotonic() + 30
+            while time.monotonic() < until and client.job(job).state not in (JobState.PLACED, JobState.ASSIGNED):
+                time.sleep(0.1)
+            found = lived.json("replay", "made", "--jobs", "20", "--from-state", str(lived.state))
+            assert isinstance(found, dict)
+            assert [b["job"] for b in found["there"]] == [job]
+            assert found["there"][0]["as_placed"] and found["there"][0]["after"] == "succeeded"
+            assert len(found["came"]) + found["refused"] == 20
+            assert not [j for j in client.jobs(limit=1000).jobs if j.spec.tenant == "replay"]
+    finally:
+        lived.down()
+    for lang, word in (("en", "the trace"), ("zh", "轨迹")):
+        done = lived.run("replay", "made", "--jobs", "5", "--from-state", str(lived.state), lang=lang)
+        assert done.returncode == 0 and word in done.stdout, done.stderr

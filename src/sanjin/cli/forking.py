@@ -13,12 +13,21 @@ from sanjin.adapters.state_folder import StateFolder
 from sanjin.adapters.store.sqlite import SqliteStore, snapshot
 from sanjin.cli.output import Format, at, data, note, sentence, table, text
 from sanjin.cli.policies import kept_policy
+from sanjin.model.job import JobState
+from sanjin.model.units import HOUR_S
 from sanjin.regions.load import load_region
 from sanjin.regions.policy import applied
 
 if TYPE_CHECKING:
     from sanjin.model.region import Region
+    from collections.abc import Sequence
+
+    from sanjin.replay.fork import Became
+    from sanjin.replay.generate import Recipe
     from sanjin.replay.recorded import Placing
+    from sanjin.replay.workload import Rule
+
+MADE, NO_TRACE = "made", "none"
 
 
 @contextmanager
@@ -68,6 +77,65 @@ def recorded(state: Path, output: Format) -> int:
             note(text("cli.recorded_not", restarts=found.restarts, priced=found.priced))
         note(sentence("cli.recorded_how"))
     return 0 if not found.others else 1
+
+
+def forked(state: Path, trace: str, made: Recipe, rule: Rule, output: Format) -> int:
+    """What becomes of the region's work from now on, a trace (or ``made``, or ``none``) on top of it."""
+    from dataclasses import replace
+
+    from rich.progress import Progress
+
+    from sanjin.model.units import HORIZON_SLOTS, SLOT_S
+    from sanjin.replay.fork import fork, last_s, with_payer
+    from sanjin.replay.generate import generate
+    from sanjin.replay.read import read_trace
+    from sanjin.replay.through_node import in_whole_fen
+    from sanjin.replay.workload import workload
+
+    folder = StateFolder(state)
+    policy = kept_policy(folder)
+    region = applied(load_region(folder.region_document()), policy)
+    data_at = {n: _datasets(folder.path / n / "data") for n in region.nodes}
+    with copied(folder, region) as stores, Progress(transient=True) as bar:
+        work = None
+        if trace != NO_TRACE:
+            found = generate(made) if trace == MADE else read_trace(Path(trace))
+            slots = -(-found.span_s() // SLOT_S) + 2 * HORIZON_SLOTS
+            work = in_whole_fen(workload(with_payer(region), found, replace(rule, begin_s=last_s(stores)), slots))
+        task = bar.add_task("", total=len(work) if work else 0)
+        became = fork(
+            stores, region, policy, work, data_at, rate_of(folder), folder.scarcity(),
+            lambda n: bar.update(task, completed=n),
+        )  # fmt: skip
+    if not data(became, output):
+        offset = region.utc_offset_h
+        print(sentence("cli.forked", begin=at(became.begin_s, offset, year=True), end=at(became.end_s, offset)))
+        rows = [_group(word, jobs) for word, jobs in (("there", became.there), ("came", became.came)) if jobs]
+        heads = ("of", "jobs", "ended_well", "had_place", "as_placed", "wait_h", "billed")
+        table([f"head.{h}" for h in heads], rows)
+        if became.refused:
+            note(text("cli.forked_refused", count=became.refused))
+        note(sentence("cli.forked_how"))
+    return 0
+
+
+def _datasets(folder: Path) -> frozenset[str]:
+    """Datasets that a site's folder holds."""
+    return frozenset(p.parent.name for p in folder.glob("[!.]*/MANIFEST.json"))
+
+
+def _group(word: str, jobs: Sequence[Became]) -> list[object]:
+    ran = [b for b in jobs if b.start_s]
+    waits = [b.start_s - b.submitted_s for b in ran]
+    return [
+        text(f"forked.{word}"),
+        len(jobs),
+        sum(b.after is JobState.SUCCEEDED for b in jobs),
+        sum(b.place is not None for b in jobs),
+        sum(b.as_placed for b in jobs),
+        f"{sum(waits) / len(waits) / HOUR_S:.2f}" if waits else "-",
+        f"{sum(b.fen for b in jobs) / 100:,.2f}",
+    ]
 
 
 def _said(placing: Placing | None, offset: int) -> str:

@@ -42,6 +42,9 @@ def replay(
     through_node: Annotated[
         bool, Parameter(negative=(), help="Also through live nodes, and compare every decision: slow. 经由真实节点。")
     ] = False,
+    from_state: Annotated[
+        Path | None, Parameter(help="On top of what this region has now: its state folder. 由现状分叉。")
+    ] = None,
     output: Format = "table",
 ) -> int:
     """Replay a trace of work in a region, on a virtual clock. 回放作业轨迹。
@@ -63,6 +66,11 @@ def replay(
         from sanjin.cli.forking import recorded
 
         return recorded(Path(trace), output)
+    if from_state:
+        from sanjin.cli.forking import forked
+
+        made = Recipe(jobs=jobs, seed=seed)
+        return forked(from_state, trace, made, Rule(seed=seed, origin=Origin(origin), load=0.0, fold_days=0), output)
     _check(load, fold, jobs, rules, tuple(comparing.RULES))
     model = load_region(region_file(region))
     chosen = load_policy(policy) if policy else None

@@ -276,6 +276,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "head.slowdown_p95": ("slowdown p95", "减速比 p95"),
     "head.saved": ("against EASY", "较 EASY"),
     "head.no_place": ("no place", "未安排"),
+    "head.of": ("of", "来源"),
+    "head.ended_well": ("succeeded", "成功"),
+    "head.had_place": ("had a place", "原已安排"),
+    "head.as_placed": ("ran as placed", "按原安排"),
+    "forked.there": ("the region", "区域原有"),
+    "forked.came": ("the trace", "轨迹"),
     "head.recorded": ("as recorded", "记录"),
     "head.replayed": ("replayed", "回放"),
     "head.overtaken": ("word of others on its way", "他节点消息在途"),
@@ -460,6 +466,19 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.recorded_not": (
         "not replayed: {restarts} restarts of nodes, {priced} changes of the prices of scarcity",
         "未回放:节点重启 {restarts} 次,稀缺价格变更 {priced} 次",
+    ),
+    "cli.forked": (
+        "from the state of {begin} on; the last work ends {end}",
+        "自 {begin} 的状态起;最后的作业于 {end} 结束",
+    ),
+    "cli.forked_how": (
+        "The state folder was only read. Nothing ran: runs end when they are expected to, those of a trace when it "
+        "says; capacity is the region's own, and a trace asks for no memory and no data.",
+        "状态目录仅被读取。未实际运行:运行按预期时间结束,轨迹作业按其记录;容量为区域自身,轨迹不计内存与数据。",
+    ),
+    "cli.forked_refused": (
+        "{count} jobs of the trace fit in no pool of the region, or ask for more than it takes",
+        "轨迹中 {count} 个作业超出区域任何资源池或限制",
     ),
     "cli.through_nodes_how": (
         "prices of delay in whole fen an hour, no data; jobs of one second may differ, since nodes hear of each other "
