@@ -46,20 +46,20 @@ class FastClock:
 
 
 class VirtualClock:
-    """Time that moves only when told. Wall time is region time."""
+    """Time that moves only when told. Wall time is region time, or ``rate`` times as slow."""
 
-    rate = 1.0
-
-    def __init__(self, start_s: int) -> None:
+    def __init__(self, start_s: int, rate: float = 1.0) -> None:
+        self.rate = rate
         self._now = start_s
+        self._waited_s = 0.0
 
     def now(self) -> int:
         """Virtual seconds UTC."""
         return self._now
 
     def wall(self) -> float:
-        """The same."""
-        return float(self._now)
+        """The same on the wall, and what passed there alone."""
+        return self._now / self.rate + self._waited_s
 
     def region_at(self, wall_s: float) -> int:
         """The same instant."""
@@ -68,3 +68,7 @@ class VirtualClock:
     def advance(self, to_s: int) -> None:
         """Move to ``to_s``; never back."""
         self._now = max(self._now, to_s)
+
+    def wait(self, wall_s: float) -> None:
+        """Let time pass on the wall while region time stands still."""
+        self._waited_s += wall_s

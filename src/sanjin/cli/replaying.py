@@ -28,7 +28,7 @@ _MADE = "made"
 
 
 def replay(
-    trace: Annotated[str, Parameter(help="A trace (.swf, .csv, .parquet; .gz), or: made. 作业轨迹。")],
+    trace: Annotated[str, Parameter(help="A trace (.swf, .csv, .parquet; .gz), a state folder, or: made. 轨迹。")],
     /,
     *,
     region: Annotated[str, Parameter(help="The document, or the name of one that ships. 区域文档。")] = "shanxi",
@@ -53,6 +53,9 @@ def replay(
     through_node: Annotated[
         bool, Parameter(negative=(), help="Also through live nodes, and compare every decision: slow. 经由真实节点。")
     ] = False,
+    from_state: Annotated[
+        Path | None, Parameter(help="On top of what this region has now: its state folder. 由现状分叉。")
+    ] = None,
     output: Format = "table",
 ) -> int:
     """Replay a trace of work in a region, on a virtual clock. 回放作业轨迹。
@@ -74,6 +77,15 @@ def replay(
     from sanjin.replay.workload import Origin, Rule, workload
 
     _check(load, fold, jobs, machine_cores, rules, tuple(comparing.RULES), workers)
+    if Path(trace).is_dir():
+        from sanjin.cli.forking import recorded
+
+        return recorded(Path(trace), output)
+    if from_state:
+        from sanjin.cli.forking import forked
+
+        made = Recipe(jobs=jobs, seed=seed)
+        return forked(from_state, trace, made, Rule(seed=seed, origin=Origin(origin), load=0.0, fold_days=0), output)
     worlds = load_scenarios(scenarios, region_file(region), policy, comparing.RULES) if scenarios else []
     model = load_region(region_file(region))
     chosen = load_policy(policy) if policy else None

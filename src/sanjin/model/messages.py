@@ -318,6 +318,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "head.lost_core_h": ("lost core-h", "损失核时"),
     "head.saved": ("against EASY", "较 EASY"),
     "head.no_place": ("no place", "未安排"),
+    "head.of": ("of", "来源"),
+    "head.ended_well": ("succeeded", "成功"),
+    "head.had_place": ("had a place", "原已安排"),
+    "head.as_placed": ("ran as placed", "按原安排"),
+    "forked.there": ("the region", "区域原有"),
+    "forked.came": ("the trace", "轨迹"),
+    "head.recorded": ("as recorded", "记录"),
+    "head.replayed": ("replayed", "回放"),
+    "head.overtaken": ("word of others on its way", "他节点消息在途"),
     "head.digest": ("digest", "摘要"),
     "head.term": ("term", "分项"),
     "head.weight": ("weight", "权重"),
@@ -484,6 +493,34 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.through_nodes": (
         "through live nodes: {same} of {jobs} jobs got the same place and start as in the compiled loop ({digest})",
         "经由真实节点:{jobs} 个作业中 {same} 个的站点与开始时间与编译循环一致({digest})",
+    ),
+    "cli.recorded": (
+        "{same} of {jobs} jobs that were placed got the same site, pool and start again, {second} of them to the second",
+        "{jobs} 个已安排的作业中,{same} 个再次得到相同的站点、资源池与开始时间,其中 {second} 个精确到秒",
+    ),
+    "cli.recorded_how": (
+        "Live nodes on a virtual clock were asked the same at the same seconds; runs ended and data arrived when they "
+        "did. A start is the same where it is the same second, or the same wait after the second of the decision. "
+        "Journals do not say when nodes heard of each other's offers.",
+        "在虚拟时钟上以相同时刻向真实节点提出相同请求;运行结束与数据到达按记录。开始时间相同指同一秒,或自决策起等待相同。"
+        "日志不含节点获知彼此报价的时刻。",
+    ),
+    "cli.recorded_not": (
+        "not replayed: {restarts} restarts of nodes, {priced} changes of the prices of scarcity",
+        "未回放:节点重启 {restarts} 次,稀缺价格变更 {priced} 次",
+    ),
+    "cli.forked": (
+        "from the state of {begin} on; the last work ends {end}",
+        "自 {begin} 的状态起;最后的作业于 {end} 结束",
+    ),
+    "cli.forked_how": (
+        "The state folder was only read. Nothing ran: runs end when they are expected to, those of a trace when it "
+        "says; capacity is the region's own, and a trace asks for no memory and no data.",
+        "状态目录仅被读取。未实际运行:运行按预期时间结束,轨迹作业按其记录;容量为区域自身,轨迹不计内存与数据。",
+    ),
+    "cli.forked_refused": (
+        "{count} jobs of the trace fit in no pool of the region, or ask for more than it takes",
+        "轨迹中 {count} 个作业超出区域任何资源池或限制",
     ),
     "cli.through_nodes_how": (
         "prices of delay in whole fen an hour, no data; jobs of one second may differ, since nodes hear of each other "

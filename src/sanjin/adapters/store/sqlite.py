@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -290,3 +291,23 @@ def _ledger_rows(lines: Sequence[LedgerLine]) -> Iterator[dict[str, Any]]:
             "account": line.account,
             "fen": line.fen,
         }
+
+
+def snapshot(path: Path, to: Path) -> None:
+    """Copy the store at ``path``, which another process may be writing, as it is at one instant; nothing is written
+    to it. Raises StoreFailed."""
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        unused = not log.exists()  # nobody has it open: then it is read without files beside it
+        _copy(path, to, "mode=ro&immutable=1" if unused else "mode=ro")
+        if unused and log.exists():  # somebody has opened it meanwhile
+            _copy(path, to, "mode=ro")
+    except (OSError, sqlite3.Error) as fault:
+        raise StoreFailed(f"{path}: cannot copy the store: {fault}") from fault
+
+
+def _copy(path: Path, to: Path, how: str) -> None:
+    address = f"{path.absolute().as_uri()}?{how}"
+    with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)
