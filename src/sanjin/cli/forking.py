@@ -19,9 +19,9 @@ from sanjin.regions.load import load_region
 from sanjin.regions.policy import applied
 
 if TYPE_CHECKING:
-    from sanjin.model.region import Region
     from collections.abc import Sequence
 
+    from sanjin.model.region import Region
     from sanjin.replay.fork import Became
     from sanjin.replay.generate import Recipe
     from sanjin.replay.recorded import Placing

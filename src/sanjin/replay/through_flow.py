@@ -74,10 +74,10 @@ def _drive(flow: _Flow, epoch_s: int, progress: Callable[[int], None]) -> None:
         if at is not None:
             at = -(-at // epoch_s) * epoch_s if epoch_s else at
         if batches and (at is None or batches[0][0] <= at):
-            if batches[0][0] == at:
-                flow.turn(at, ())  # at one instant ends, and looks at what waits, come before arrivals
-            at, first, last = batches.popleft()
-            flow.turn(at, range(first, last))
+            begin, first, last = batches.popleft()
+            if begin == at:
+                flow.turn(begin, ())  # at one instant ends, and looks at what waits, come before arrivals
+            flow.turn(begin, range(first, last))
             progress(last)
         elif at is not None:
             flow.turn(at, ())
