@@ -19,9 +19,9 @@ from sanjin.regions.load import load_region
 from sanjin.regions.policy import applied
 
 if TYPE_CHECKING:
-    from sanjin.model.region import Region
     from collections.abc import Sequence
 
+    from sanjin.model.region import Region
     from sanjin.replay.fork import Became
     from sanjin.replay.generate import Recipe
     from sanjin.replay.recorded import Placing
@@ -80,7 +80,7 @@ def recorded(state: Path, output: Format) -> int:
 
 
 def forked(state: Path, trace: str, made: Recipe, rule: Rule, output: Format) -> int:
-    """What becomes of the region's work from now on, a trace (or ``made``, or ``none``) on top of it."""
+    """What becomes of the region's work from now on, a trace (``made``: a generated one; ``none``) on top of it."""
     from dataclasses import replace
 
     from rich.progress import Progress
@@ -90,6 +90,7 @@ def forked(state: Path, trace: str, made: Recipe, rule: Rule, output: Format) ->
     from sanjin.replay.generate import generate
     from sanjin.replay.read import read_trace
     from sanjin.replay.through_node import in_whole_fen
+    from sanjin.replay.trace import folded
     from sanjin.replay.workload import workload
 
     folder = StateFolder(state)
@@ -100,7 +101,7 @@ def forked(state: Path, trace: str, made: Recipe, rule: Rule, output: Format) ->
         work = None
         if trace != NO_TRACE:
             found = generate(made) if trace == MADE else read_trace(Path(trace))
-            slots = -(-found.span_s() // SLOT_S) + 2 * HORIZON_SLOTS
+            slots = -(-folded(found, rule.fold_days).span_s() // SLOT_S) + 2 * HORIZON_SLOTS
             work = in_whole_fen(workload(with_payer(region), found, replace(rule, begin_s=last_s(stores)), slots))
         task = bar.add_task("", total=len(work) if work else 0)
         became = fork(
@@ -112,7 +113,8 @@ def forked(state: Path, trace: str, made: Recipe, rule: Rule, output: Format) ->
         print(sentence("cli.forked", begin=at(became.begin_s, offset, year=True), end=at(became.end_s, offset)))
         rows = [_group(word, jobs) for word, jobs in (("there", became.there), ("came", became.came)) if jobs]
         heads = ("of", "jobs", "ended_well", "had_place", "as_placed", "wait_h", "billed")
-        table([f"head.{h}" for h in heads], rows)
+        if rows:
+            table([f"head.{h}" for h in heads], rows)
         if became.refused:
             note(text("cli.forked_refused", count=became.refused))
         note(sentence("cli.forked_how"))

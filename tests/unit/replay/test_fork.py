@@ -22,7 +22,7 @@ from tests.tree_world import World, shrunk
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Yangquan is small. Runs last what was planned for them, which at speed 1 is what a fork takes them to."""
+    """Yangquan is small, of speed 1: runs there last what was planned for them."""
     made = World(tmp_path / "live", shrunk(load_region(bundled("shanxi")), "yangquan", 64))
     made.turn(6)
     yield made
