@@ -16,7 +16,7 @@ from sanjin.cli.policies import kept_policy
 from sanjin.model.job import JobState
 from sanjin.model.units import HOUR_S
 from sanjin.regions.load import load_region
-from sanjin.regions.policy import applied
+from sanjin.regions.policy import applied, load_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,8 +79,9 @@ def recorded(state: Path, output: Format) -> int:
     return 0 if not found.others else 1
 
 
-def forked(state: Path, trace: str, made: Recipe, rule: Rule, output: Format) -> int:
-    """What becomes of the region's work from now on, a trace (``made``: a generated one; ``none``) on top of it."""
+def forked(state: Path, trace: str, made: Recipe, rule: Rule, policy_file: Path | None, output: Format) -> int:
+    """What becomes of the region's work from now on, a trace (``made``: a generated one; ``none``) on top of it, under
+    another policy where one is given."""
     from dataclasses import replace
 
     from rich.progress import Progress
@@ -94,7 +95,7 @@ def forked(state: Path, trace: str, made: Recipe, rule: Rule, output: Format) ->
     from sanjin.replay.workload import workload
 
     folder = StateFolder(state)
-    policy = kept_policy(folder)
+    policy = load_policy(policy_file) if policy_file else kept_policy(folder)
     region = applied(load_region(folder.region_document()), policy)
     data_at = {n: _datasets(folder.path / n / "data") for n in region.nodes}
     with copied(folder, region) as stores, Progress(transient=True) as bar:
@@ -130,7 +131,7 @@ def _group(word: str, jobs: Sequence[Became]) -> list[object]:
     ran = [b for b in jobs if b.start_s]
     waits = [b.start_s - b.submitted_s for b in ran]
     return [
-        text(f"forked.{word}"),
+        text(f"head.{word}"),
         len(jobs),
         sum(b.after is JobState.SUCCEEDED for b in jobs),
         sum(b.place is not None for b in jobs),

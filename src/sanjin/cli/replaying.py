@@ -66,13 +66,13 @@ def replay(
         from sanjin.cli.forking import recorded
 
         return recorded(Path(trace), output)
+    _check(load, fold, jobs, rules, tuple(comparing.RULES))
     if from_state:
         from sanjin.cli.forking import forked
 
         made = Recipe(jobs=jobs, seed=seed)
         rule = Rule(seed=seed, origin=Origin(origin), load=0.0, fold_days=fold)
-        return forked(from_state, trace, made, rule, output)
-    _check(load, fold, jobs, rules, tuple(comparing.RULES))
+        return forked(from_state, trace, made, rule, policy, output)
     model = load_region(region_file(region))
     chosen = load_policy(policy) if policy else None
     if chosen:

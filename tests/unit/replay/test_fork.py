@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,10 +30,10 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-def submit(world: World, name: str, key: str, cores: int = 16, hours: int = 2, **more: object) -> str:
+def submit(world: World, name: str, key: str, cores: int = 16, hours: int = 2, **more: Any) -> str:
     spec = JobSpec(
-        name=key, command=() if more.get("reserves") else ("true",), cores=cores, memory_bytes=GB, duration_s=hours * HOUR_S,
-        environment={"RUN_S": str(hours * HOUR_S)}, **more,
+        name=key, command=() if more.get("reserves") else ("true",), cores=cores, memory_bytes=GB,
+        duration_s=hours * HOUR_S, environment={"RUN_S": str(hours * HOUR_S)}, **more,
     )  # fmt: skip
     future = world.nodes[name].submit([Submission(key=key, spec=spec)])
     world.run(60, by=20)
