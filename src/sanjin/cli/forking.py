@@ -16,7 +16,7 @@ from sanjin.cli.policies import kept_policy
 from sanjin.model.job import JobState
 from sanjin.model.units import HOUR_S
 from sanjin.regions.load import load_region
-from sanjin.regions.policy import applied
+from sanjin.regions.policy import applied, load_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,8 +79,9 @@ def recorded(state: Path, output: Format) -> int:
     return 0 if not found.others else 1
 
 
-def forked(state: Path, trace: str, made: Recipe, rule: Rule, output: Format) -> int:
-    """What becomes of the region's work from now on, a trace (or ``made``, or ``none``) on top of it."""
+def forked(state: Path, trace: str, made: Recipe, rule: Rule, policy_file: Path | None, output: Format) -> int:
+    """What becomes of the region's work from now on, a trace (``made``: a generated one; ``none``) on top of it, under
+    another policy where one is given."""
     from dataclasses import replace
 
     from rich.progress import Progress
@@ -90,17 +91,18 @@ def forked(state: Path, trace: str, made: Recipe, rule: Rule, output: Format) ->
     from sanjin.replay.generate import generate
     from sanjin.replay.read import read_trace
     from sanjin.replay.through_node import in_whole_fen
+    from sanjin.replay.trace import folded
     from sanjin.replay.workload import workload
 
     folder = StateFolder(state)
-    policy = kept_policy(folder)
+    policy = load_policy(policy_file) if policy_file else kept_policy(folder)
     region = applied(load_region(folder.region_document()), policy)
     data_at = {n: _datasets(folder.path / n / "data") for n in region.nodes}
     with copied(folder, region) as stores, Progress(transient=True) as bar:
         work = None
         if trace != NO_TRACE:
             found = generate(made) if trace == MADE else read_trace(Path(trace))
-            slots = -(-found.span_s() // SLOT_S) + 2 * HORIZON_SLOTS
+            slots = -(-folded(found, rule.fold_days).span_s() // SLOT_S) + 2 * HORIZON_SLOTS
             work = in_whole_fen(workload(with_payer(region), found, replace(rule, begin_s=last_s(stores)), slots))
         task = bar.add_task("", total=len(work) if work else 0)
         became = fork(
@@ -112,7 +114,8 @@ def forked(state: Path, trace: str, made: Recipe, rule: Rule, output: Format) ->
         print(sentence("cli.forked", begin=at(became.begin_s, offset, year=True), end=at(became.end_s, offset)))
         rows = [_group(word, jobs) for word, jobs in (("there", became.there), ("came", became.came)) if jobs]
         heads = ("of", "jobs", "ended_well", "had_place", "as_placed", "wait_h", "billed")
-        table([f"head.{h}" for h in heads], rows)
+        if rows:
+            table([f"head.{h}" for h in heads], rows)
         if became.refused:
             note(text("cli.forked_refused", count=became.refused))
         note(sentence("cli.forked_how"))
@@ -128,7 +131,7 @@ def _group(word: str, jobs: Sequence[Became]) -> list[object]:
     ran = [b for b in jobs if b.start_s]
     waits = [b.start_s - b.submitted_s for b in ran]
     return [
-        text(f"forked.{word}"),
+        text(f"head.{word}"),
         len(jobs),
         sum(b.after is JobState.SUCCEEDED for b in jobs),
         sum(b.place is not None for b in jobs),

@@ -85,7 +85,8 @@ def replay(
         from sanjin.cli.forking import forked
 
         made = Recipe(jobs=jobs, seed=seed)
-        return forked(from_state, trace, made, Rule(seed=seed, origin=Origin(origin), load=0.0, fold_days=0), output)
+        rule = Rule(seed=seed, origin=Origin(origin), load=0.0, fold_days=fold)
+        return forked(from_state, trace, made, rule, policy, output)
     worlds = load_scenarios(scenarios, region_file(region), policy, comparing.RULES) if scenarios else []
     model = load_region(region_file(region))
     chosen = load_policy(policy) if policy else None

@@ -264,7 +264,7 @@ def replay_jobs(
             parked[: no_place - retry] = parked[retry:no_place].copy()
             no_place -= retry
             retry = 0
-        placing = again_at < todo and (look == turn_end or look == looking)
+        placing = again_at < todo and look in (turn_end, looking)
         if look < looking and not placing:
             if look == turn_end:
                 turn_end += A_TURN

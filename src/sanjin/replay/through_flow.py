@@ -10,6 +10,7 @@ Data do not move.
 from __future__ import annotations
 
 import gc
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -47,7 +48,12 @@ def by_epoch(work: Workload, epoch_s: int) -> Workload:
 
 
 def replay_through_flow(
-    work: Workload, policy: Policy, epoch_s: int, store: Store, progress: Callable[[int], None]
+    work: Workload,
+    policy: Policy,
+    epoch_s: int,
+    store: Store,
+    progress: Callable[[int], None],
+    a_job_us: int | None = 0,
 ) -> Outcome:
     """Take the trace through the flow, a turn at every instant at which something happens (``epoch_s`` 0) or at the
     end of every epoch in which something did.
@@ -55,8 +61,12 @@ def replay_through_flow(
     ``work`` as :func:`sanjin.replay.through_node.in_whole_fen` and :func:`at_the_root` give it. Under an epoch,
     work that arrives waits for its end, and runs end when they end but are heard of at its end: a decision may then
     differ from that of a loop that turns more often, by what came free in between.
+
+    ``a_job_us`` is what a decision takes, microseconds of region time for each job that arrives or waits in a turn
+    (None: what the turn took on this machine's clock): what a turn decided begins that much later, and so does the
+    next turn, so that a slow scheduler shows as waits. What is left of a second is carried on.
     """
-    flow = _Flow(work, policy, store)
+    flow = _Flow(work, policy, store, a_job_us)
     gc.disable()  # nothing made here is in a circle, and looking for circles among all jobs takes a fifth of the time
     try:
         _drive(flow, epoch_s, progress)
@@ -86,7 +96,7 @@ def _drive(flow: _Flow, epoch_s: int, progress: Callable[[int], None]) -> None:
 class _Flow:
     """A loop over the whole region, and its modelled world."""
 
-    def __init__(self, work: Workload, policy: Policy, store: Store) -> None:
+    def __init__(self, work: Workload, policy: Policy, store: Store, a_job_us: int | None) -> None:
         region, root = region_of(work), work.region.root().id
         policy = replace(policy, stop_gain_fen=-1, price_refresh_hours=0)
         self.moves = policy.move_gain_fen >= 0
@@ -99,6 +109,7 @@ class _Flow:
         self.loop = Loop(self.view, store, self.clock, TreeRouter())
         self.engine = ModelledEngine(self.clock, self._speed)
         self.ids: list[str] = []
+        self._a_job_us, self._owed_us = a_job_us, 0
 
     def _speed(self, run: str) -> int:
         record = self.view.jobs[self.view.running[run]]
@@ -118,7 +129,10 @@ class _Flow:
         asks = [Ask([Submission(key=str(j), spec=spec_of(self.work, j)) for j in arrive], self._answer)]
         work = Work(asks=asks if arrive else [], runs=self.engine.watch())
         while True:
+            began, jobs = time.perf_counter_ns(), sum(len(a.submissions) for a in work.asks) + len(self.view.queue)
             done = self.loop.turn(work)
+            if self._a_job_us != 0:
+                self._charge(jobs, time.perf_counter_ns() - began)
             self.engine.start(done.starts)
             self.engine.forget(done.forget)
             for ask, records in done.answers:
@@ -126,6 +140,12 @@ class _Flow:
             if not self.view.queue and not self.loop.looking:
                 return
             work = Work()
+
+    def _charge(self, jobs: int, took_ns: int) -> None:
+        """Let the time pass that a decision on so many jobs took."""
+        self._owed_us += took_ns // 1000 if self._a_job_us is None else jobs * self._a_job_us
+        seconds, self._owed_us = divmod(self._owed_us, 1_000_000)
+        self.clock.advance(self.clock.now() + seconds)
 
     def _answer(self, records: list[JobRecord] | BaseException) -> None:
         if isinstance(records, BaseException):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,17 +23,17 @@ from tests.tree_world import World, shrunk
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Yangquan is small. Runs last what was planned for them, which at speed 1 is what a fork takes them to."""
+    """Yangquan is small, of speed 1: runs there last what was planned for them."""
     made = World(tmp_path / "live", shrunk(load_region(bundled("shanxi")), "yangquan", 64))
     made.turn(6)
     yield made
     made.close()
 
 
-def submit(world: World, name: str, key: str, cores: int = 16, hours: int = 2, **more: object) -> str:
+def submit(world: World, name: str, key: str, cores: int = 16, hours: int = 2, **more: Any) -> str:
     spec = JobSpec(
-        name=key, command=() if more.get("reserves") else ("true",), cores=cores, memory_bytes=GB, duration_s=hours * HOUR_S,
-        environment={"RUN_S": str(hours * HOUR_S)}, **more,
+        name=key, command=() if more.get("reserves") else ("true",), cores=cores, memory_bytes=GB,
+        duration_s=hours * HOUR_S, environment={"RUN_S": str(hours * HOUR_S)}, **more,
     )  # fmt: skip
     future = world.nodes[name].submit([Submission(key=key, spec=spec)])
     world.run(60, by=20)
@@ -90,7 +91,8 @@ def test_all_work_goes_on_as_it_was_placed_and_the_original_is_not_touched(world
         record = world.nodes[ids[name].rpartition("-")[0]].parts.store.job(ids[name])
         mine = became[ids[name]]
         assert (record.state, record.site, record.pool) == (mine.after, mine.site, mine.pool)
-        assert record.start_s == mine.start_s and abs(record.end_s - mine.end_s) <= SLOT_S
+        # the engine of these tests knows no speed of pools: there a run lasts as long as at speed 1
+        assert record.start_s == mine.start_s and mine.end_s <= record.end_s + SLOT_S
 
 
 def test_a_trace_comes_on_top_and_waits_for_what_is_there(world: World, tmp_path: Path) -> None:

@@ -98,3 +98,22 @@ def test_more_at_one_instant_than_a_turn_places(region: Region) -> None:
     arrive = np.where(np.arange(len(work)) < PLACE_A_TURN + 50, trace.arrive_s[0], trace.arrive_s)
     work = replace(work, trace=replace(trace, arrive_s=arrive))
     assert replayed(work, 0, MemoryStore()).digest() == replay_online(work, Policy()).digest()
+
+
+def test_the_time_of_a_decision_shows_as_waits(region: Region) -> None:
+    """Alone in an empty region a job starts when it has been decided on; in a queue every decision adds up."""
+    work = made(region, jobs=200, over=1.0)
+    policy = Policy(rule=Rule.EARLIEST_FINISH)
+    arrive = work.begin_s + work.trace.arrive_s
+
+    def starts(a_job_us: int | None) -> np.ndarray:
+        return replay_through_flow(work, policy, 0, MemoryStore(), lambda _: None, a_job_us).start_s
+
+    free, slow, slower = starts(0), starts(2_000_000), starts(600_000_000)
+    waits = slow - arrive
+    assert (waits[free == arrive] >= 2).all() and waits[0] == 2
+    assert (slower[0] - arrive[0]) == 600
+    # decisions come one after the other: the last job begins when all have been taken
+    assert slower.max() >= arrive[0] + 600 * len(work)
+    assert (slower - arrive).mean() > waits.mean() > (free - arrive).mean()
+    assert (starts(None) >= arrive).all()
