@@ -12,7 +12,7 @@ import pytest
 from sanjin.adapters.store.sqlite import SqliteStore, snapshot
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.policy import Policy
-from sanjin.model.units import GB, HORIZON_SLOTS, HOUR_S, SLOT_S
+from sanjin.model.units import GB, HORIZON_SLOTS, HOUR_S
 from sanjin.regions.load import bundled, load_region
 from sanjin.replay.fork import Forked, fork, last_s, with_payer
 from sanjin.replay.generate import Recipe, generate
@@ -91,8 +91,9 @@ def test_all_work_goes_on_as_it_was_placed_and_the_original_is_not_touched(world
         record = world.nodes[ids[name].rpartition("-")[0]].parts.store.job(ids[name])
         mine = became[ids[name]]
         assert (record.state, record.site, record.pool) == (mine.after, mine.site, mine.pool)
-        # the engine of these tests knows no speed of pools: there a run lasts as long as at speed 1
-        assert record.start_s == mine.start_s and mine.end_s <= record.end_s + SLOT_S
+        assert record.start_s == mine.start_s
+        if record.site == "yangquan":  # where machines are of speed 1; the live region is looked at every minute
+            assert abs(record.end_s - mine.end_s) <= 60
 
 
 def test_a_trace_comes_on_top_and_waits_for_what_is_there(world: World, tmp_path: Path) -> None:
