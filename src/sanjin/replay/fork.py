@@ -21,7 +21,7 @@ from sanjin.model.units import HORIZON_SLOTS, SLOT_S
 from sanjin.ports import EndReason, JobQuery, RunOrder, RunReport, RunState, Store, Usage
 from sanjin.replay.living import Plan, PlannedEngine, World, ended_well
 from sanjin.replay.recorded import Placing, read
-from sanjin.replay.through_node import RUN_S, TENANT, spec_of
+from sanjin.replay.through_node import RUN_S, TENANT, payer_in, spec_of
 from sanjin.replay.workload import Workload
 
 MOST_JOBS = 1_000_000
@@ -64,11 +64,8 @@ def last_s(stores: Mapping[str, Store]) -> int:
 
 
 def with_payer(region: Region) -> Region:
-    """The region with a tenant for the trace's jobs, whose envelopes bound nothing."""
-    tenant = next(iter(region.tenants.values()))
-    envelope = replace(next(iter(tenant.envelopes.values())), cores=10**9, yuan=1e12)
-    payer = replace(tenant, id=TENANT, envelopes={"*": envelope})
-    return replace(region, tenants={**region.tenants, TENANT: payer})
+    """The region with a tenant for the trace's jobs."""
+    return replace(region, tenants={**region.tenants, TENANT: payer_in(region)})
 
 
 def fork(

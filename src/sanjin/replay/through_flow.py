@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from sanjin.model.record import JobRecord
 from sanjin.model.units import SLOT_S
 from sanjin.ports import Store
 from sanjin.replay.outcome import Outcome
-from sanjin.replay.through_node import ModelledEngine, region_of, spec_of
+from sanjin.replay.through_node import ModelledEngine, outcome_of, region_of, spec_of
 from sanjin.replay.trace import Ints
 from sanjin.replay.workload import Workload
 from sanjin.tree.mail import TreeRouter
@@ -44,7 +45,7 @@ def at_the_root(work: Workload) -> Workload:
 def by_epoch(work: Workload, epoch_s: int) -> Workload:
     """The workload with each arrival at the end of its epoch: when a loop that turns so often takes it in."""
     trace = work.trace
-    return replace(work, trace=replace(trace, arrive_s=-(-trace.arrive_s // epoch_s) * epoch_s))
+    return replace(work, trace=replace(trace, arrive_s=_turn_of(trace.arrive_s, epoch_s)))
 
 
 def replay_through_flow(
@@ -77,12 +78,12 @@ def replay_through_flow(
 
 def _drive(flow: _Flow, epoch_s: int, progress: Callable[[int], None]) -> None:
     work = flow.work
-    arrive = _instants(work.begin_s + work.trace.arrive_s, epoch_s)
+    arrive = _turn_of(work.begin_s + work.trace.arrive_s, epoch_s)
     bounds = np.flatnonzero(np.diff(arrive, prepend=arrive[0] - 1)).tolist()
     batches = deque((int(arrive[a]), a, b) for a, b in zip(bounds, [*bounds[1:], len(work)], strict=True))
     while (at := flow.next_s()) is not None or batches:
         if at is not None:
-            at = -(-at // epoch_s) * epoch_s if epoch_s else at
+            at = _turn_of(at, epoch_s)
         if batches and (at is None or batches[0][0] <= at):
             begin, first, last = batches.popleft()
             if begin == at:
@@ -103,7 +104,7 @@ class _Flow:
         self.work = work
         self.clock = VirtualClock(work.begin_s)
         # prices are those of the region as its document has it, see replay_through_nodes
-        supply = Supply(region, root, PriceBook(work.region), policy=policy)
+        supply = Supply(region, root, PriceBook(work.region, series=work.supply.book.series), policy=policy)
         supply.heard[:] = True
         self.view = View(root, "", region, network_of(region), supply, sites=frozenset(region.nodes))
         self.loop = Loop(self.view, store, self.clock, TreeRouter())
@@ -154,16 +155,12 @@ class _Flow:
 
     def outcome(self) -> Outcome:
         """What became of every job, as the store has it."""
-        count = len(self.work)
-        place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
-        for j, job in enumerate(self.ids):
-            record = self.loop.store.job(job)
-            if record is not None and record.site and record.start_s:
-                place[j] = self.work.supply.pool_index[f"{record.site}/{record.pool}"]
-                start[j], end[j] = record.start_s, record.end_s
-        return Outcome(rule="through the flow", place=place, start_s=start, end_s=end)
+        return outcome_of(self.work, [self.loop.store.job(job) for job in self.ids], "through the flow")
 
 
-def _instants(at_s: Ints, epoch_s: int) -> Ints:
-    """At which turn each arrival is taken in."""
+T = TypeVar("T", int, Ints)
+
+
+def _turn_of(at_s: T, epoch_s: int) -> T:
+    """At which turn what happens then is taken in."""
     return -(-at_s // epoch_s) * epoch_s if epoch_s else at_s

@@ -21,7 +21,8 @@ from sanjin.model.job import JobSpec, Submission
 from sanjin.model.money import PICO_PER_MICRO
 from sanjin.model.network import network_of
 from sanjin.model.policy import Policy
-from sanjin.model.region import Pool, Region
+from sanjin.model.record import JobRecord
+from sanjin.model.region import Pool, Region, Tenant
 from sanjin.model.units import HOUR_S, MIB
 from sanjin.ports import (
     Clock,
@@ -200,7 +201,10 @@ def replay_through_nodes(
             ids.append(future.result(0)[0].id)
             _settle(nodes, engines)
         progress(len(ids))
-    return _outcome(work, nodes, ids)
+    records = [nodes[job.rpartition("-")[0]].parts.store.job(job) for job in ids]
+    for node in nodes.values():
+        node.stop()
+    return outcome_of(work, records, "through nodes")
 
 
 def region_of(work: Workload) -> Region:
@@ -215,10 +219,14 @@ def region_of(work: Workload) -> Region:
             p += 1
         power = replace(node.site.power, it_cap=replace(node.site.power.it_cap, value=int(work.cap_mw[s]) / 1e6))
         nodes[name] = replace(node, site=replace(node.site, pools=tuple(pools), power=power))
+    return replace(region, nodes=nodes, tenants={TENANT: payer_in(region)})
+
+
+def payer_in(region: Region) -> Tenant:
+    """A tenant for a trace's jobs, like one of the region's but with envelopes that bound nothing."""
     tenant = next(iter(region.tenants.values()))
     envelope = replace(next(iter(tenant.envelopes.values())), cores=10**9, yuan=1e12)
-    payer = replace(tenant, id=TENANT, envelopes={"*": envelope})
-    return replace(region, nodes=nodes, tenants={TENANT: payer})
+    return replace(tenant, id=TENANT, envelopes={"*": envelope})
 
 
 def spec_of(work: Workload, j: int) -> JobSpec:
@@ -252,14 +260,11 @@ def _waits(nodes: dict[str, Node]) -> bool:
     return any(node.view.starts or node.view.queue for node in nodes.values())
 
 
-def _outcome(work: Workload, nodes: dict[str, Node], ids: Sequence[str]) -> Outcome:
-    count = len(work)
+def outcome_of(work: Workload, records: Sequence[JobRecord | None], name: str) -> Outcome:
+    """What became of every job, by its record in the order of the trace."""
+    count, index = len(work), work.supply.pool_index
     place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
-    index = work.supply.pool_index
-    for j, job in enumerate(ids):
-        record = nodes[job.rpartition("-")[0]].parts.store.job(job)
+    for j, record in enumerate(records):
         if record is not None and record.site and record.start_s:
             place[j], start[j], end[j] = index[f"{record.site}/{record.pool}"], record.start_s, record.end_s
-    for node in nodes.values():
-        node.stop()
-    return Outcome(rule="through nodes", place=place, start_s=start, end_s=end)
+    return Outcome(rule=name, place=place, start_s=start, end_s=end)

@@ -15,7 +15,8 @@ from sanjin.flow.loop import PLACE_A_TURN
 from sanjin.flow.settle import settle
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.region import Region
-from sanjin.model.units import HORIZON_SLOTS, SLOT_S
+from sanjin.model.series import Quantity, Series
+from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.ports import Store
 from sanjin.regions.load import bundled, load_region
 from sanjin.replay.generate import Recipe, generate
@@ -32,10 +33,12 @@ def region() -> Region:
     return load_region(bundled("shanxi"))
 
 
-def made(region: Region, jobs: int = 400, over: float = 2.5, days: float = 0.5) -> Workload:
+def made(
+    region: Region, jobs: int = 400, over: float = 2.5, days: float = 0.5, series: Series | None = None
+) -> Workload:
     trace = generate(Recipe(jobs=jobs, days=days, seed=4, widest=4, over_asked=over))
     rule = MapRule(load=0.8, fold_days=0, data_share=0, delay_low_yuan=0.01)
-    return at_the_root(in_whole_fen(workload(region, trace, rule, 96 + 2 * HORIZON_SLOTS)))
+    return at_the_root(in_whole_fen(workload(region, trace, rule, 96 + 2 * HORIZON_SLOTS, series)))
 
 
 def replayed(work: Workload, epoch_s: int, store: Store, rule: Rule = Rule.LEAST_TOTAL) -> Outcome:
@@ -82,6 +85,19 @@ def test_the_journal_is_whole_and_every_bill_follows_from_its_meter(region: Regi
     billed = store.totals()[TENANT]
     assert billed.fen == store.accounts()[(TENANT, f"tenant:{TENANT}")] and billed.facility_mwh > 0
     assert len({e.body for e in entries if e.kind == "job.placed"}) == len(work) + moves
+
+
+def test_the_flow_follows_a_series(region: Region) -> None:
+    """Every other four hours are dear: it decides as the compiled loop does, and otherwise than without."""
+    plain = made(region)
+    price = np.where(np.arange(24 * 21) // 4 % 2, 5.0, 0.1)
+    series = Series(
+        name="steps", source="", synthetic=False, first_hour=plain.begin_s // HOUR_S, hours=len(price),
+        values={Quantity.PRICE: {"*": price}},
+    )  # fmt: skip
+    work = made(region, series=series)
+    live = replayed(work, 0, MemoryStore()).digest()
+    assert live == replay_online(work, Policy()).digest() != replay_online(plain, Policy()).digest()
 
 
 def test_where_it_is_stored_changes_nothing(region: Region, tmp_path: Path) -> None:
