@@ -63,6 +63,18 @@ def document(title: str, style: str, parts: Sequence[str]) -> str:
     )
 
 
+def table(heads: Sequence[str], rows: Sequence[str]) -> str:
+    """A table that scrolls where it is too wide; ``rows`` as :func:`row` makes them."""
+    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
+    return f"<div style='overflow-x:auto'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+
+
+def row(name: str, cells: Sequence[str], won: bool = False) -> str:
+    """A row of a table; ``name`` and ``cells`` are HTML."""
+    line = "".join(f"<td>{c}</td>" for c in cells)
+    return f"<tr{' class=won' if won else ''}><td>{name}</td>{line}</tr>"
+
+
 def _headline(found: Comparison) -> str:
     ours, home = totals(found)
     cells = [f"<div><b>{len(found.runs)}</b>jobs 作业</div>"]

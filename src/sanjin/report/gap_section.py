@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-from sanjin.model.catalogue import say
+from sanjin.model.catalogue import both
 from sanjin.model.units import HOUR_S
 from sanjin.replay.gap import Beside, RealityGap, Waits
+from sanjin.report.demo_page import row, table
 
 
 def parts(gap: RealityGap | None, no_gap: str | None) -> list[str]:
@@ -40,7 +41,7 @@ def parts(gap: RealityGap | None, no_gap: str | None) -> list[str]:
 
 
 def _note(key: str, **values: object) -> str:
-    en, zh = (escape(say(key, lang, **values)) for lang in ("en", "zh"))
+    en, zh = (escape(each) for each in both(key, **values))
     return f"<p class=note>{en}<br>{zh}</p>"
 
 
@@ -51,7 +52,7 @@ def _row(name: str, waits: Waits, beside: Beside | None = None, won: bool = Fals
         cells += [f"{beside.distance_s / HOUR_S:.2f}", f"{beside.off_a_job_s / HOUR_S:.2f}", correlation]
     else:
         cells += ["", "", ""]
-    return f"<tr{' class=won' if won else ''}><td>{escape(name)}</td>{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
+    return row(escape(name), cells, won)
 
 
 def _table(*rows: str) -> str:
@@ -59,5 +60,4 @@ def _table(*rows: str) -> str:
         "waits 等待", "jobs 作业", "mean h 平均", "p50 h", "p95 h", "distance h 分布距离", "off a job h 逐作业偏差",
         "correlation 相关",
     )  # fmt: skip
-    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
-    return f"<div style='overflow-x:auto'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+    return table(heads, rows)

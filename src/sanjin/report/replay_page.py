@@ -12,7 +12,7 @@ from sanjin.replay.gap import RealityGap
 from sanjin.replay.workload import Workload
 from sanjin.report import gap_section
 from sanjin.report import replay_plots as plots
-from sanjin.report.demo_page import STYLE, document
+from sanjin.report.demo_page import STYLE, document, row, table
 from sanjin.report.scenario_section import Others, section
 
 
@@ -24,13 +24,14 @@ def page(
     replay is from what was recorded, ``no_gap`` why that cannot be said, as a key of the catalogue."""
     numbers = figures(work, found)
     region, ours = work.region, found[0]
+    rules = [(f"{each.title_en} {each.title_zh}", each.account.terms) for each in found]
     parts = [
         f"<h1>{escape(work.trace.name)} · {escape(region.name_en)} {escape(region.name_zh)}</h1>",
         "<p class=note>A replay on a virtual clock: nothing ran; energy, weather, links and machines are modelled. "
         "虚拟时钟回放:未实际运行,能耗、气候、链路与机器均为模型。</p>",
         _headline(work, numbers),
         "<h2>What each rule costs · 各规则成本</h2>",
-        f"<figure>{plots.totals(found)}</figure>",
+        f"<figure>{plots.totals(rules)}</figure>",
         _rules(found, numbers),
         *section(numbers[0], others),
         "<h2>Waiting · 等待</h2>",
@@ -96,11 +97,8 @@ def _rules(found: Sequence[Replayed], numbers: Sequence[Figures]) -> str:
             f"{n.moves:,}",
             f"{n.jobs - n.ran:,}",
         ]
-        name = f"{escape(each.title_en)}<br>{escape(each.title_zh)}"
-        won = " class=won" if each is found[0] else ""
-        rows.append(f"<tr{won}><td>{name}</td>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
-    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
-    return f"<div style='overflow-x:auto'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+        rows.append(row(f"{escape(each.title_en)}<br>{escape(each.title_zh)}", cells, each is found[0]))
+    return table(heads, rows)
 
 
 def _cities(work: Workload, numbers: Sequence[Figures]) -> str:
@@ -118,7 +116,5 @@ def _cities(work: Workload, numbers: Sequence[Figures]) -> str:
             f"{own.bounded_slowdown['p95']:.1f}",
             f"{other.wait_s['mean'] / HOUR_S:.2f} / {other.wait_s['p95'] / HOUR_S:.2f}",
         ]
-        city = f"<td>{escape(node.name_en)} {escape(node.name_zh)}</td>"
-        rows.append(f"<tr>{city}" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
-    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
-    return f"<div style='overflow-x:auto'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+        rows.append(row(f"{escape(node.name_en)} {escape(node.name_zh)}", cells))
+    return table(heads, rows)

@@ -26,21 +26,21 @@ TERMS = {
 }
 
 
-def totals(found: Sequence[Replayed]) -> str:
-    """The total of each rule, term by term."""
+def totals(rows: Sequence[tuple[str, dict[str, float]]], height: float = 0.5) -> str:
+    """The total of each of ``rows`` (a name, and yuan by term), term by term; a row is so many inches high."""
+    sums = [sum(terms.values()) for _, terms in rows]
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(10, 0.5 * len(found) + 1.3))
+        figure, axes = plt.subplots(figsize=(10, height * len(rows) + 1.3))
         # what costs many times more than the others would leave nothing to see of them
-        most = max(e.account.total for e in found if e.account.total <= 4 * found[0].account.total)
+        most = max(total for total in sums if total <= 4 * sums[0])
         axes.set_xlim(0, most * 1.08)
-        for row, each in enumerate(found):
+        for at, (_, terms) in enumerate(rows):
             left = 0.0
             for i, (term, name) in enumerate(TERMS.items()):
-                width = each.account.terms[term]
-                axes.barh(row, width, 0.65, left, color=COLOURS[i], label=name if row == 0 else None)
-                left += width
-            axes.text(min(left, most * 1.08), row, f" {left:,.0f}", va="center", clip_on=False)
-        axes.set_yticks(range(len(found)), [f"{each.title_en} {each.title_zh}" for each in found])
+                axes.barh(at, terms[term], 0.65, left, color=COLOURS[i], label=name if at == 0 else None)
+                left += terms[term]
+            axes.text(min(left, most * 1.08), at, f" {left:,.0f}", va="center", clip_on=False)
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.invert_yaxis()
         axes.set_xlabel("yuan 元")
         axes.legend(ncols=5, frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0))

@@ -10,8 +10,9 @@ from html import escape
 from sanjin.model.units import HOUR_S
 from sanjin.replay.compare import Figures
 from sanjin.replay.scenario import Scenario
+from sanjin.report.demo_page import row, table
 from sanjin.report.plots import COLOURS, STYLE, plt, svg
-from sanjin.report.replay_plots import TERMS
+from sanjin.report.replay_plots import totals
 
 Others = Sequence[tuple[Scenario, Figures]]
 LISTED = 40
@@ -35,22 +36,8 @@ def _name(scenario: Scenario) -> str:
 
 
 def _bars(own: Figures, others: Others) -> str:
-    rows = [("as it is 现状", own), *((_name(s), n) for s, n in others[:LISTED])]
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(10, 0.42 * len(rows) + 1.3))
-        most = max(n.total_yuan for _, n in rows if n.total_yuan <= 4 * own.total_yuan)
-        for row, (_, n) in enumerate(rows):
-            left = 0.0
-            for i, (term, name) in enumerate(TERMS.items()):
-                axes.barh(row, n.terms_yuan[term], 0.65, left, color=COLOURS[i], label=name if row == 0 else None)
-                left += n.terms_yuan[term]
-            axes.text(min(left, most * 1.08), row, f" {n.total_yuan:,.0f}", va="center", clip_on=False)
-        axes.set_xlim(0, most * 1.08)
-        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
-        axes.invert_yaxis()
-        axes.set_xlabel("yuan 元")
-        axes.legend(ncols=5, frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0))
-        return svg(figure)
+    rows = [("as it is 现状", own.terms_yuan), *((_name(s), n.terms_yuan) for s, n in others[:LISTED])]
+    return totals(rows, 0.42)
 
 
 def _table(own: Figures, others: Others) -> str:
@@ -71,9 +58,8 @@ def _table(own: Figures, others: Others) -> str:
             f"{n.jobs - n.ran:,}",
             "-" if n.saved_share is None else f"{-n.saved_share:+.1%}",
         ]
-        rows.append(f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
-    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
-    return f"<div style='overflow-x:auto'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+        rows.append(row(escape(name), cells))
+    return table(heads, rows)
 
 
 def _lines(swept: Others) -> str:
