@@ -123,9 +123,7 @@ def queue_starts(
             for i in range(running):
                 j = heap_job[i]
                 if lost_runs == lost.shape[1]:
-                    more = np.empty((3, 2 * lost_runs), np.int64)
-                    more[:, :lost_runs] = lost
-                    lost = more
+                    lost = wider(lost)
                 lost[0, lost_runs], lost[1, lost_runs], lost[2, lost_runs] = j, start[j], now
                 lost_runs += 1
                 b = j // _QUEUE_BLOCK
@@ -211,4 +209,12 @@ def queue_starts(
 def _larger(old: Any) -> Any:
     made = np.empty(2 * old.shape[0], np.int64)
     made[: old.shape[0]] = old
+    return made
+
+
+@njit(cache=True, error_model="numpy")
+def wider(old: Any) -> Any:
+    """A table with room for twice as many columns."""
+    made = np.empty((old.shape[0], 2 * old.shape[1]), np.int64)
+    made[:, : old.shape[1]] = old
     return made

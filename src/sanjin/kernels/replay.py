@@ -2,7 +2,7 @@
 
 At one instant ends come first, then what fails or comes back, then the look at work that has not started (at the
 begin of a slot, as live nodes do), then arrivals in order. A run that has ended gives back its window from the
-slot of its end on. Where data lie and what moving them costs is worked out on the way, so that a job takes no
+slot of its end on. Where data lie and what moving them costs is worked out on the way, so that a job takes little
 more memory than its own figures.
 
 A site that fails loses what runs there: those jobs, and those that were to start there, are placed again from
@@ -33,7 +33,7 @@ from sanjin.kernels.board import (
     times_power,
 )
 from sanjin.kernels.carry import NEVER, arrival, book
-from sanjin.kernels.easy import _larger, _pop, _push
+from sanjin.kernels.easy import _larger, _pop, _push, wider
 from sanjin.kernels.place import _ROUNDING, choose_one, floors_of, total_of
 from sanjin.kernels.tables import (
     FINISH,
@@ -128,6 +128,15 @@ def _ask(jobs: Jobs, j: int, now: int, rule: Rule) -> Job:
     return Job(
         cores, 0, jobs.cards[j], -1, -1, asked, since, now, deadline, jobs.delay[j], 0, 0, cores, latest, per_run
     )
+
+
+@njit(cache=True, error_model="numpy")
+def _with(jobs: Any, count: int, j: int) -> tuple[Any, int]:
+    """A list of ``count`` jobs with one more, in a larger array where it is full."""
+    if count == jobs.shape[0]:
+        jobs = _larger(jobs)
+    jobs[count] = j
+    return jobs, count + 1
 
 
 @njit(cache=True, error_model="numpy")
@@ -257,10 +266,7 @@ def replay_jobs(
         held = False
         if retry > 0 and look >= min(looking, A_TURN) and again_at == todo:  # the first of those moved have gone before
             for n in range(retry):
-                if todo == again.shape[0]:
-                    again = _larger(again)
-                again[todo] = parked[n]
-                todo += 1
+                again, todo = _with(again, todo, parked[n])
             parked[: no_place - retry] = parked[retry:no_place].copy()
             no_place -= retry
             retry = 0
@@ -322,16 +328,13 @@ def replay_jobs(
                             continue
                         if start[n] < now:
                             if lost_runs == lost.shape[1]:
-                                lost = _wider(lost)
+                                lost = wider(lost)
                             lost[0, lost_runs], lost[1, lost_runs] = n, place[n]
                             lost[2, lost_runs], lost[3, lost_runs] = start[n], now
                             lost_runs += 1
                         _take_back(cells, low, high, rows, first_s, pool, jobs, n, place, start, now, -1, freed)
                         place[n] = UNPLACED
-                        if todo == again.shape[0]:
-                            again = _larger(again)
-                        again[todo] = n
-                        todo += 1
+                        again, todo = _with(again, todo, n)
                     _shut(cells, low, high, rows, first_s, pool, which, now, 1)
                 if turns.kind[t] != SITE_DOWN:  # something may have a place now
                     next_look = min(next_look, now)
@@ -401,10 +404,7 @@ def replay_jobs(
                 _widen(freed, pool, before, k0, k1)
                 _widen(fresh, pool, before, k0, k1)
                 place[j] = UNPLACED
-                if todo == again.shape[0]:
-                    again = _larger(again)
-                again[todo] = j
-                todo += 1
+                again, todo = _with(again, todo, j)
             else:
                 _take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], 1, spare)
             continue
@@ -413,10 +413,7 @@ def replay_jobs(
         if p < 0:
             for q in range(pool.shape[0]):
                 if need_code(pool, q, ask) == OK:
-                    if no_place == parked.shape[0]:
-                        parked = _larger(parked)
-                    parked[no_place] = j
-                    no_place += 1
+                    parked, no_place = _with(parked, no_place, j)
                     break
             if no_place == 1 and not (looks and late > 0):
                 next_look = (now // SLOT + 1) * SLOT
@@ -437,19 +434,9 @@ def replay_jobs(
             running += 1
         if looks and start[j] > now and not listed[j]:
             listed[j] = True
-            if late == later.shape[0]:
-                later = _larger(later)
             if late == 0:
                 next_look = (now // SLOT + 1) * SLOT
-            later[late] = j
-            late += 1
+            later, late = _with(later, late, j)
     for j in range(count):
         place[j] = max(place[j], -1)
     return lost[:, :lost_runs].copy(), moves
-
-
-@njit(cache=True, error_model="numpy")
-def _wider(old: Any) -> Any:
-    made = np.empty((old.shape[0], 2 * old.shape[1]), np.int64)
-    made[:, : old.shape[1]] = old
-    return made
