@@ -13,6 +13,7 @@ from sanjin.adapters.state_folder import StateFolder
 from sanjin.adapters.store.sqlite import SqliteStore, snapshot
 from sanjin.cli.output import Format, at, data, note, sentence, table, text
 from sanjin.cli.policies import kept_policy
+from sanjin.cli.replaying import MADE
 from sanjin.model.job import JobState
 from sanjin.model.units import HOUR_S
 from sanjin.regions.load import load_region
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sanjin.replay.recorded import Placing
     from sanjin.replay.workload import Rule
 
-MADE, NO_TRACE = "made", "none"
+NO_TRACE = "none"
 
 
 @contextmanager
@@ -86,13 +87,11 @@ def forked(state: Path, trace: str, made: Recipe, rule: Rule, policy_file: Path 
 
     from rich.progress import Progress
 
-    from sanjin.model.units import HORIZON_SLOTS, SLOT_S
     from sanjin.replay.fork import fork, last_s, with_payer
     from sanjin.replay.generate import generate
     from sanjin.replay.read import read_trace
     from sanjin.replay.through_node import in_whole_fen
-    from sanjin.replay.trace import folded
-    from sanjin.replay.workload import workload
+    from sanjin.replay.workload import slots_of, workload
 
     folder = StateFolder(state)
     policy = load_policy(policy_file) if policy_file else kept_policy(folder)
@@ -102,8 +101,8 @@ def forked(state: Path, trace: str, made: Recipe, rule: Rule, policy_file: Path 
         work = None
         if trace != NO_TRACE:
             found = generate(made) if trace == MADE else read_trace(Path(trace))
-            slots = -(-folded(found, rule.fold_days).span_s() // SLOT_S) + 2 * HORIZON_SLOTS
-            work = in_whole_fen(workload(with_payer(region), found, replace(rule, begin_s=last_s(stores)), slots))
+            rule = replace(rule, begin_s=last_s(stores))
+            work = in_whole_fen(workload(with_payer(region), found, rule, slots_of(found, rule)))
         task = bar.add_task("", total=len(work) if work else 0)
         became = fork(
             stores, region, policy, work, data_at, rate_of(folder), folder.scarcity(),

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from sanjin.cli.gap_line import gap_line
 from sanjin.cli.output import Format, at, data, note, sentence, table, text, titled
 from sanjin.flow.submit import problem
-from sanjin.model.catalogue import say
+from sanjin.model.catalogue import both
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sanjin.replay.workload import Workload
 
 _Origin = Literal["capacity", "population"]
-_MADE = "made"
+MADE = "made"
 
 
 def replay(
@@ -64,7 +64,6 @@ def replay(
     """
     from sanjin.cli.amounts import to_instant
     from sanjin.cli.running import region_file
-    from sanjin.model.units import HORIZON_SLOTS, SLOT_S
     from sanjin.regions.load import load_region
     from sanjin.regions.policy import applied, load_policy
     from sanjin.replay import compare as comparing
@@ -73,8 +72,7 @@ def replay(
     from sanjin.replay.read import read_trace
     from sanjin.replay.scenario import load_scenarios
     from sanjin.replay.sweep import sweep
-    from sanjin.replay.trace import folded
-    from sanjin.replay.workload import Origin, Rule, workload
+    from sanjin.replay.workload import Origin, Rule, slots_of, workload
 
     _check(load, fold, jobs, machine_cores, rules, tuple(comparing.RULES), workers)
     if Path(trace).is_dir():
@@ -92,11 +90,10 @@ def replay(
     chosen = load_policy(policy) if policy else None
     if chosen:
         model = applied(model, chosen)
-    found = generate(Recipe(jobs=jobs, seed=seed)) if trace == _MADE else read_trace(Path(trace))
+    found = generate(Recipe(jobs=jobs, seed=seed)) if trace == MADE else read_trace(Path(trace))
     begin_s = to_instant(begin, 0, model.utc_offset_h, "--begin") if begin else 0
     rule = Rule(seed=seed, origin=Origin(origin), load=load, fold_days=fold, begin_s=begin_s)
-    slots = -(-folded(found, fold).span_s() // SLOT_S) + 2 * HORIZON_SLOTS
-    work = workload(model, found, rule, slots, _series(series, model, series_repeats))
+    work = workload(model, found, rule, slots_of(found, rule), _series(series, model, series_repeats))
     _check_series(work)
     if through_node:
         return _through_nodes(work, chosen, output)
@@ -126,7 +123,7 @@ def replay(
             {"title": {"en": s.title_en, "zh": s.title_zh}, "values": dict(s.values), **asdict(n)} for s, n in others
         ],
         "reality_gap": gap,
-        "reality_gap_note": no_gap and {lang: say(no_gap, lang) for lang in ("en", "zh")},
+        "reality_gap_note": no_gap and dict(zip(("en", "zh"), both(no_gap), strict=True)),
         "assumptions": assumed,
     }
     if not data(told, output):

@@ -11,6 +11,11 @@ from sanjin.model.messages import MESSAGES
 LANGUAGES = ("en", "zh", "both")
 
 
+def both(key: str, **values: object) -> tuple[str, str]:
+    """The text of ``key`` in English and in Chinese."""
+    return say(key, "en", **values), say(key, "zh", **values)
+
+
 def say(key: str, lang: str = "both", **values: object) -> str:
     """The text of ``key`` in ``lang`` (en, zh or both). Raises KeyError for an unknown key."""
     en, zh = MESSAGES[key]

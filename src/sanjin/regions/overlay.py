@@ -7,30 +7,26 @@ without a source of its own is an estimate with the source "what-if".
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sanjin.model.errors import ProblemsFound
 from sanjin.model.region import Region
 from sanjin.regions.fields import Notes, Table, line_of
-from sanjin.regions.load import region_in, root_of, text_of
+from sanjin.regions.load import region_in
 from sanjin.regions.wording import problem
 
 _NULL, _STR, _MAP = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "str", "map"))
 
 
-def read_overlaid(path: str | Path, over: Node | None, name: str) -> Region:
-    """The region document at ``path`` with ``over`` laid over it; ``name`` stands in problems for the latter.
+def overlaid(root: Table, over: Node | None, name: str) -> Region:
+    """The region of a document with ``over`` laid over it; ``name`` stands in problems for the latter. ``root`` is
+    left as it is.
 
     Raises ProblemsFound with all problems.
     """
-    root = root_of(text_of(path), str(path))
-    if over is None or root.node is None:
-        return region_in(root)
-    file = f"{path} + {name}"
-    return region_in(Table(Notes(file), laid_over(root.node, over, file), ""))
+    file = f"{root.notes.file} + {name}" if over else root.notes.file
+    return region_in(Table(Notes(file), laid_over(root.node, over, file) if over else root.node, ""))
 
 
 def laid_over(base: Node | None, over: Node, file: str) -> Node:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanjin.kernels import tables
-from sanjin.model.catalogue import say
+from sanjin.model.catalogue import both
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.units import HOUR_S
 from sanjin.replay import given
@@ -60,7 +60,7 @@ def compare(
         if progress:
             progress(key)
         outcome = RULES[key](work, own or Policy())
-        en, zh = (say(f"replayed.{key}", lang) for lang in ("en", "zh"))
+        en, zh = both(f"replayed.{key}")
         found.append(Replayed(key=key, title_en=en, title_zh=zh, outcome=outcome, account=account(work, outcome)))
     return found
 
@@ -222,4 +222,4 @@ def assumptions(work: Workload) -> list[tuple[str, str]]:
 
 
 def _said(code: str, **values: object) -> tuple[str, str]:
-    return say(f"assumed.{code}", "en", **values), say(f"assumed.{code}", "zh", **values)
+    return both(f"assumed.{code}", **values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sanjin.model.catalogue import say
+from sanjin.model.catalogue import both
 from sanjin.model.series import Quantity
 from sanjin.model.units import SLOT_S
 from sanjin.replay.workload import Workload
@@ -34,15 +34,11 @@ def assumed(work: Workload) -> list[tuple[str, str]]:
     if series is None:
         return []
     shares = ", ".join(f"{quantity} {share:.1%}" for quantity, share in given(work).items())
-    found = [_said("series", name=series.name, shares=shares)]
+    found = [both("assumed.series", name=series.name, shares=shares)]
     if series.synthetic:
-        found.append(_said("series_synthetic"))
+        found.append(both("assumed.series_synthetic"))
     if series.source:
-        found.append(_said("series_source", source=series.source))
+        found.append(both("assumed.series_source", source=series.source))
     if series.year is not None:
-        found.append(_said("series_repeated"))
+        found.append(both("assumed.series_repeated"))
     return found
-
-
-def _said(code: str, **values: object) -> tuple[str, str]:
-    return say(f"assumed.{code}", "en", **values), say(f"assumed.{code}", "zh", **values)

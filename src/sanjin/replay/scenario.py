@@ -38,7 +38,7 @@ from sanjin.model.series import Series
 from sanjin.model.units import HOUR_S
 from sanjin.regions.fields import Table, hint
 from sanjin.regions.load import root_of, text_of
-from sanjin.regions.overlay import laid_over, nested, node_of, read_overlaid
+from sanjin.regions.overlay import laid_over, nested, node_of, overlaid
 from sanjin.regions.policy import applied, policy_in
 from sanjin.regions.series import read_series
 from sanjin.replay.outages import Outage
@@ -71,9 +71,10 @@ def load_scenarios(path: Path, region: Path, policy: Path | None, rules: Collect
     root = root_of(text_of(path), str(path))
     found, faults = list[Scenario](), list[Problem]()
     base = root_of(text_of(policy), str(policy)).node if policy else None
+    document = root_of(text_of(region), str(region))
     for name, table, values in _tables(root, str(path)):
         try:
-            found.append(_scenario(name, table, values, region, base, rules))
+            found.append(_scenario(name, table, values, document, base, rules))
         except ProblemsFound as fault:
             faults += [p for p in fault.problems if p not in faults]
         table.close()
@@ -109,7 +110,7 @@ def _tables(root: Table, file: str) -> Iterator[tuple[str, Table, tuple[tuple[st
 
 
 def _scenario(
-    name: str, table: Table, values: tuple[tuple[str, str], ...], region: Path, base: Node | None,
+    name: str, table: Table, values: tuple[tuple[str, str], ...], document: Table, base: Node | None,
     rules: Collection[str],
 ) -> Scenario:
     rule = table.text("rule", optional=True) or "own"
@@ -120,7 +121,7 @@ def _scenario(
     given = Table(table.notes, node if node is not None else node_of({}), table.at("policy"))
     policy = policy_in(given)
     raw = table.table("region", optional=True).node
-    found = applied(read_overlaid(region, raw, f"{table.notes.file} ({name})"), policy)
+    found = applied(overlaid(document, raw, f"{table.notes.file} ({name})"), policy)
     series = table.text("series", optional=True)
     return Scenario(
         id=name,

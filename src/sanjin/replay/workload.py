@@ -28,7 +28,7 @@ from sanjin.kernels import tables
 from sanjin.model.network import Network, network_of
 from sanjin.model.region import Region
 from sanjin.model.series import Series
-from sanjin.model.units import GB, HOUR_S, SLOT_S
+from sanjin.model.units import GB, HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.replay.outages import Outage
 from sanjin.replay.trace import Ints, Trace, folded
 
@@ -89,6 +89,11 @@ class Workload:
 
     def __len__(self) -> int:
         return len(self.trace)
+
+
+def slots_of(trace: Trace, rule: Rule) -> int:
+    """Slots from the trace's begin until two horizons after its last arrival."""
+    return -(-folded(trace, rule.fold_days).span_s() // SLOT_S) + 2 * HORIZON_SLOTS
 
 
 def workload(region: Region, trace: Trace, rule: Rule, slots: int, series: Series | None = None) -> Workload:
