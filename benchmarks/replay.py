@@ -30,8 +30,9 @@ from sweep_rate import sweeps
 from sanjin.adapters.store.memory import MemoryStore
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.kernels import tables
+from sanjin.kernels.carry import NO_WAY, Lines
 from sanjin.kernels.easy import queue_starts
-from sanjin.kernels.replay import NO_WAY, Jobs, Lines, Turns, replay_jobs
+from sanjin.kernels.replay import Jobs, Turns, replay_jobs
 from sanjin.kernels.replay import Rule as LoopRule
 from sanjin.model.policy import Policy
 from sanjin.model.units import HORIZON_SLOTS, SLOT_S

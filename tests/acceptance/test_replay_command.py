@@ -173,3 +173,21 @@ def test_a_faulty_overlay_says_all_and_replays_nothing(tmp_path: Path, capsys: p
     assert run(["replay", "made", "--jobs", "50", "--scenarios", str(over)]) == 3
     told = capsys.readouterr()
     assert "slowest" in told.err and "carbon_price" in told.err and not told.out
+
+
+def test_a_generated_country_is_written_and_replayed_down_its_tree(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "country.yaml"
+    assert run(["region", "country", "--to", str(file), "--prefectures", "31", "--pools", "300"]) == 0
+    assert "300" in capsys.readouterr().out
+    asked = ["replay", "made", "--jobs", "300", "--region", str(file), "--rules", "own", "--output", "json"]
+    assert run(asked) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["region"] == "country"
+    decided = told["rules"][0]["decided"]
+    assert sum(decided.values()) == told["rules"][0]["ran"] and set(decided) > {"national_hub", "core_hub"}
+    assert run(["region", "country", "--to", str(file), "--prefectures", "9", "--pools", "10", "--seed", "-1"]) == 3
+    said = capsys.readouterr().err
+    assert all(option in said for option in ("--prefectures", "--pools", "--seed"))
+    assert run(["region", "country", "--to", str(tmp_path / "none" / "c.yaml"), "--prefectures", "31"]) == 3

@@ -64,6 +64,7 @@ for _name, (_place, _help) in _COMMANDS.items():
 _region.command("sanjin.cli.running:validate", name="validate", help="Check a region document. 校验区域文档。")
 _region.command("sanjin.cli.running:show", name="show", help="Show a region document. 区域概览。")
 _region.command("sanjin.cli.synthesizing:series", name="series", help="Write a synthetic year of it. 合成年。")
+_region.command("sanjin.cli.synthesizing:country", name="country", help="Write a generated country. 生成全国网络。")
 _audit.command("sanjin.cli.running:verify", name="verify", help="Verify every journal. 校验日志。")
 _audit.command("sanjin.cli.running:journal", name="journal", help="List a node's journal. 日志条目。")
 _prices.command("sanjin.cli.pricing:learn", name="learn", help="Learn them from last week's work. 学习。")

@@ -1,4 +1,4 @@
-"""``sanjin region series``: a synthetic year of hourly prices, carbon, weather and generation."""
+"""``sanjin region series`` and ``sanjin region country``: what is made up, and says so."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sanjin.regions.series import suffix_of, write_series
 from sanjin.regions.synthetic import DEEP_VALLEY, Weather, remarks_of, synthetic_year
 
 FIRST_YEAR, LAST_YEAR = 1971, 2098
+MOST_POOLS = 20_000
 
 
 def series(
@@ -59,6 +60,50 @@ def series(
         print(text("cli.series_written", rows=rows, hours=made.hours, sites=sites, path=to))
         for line in remarks_of(model, year, weather, days, language()):
             note(line)
+
+
+def country(
+    *,
+    to: Annotated[Path, Parameter(help="The file. 输出文件。")],
+    prefectures: Annotated[int, Parameter(help="In all provinces together. 地市总数。")] = 337,
+    pools: Annotated[int, Parameter(help="In the whole country. 资源池总数。")] = 3000,
+    seed: Annotated[int, Parameter(help="Of all that is drawn. 随机种子。")] = 1,
+    output: Format = "table",
+) -> None:
+    """Write a generated country: hubs, clusters, 31 provinces and prefectures. 生成全国网络。
+
+    Hubs and clusters are those of the region that ships as national; prefectures, machines and prices are drawn and
+    stand for none that exists. It is for measuring how cost grows with size.
+    """
+    from sanjin.regions import country as making
+    from sanjin.regions.load import read_region
+
+    faults = [
+        problem("too_small", option, value=value, least=least)
+        for option, value, least in (
+            ("--prefectures", prefectures, making.LEAST_PREFECTURES),
+            ("--pools", pools, making.least_pools(prefectures)), ("--seed", seed, 0),
+        )
+        if value < least
+    ]  # fmt: skip
+    faults += [
+        problem("too_big", option, value=value, most=MOST_POOLS)
+        for option, value in (("--prefectures", prefectures), ("--pools", pools))
+        if value > MOST_POOLS
+    ]
+    if faults:
+        raise ProblemsFound(faults)
+    document = making.country(making.Recipe(prefectures=prefectures, pools=pools, seed=seed))
+    made = read_region(document, str(to))
+    try:
+        to.write_text(document, encoding="utf-8")
+    except OSError as fault:
+        raise ProblemsFound([problem("unwritable", "--to", value=fault)]) from fault
+    sites = [n.site for n in made.nodes.values()]
+    cores = sum(p.cores for s in sites for p in s.pools)
+    held = sum(len(s.pools) for s in sites)
+    if not data({"file": str(to), "generated": True, "nodes": len(sites), "pools": held, "cores": cores}, output):
+        print(text("cli.country_written", nodes=len(sites), pools=held, cores=f"{cores:,}", path=to))
 
 
 def _check(region: Region, to: Path, year: int, seed: int, holidays: tuple[str, ...]) -> list[date]:

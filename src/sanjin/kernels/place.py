@@ -28,11 +28,8 @@ from sanjin.kernels.board import (
     Need,
     Rows,
     any_scarce,
-    blocked,
     first_hopeful,
     floor_of,
-    hopeless,
-    last_full,
     over,
     paid,
     reserve,
@@ -41,6 +38,7 @@ from sanjin.kernels.board import (
     spans_of,
     times_power,
 )
+from sanjin.kernels.starts import FAR, best_start
 from sanjin.kernels.tables import (
     CARBON,
     CODE,
@@ -73,100 +71,13 @@ from sanjin.kernels.tables import (
     use_of,
     weighed,
 )
+from sanjin.kernels.tiers import BOUND, HOPEFUL, LEAST, QUEUE, Search, ask_down, begin_asking, least_of
 
-_FAR = np.int64(2**63 - 1)
-_ROUNDING = 8
+ROUNDING = 8
 """Micro-yuan by which a total of rounded terms may lie below the exact one, and one more."""
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
-def best_start(
-    cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, plan: Plan, b0: int,
-    scarce: bool, least: int, limit: int, spans: Ints, bound: Ints,
-) -> int:
-    """The least-priced feasible start in one pool that costs less than ``limit``, or -1; of equals the first.
-
-    Candidates are ``plan.begin`` and every later slot boundary, none before ``b0``, the first block that may
-    have room. ``least`` is less than any window of this length can cost: where waiting alone makes up the
-    rest, nothing later is looked at. After the first block, the one that promises most is searched, then
-    those whose bound is below what was found. Prices and ``limit`` leave ``plan.fixed`` out, pico-yuan.
-    ``bound`` int64[B] is scratch.
-    """
-    if plan.latest < plan.begin:
-        return -1
-    b1 = (plan.latest - first_s) // SLOT // BLOCK
-    reach = ((plan.hold - 1) // SLOT + BLOCK) // BLOCK  # blocks that a window may reach beyond its own
-    # the first block first: what it offers ends the look ahead where waiting alone would cost more
-    best, best_at = limit, -1
-    if b0 <= b1:
-        best, best_at = best_in_block(cells, low, rows, p, s, first_s, need, plan, b0, scarce, best, best_at)
-    first, lowest_bound = -1, best
-    for b in range(b0 + 1, b1 + 1):
-        wait = plan.delay * (first_s + b * BLOCK * SLOT - plan.since)
-        if wait + least >= best:
-            b1 = b - 1
-            break
-        bound[b] = _FAR
-        if hopeless(high, rows, p, s, b, need):
-            continue
-        bound[b] = wait + floor_of(spans, rows, p, s, b, reach, need, plan.dur, scarce)
-        if bound[b] < lowest_bound:
-            first, lowest_bound = b, bound[b]
-    if first >= 0:
-        best, best_at = best_in_block(cells, low, rows, p, s, first_s, need, plan, first, scarce, best, best_at)
-        for b in range(b0 + 1, b1 + 1):
-            start = first_s + b * BLOCK * SLOT
-            if b == first or bound[b] > best or (bound[b] == best and (best_at < 0 or start > best_at)):
-                continue
-            best, best_at = best_in_block(cells, low, rows, p, s, first_s, need, plan, b, scarce, best, best_at)
-    return best_at
-
-
-@njit(cache=True, error_model="numpy", forceinline=True)
-def best_in_block(
-    cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, plan: Plan, b: int,
-    scarce: bool, best: int, best_at: int,
-) -> tuple[int, int]:
-    """(price, start) of the best start in block ``b`` where it beats what was found before, else the latter."""
-    watt = rows.watt + s
-    whole = plan.dur // SLOT
-    rest = plan.dur - whole * SLOT  # seconds of its last slot that a start at a boundary takes
-    k = max(b * BLOCK, (plan.begin - first_s) // SLOT)
-    unknown = k  # from here on, room is not known yet
-    while k < (b + 1) * BLOCK:
-        start = max(plan.begin, first_s + k * SLOT)
-        if start > plan.latest:
-            break
-        if blocked(cells, rows, p, s, k, need) != OK:
-            k += 1
-            continue
-        end = start + plan.dur
-        if start > first_s + k * SLOT:
-            price = over(cells, watt, first_s, start, end)
-        else:  # the same with fewer divisions
-            price = cells[watt, k + whole] - cells[watt, k]
-            if rest > 0:
-                price += (cells[watt, k + whole + 1] - cells[watt, k + whole]) // SLOT * rest
-        cost = times_power(price, need.mw) + plan.delay * (start - plan.since)
-        last = (start + plan.hold - 1 - first_s) // SLOT
-        if scarce:
-            cost += scarcity_of(cells, rows, p, s, k, last, need)
-        if cost > best or (cost == best and (best_at < 0 or start > best_at)):
-            k += 1
-            continue
-        full = last_full(cells, low, rows, p, s, max(k, unknown), last, need)
-        unknown = last + 1
-        if full >= 0:
-            k = full + 1  # no window that holds this slot has room
-            continue
-        k += 1
-        if plan.budget > 0 and plan.paid + paid(cells, rows, s, first_s, start, end, need) > plan.budget:
-            continue
-        best, best_at = cost, start
-    return best, best_at
-
-
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", _nrt=False)
 def why_not(
     cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, plan: Plan, deadline: int
 ) -> int:
@@ -191,7 +102,7 @@ def why_not(
         k += 1
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def write_row(
     cells: Any, rows: Rows, pool: Ints, p: int, ask: Job, plan: Plan, first_s: int, start: int, ready: int,
     transport: int, latency: int, weights: Weights, need: Need, row: Ints,
@@ -224,14 +135,14 @@ def price_at(
     )
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def total_of(row: Ints) -> int:
     """Sum of a row's terms, micro-yuan."""
     total = row[ENERGY] + row[CARBON] + row[TRANSPORT] + row[LATENCY]
     return total + row[USE] + row[SCARCITY] + row[WAITING]
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def better(row: Ints, own: int, s: int, best: Ints, best_own: int, best_s: int) -> bool:
     """Whether a row beats the best so far: by total, start, own subtree first, site, pool."""
     total, held = total_of(row), total_of(best)
@@ -282,7 +193,7 @@ def place_batch(
                 floor = floor_of(spans, rows, p, s, 0, blocks, need, plan.dur, scarce)
                 b0 = first_hopeful(high, rows, p, s, (plan.begin - first_s) // SLOT // BLOCK, need)
                 start = best_start(
-                    cells, low, high, rows, p, s, first_s, need, plan, b0, scarce, floor, _FAR, spans, scratch
+                    cells, low, high, rows, p, s, first_s, need, plan, b0, scarce, floor, FAR, spans, scratch
                 )
                 if start >= 0:
                     write_row(
@@ -303,7 +214,7 @@ def place_batch(
             take(cells, low, high, rows, pool, ask, first_s, out[j, best])
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def take(
     cells: Any, low: Any, high: Any, rows: Rows, pool: Ints, ask: Job, first_s: int, row: Ints
 ) -> None:
@@ -311,10 +222,6 @@ def take(
     p = row[POOL]
     k0, k1 = slots_of(first_s, row[START], row[UNTIL])
     reserve(cells, low, high, rows, p, pool[p, SITE], k0, k1, need_of(pool, p, ask))
-
-
-BOUND, LEAST, QUEUE, HOPEFUL = range(4)
-"""Rows of the scratch of a choice, a column a pool."""
 
 
 @njit(cache=True, error_model="numpy")
@@ -327,11 +234,11 @@ def floors_of(low: Any, rows: Rows, pool: Any) -> Ints:
     return floors
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def choose_one(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int, weights: Weights, pool: Any, own: Any,
     ask: Job, j: int, barred: Any, ready: Any, transport: Any, latency: Any, won: Any, scarce: bool, spans: Ints,
-    floors: Ints, pools: Ints, scratch: Ints, trial: Ints,
+    floors: Ints, pools: Ints, scratch: Ints, trial: Ints, offers: Any = None, sender: Any = None,
 ) -> int:
     """Find the best place of job ``j``, write its row into ``won[j]`` and reserve it; its site, or -1.
 
@@ -340,6 +247,8 @@ def choose_one(
     are handed on cost more than the search of an empty pool. Pools are tried in
     the order of a bound that their total cannot be below; those whose bound is above the best total are not
     tried. The bound is first that of a start at once; when a pool's turn comes, that of its first block with room.
+    With ``offers`` and a ``sender`` (:mod:`sanjin.kernels.tiers`; ``pools`` int64[4, P + G]) the search goes down the
+    tree, and works ``barred``, ``ready`` and ``transport`` out where it comes: the same choice.
     """
     end_s = first_s + (cells.shape[1] - 1) * SLOT
     for i in range(ROW):
@@ -347,20 +256,27 @@ def choose_one(
     won[j, POOL] = -1
     best_s = -1
     left = 0
-    for p in range(pool.shape[0]):
-        s = pool[p, SITE]
-        if barred[j, s] != OK or need_code(pool, p, ask) != OK:
-            continue
-        need = need_of(pool, p, ask)
-        plan = plan_of(pool, p, ask, end_s, now_s, ready[j, s], transport[j, s], latency[j, s], weights)
-        whole = (plan.dur + SLOT - 1) // SLOT * SLOT
-        pools[LEAST, p] = times_power(floors[p, 0] * plan.dur + floors[p, 1] * whole, need.mw)
-        pools[LEAST, p] += (floors[p, 2] * need.cores + floors[p, 3] * need.cards) * whole
-        pools[QUEUE, left], pools[HOPEFUL, p] = p, -1
-        pools[BOUND, left] = pools[LEAST, p] + plan.fixed + plan.delay * (plan.begin - plan.since)
-        left += 1
-    limit = _FAR
+    if offers is not None:
+        search = Search(
+            ask, sender, high, rows, spans, floors, scarce, first_s, end_s, now_s, weights, pool, barred, ready,
+            transport, pools, scratch,
+        )
+        left = begin_asking(offers, search)
+    else:
+        for p in range(pool.shape[0]):
+            s = pool[p, SITE]
+            if barred[j, s] != OK or need_code(pool, p, ask) != OK:
+                continue
+            need = need_of(pool, p, ask)
+            plan = plan_of(pool, p, ask, end_s, now_s, ready[j, s], transport[j, s], latency[j, s], weights)
+            pools[LEAST, p] = least_of(floors, p, need, plan)
+            pools[QUEUE, left], pools[HOPEFUL, p] = p, -1
+            pools[BOUND, left] = pools[LEAST, p] + plan.fixed + plan.delay * (plan.begin - plan.since)
+            left += 1
+    limit = FAR
     while True:
+        if offers is not None:
+            left = ask_down(offers, search, limit, left)
         at, lowest_bound = -1, limit
         for i in range(left):
             if pools[BOUND, i] < lowest_bound:
@@ -382,7 +298,7 @@ def choose_one(
         pools[QUEUE, at], pools[BOUND, at] = pools[QUEUE, left], pools[BOUND, left]
         start = best_start(
             cells, low, high, rows, p, s, first_s, need, plan, pools[HOPEFUL, p], scarce, pools[LEAST, p],
-            limit - plan.fixed if limit < _FAR else _FAR, spans, scratch,
+            limit - plan.fixed if limit < FAR else FAR, spans, scratch,
         )
         if start < 0:
             continue
@@ -395,7 +311,7 @@ def choose_one(
                 won[j, i] = trial[i]
             best_s = s
             # what costs this much cannot win even after its terms are rounded down
-            limit = (total_of(trial) + _ROUNDING) * PICO
+            limit = (total_of(trial) + ROUNDING) * PICO
     if best_s >= 0:
         take(cells, low, high, rows, pool, ask, first_s, won[j])
     return best_s

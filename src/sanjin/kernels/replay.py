@@ -32,9 +32,9 @@ from sanjin.kernels.board import (
     spans_of,
     times_power,
 )
-from sanjin.kernels.carry import NEVER, arrival, book
+from sanjin.kernels.carry import BARRED, CUT, NEVER, Lines, arrival, book, reach
 from sanjin.kernels.easy import _larger, _pop, _push, wider
-from sanjin.kernels.place import _ROUNDING, choose_one, floors_of, total_of
+from sanjin.kernels.place import ROUNDING, choose_one, floors_of, total_of
 from sanjin.kernels.tables import (
     FINISH,
     PICO,
@@ -50,14 +50,12 @@ from sanjin.kernels.tables import (
     need_of,
     plan_of,
 )
+from sanjin.kernels.tiers import Sender, remember, renew
 
 SITE_DOWN, SITE_UP, LINES = range(3)
 """Kinds of turns: a site fails, comes back; other lines are in force."""
 
-NO_WAY, CUT = -1, -2
 UNPLACED = -2
-_BARRED = 1
-_MB = 1_000_000
 _ALL = 2**40
 """More cores than any pool has: what keeps a site that is down from being chosen."""
 
@@ -82,21 +80,6 @@ class Jobs(NamedTuple):
     data: Any
 
 
-class Lines(NamedTuple):
-    """E states of the links; which is in force is said by turns. int64[E, S, S]: ``fare`` micro-yuan a GB, ``lag``
-    seconds, ``first`` and ``last`` the part of ``way`` (link numbers) between two sites; ``first`` :data:`NO_WAY`:
-    nothing can be moved; :data:`CUT`: nor can work be sent.
-    ``sizes`` int64[L] bytes a slot, ``load`` int64[L, T] gets what transfers book."""
-
-    fare: Any
-    lag: Any
-    first: Any
-    last: Any
-    way: Any
-    sizes: Any
-    load: Any
-
-
 class Turns(NamedTuple):
     """What happens at ``at`` (seconds UTC, not falling): ``kind`` to ``which`` site, or state of lines."""
 
@@ -116,7 +99,7 @@ class Rule(NamedTuple):
     move_gain: int
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", _nrt=False)
 def _ask(jobs: Jobs, j: int, now: int, rule: Rule) -> Job:
     """The job as the placement kernel takes it."""
     slot = now // SLOT * SLOT
@@ -139,12 +122,12 @@ def _with(jobs: Any, count: int, j: int) -> tuple[Any, int]:
     return jobs, count + 1
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", _nrt=False)
 def _until(pool: Any, p: int, start: int, asked: int) -> int:
     return start + (asked * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", _nrt=False)
 def _widen(freed: Any, pool: Any, p: int, k0: int, k1: int) -> None:
     """Note that capacity came free in a pool; power did for all pools of the site."""
     for q in range(pool.shape[0]):
@@ -152,10 +135,10 @@ def _widen(freed: Any, pool: Any, p: int, k0: int, k1: int) -> None:
             freed[0, q], freed[1, q] = min(freed[0, q], k0), max(freed[1, q], k1)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", _nrt=False)
 def _take_back(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, jobs: Jobs, j: int, place: Any, start: Any,
-    from_s: int, sign: int, freed: Any,
+    from_s: int, sign: int, freed: Any, offers: Any,
 ) -> None:
     """Free (``sign`` -1) or take what is left of a job's window from the slot of ``from_s`` on.
 
@@ -172,21 +155,26 @@ def _take_back(
         cells, low, high, rows, p, pool[p, SITE], k0, k1,
         Need(sign * n.cores, sign * n.mem, sign * n.cards, sign * n.mw),
     )
+    if offers is not None:
+        renew(offers, cells, rows, p, k0, k1)
     if sign < 0:
         _widen(freed, pool, p, k0, k1)
 
 
-@njit(cache=True, error_model="numpy")
-def _shut(cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, s: int, now: int, sign: int) -> None:
+@njit(cache=True, error_model="numpy", _nrt=False)
+def _shut(
+    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, s: int, now: int, sign: int, offers: Any
+) -> None:
     """Keep a site's pools from being chosen from now on (``sign`` 1), or let them be again."""
     for p in range(pool.shape[0]):
         if pool[p, SITE] == s:
-            reserve(
-                cells, low, high, rows, p, s, (now - first_s) // SLOT, cells.shape[1] - 2, Need(sign * _ALL, 0, 0, 0)
-            )
+            k0, k1 = (now - first_s) // SLOT, cells.shape[1] - 2
+            reserve(cells, low, high, rows, p, s, k0, k1, Need(sign * _ALL, 0, 0, 0))
+            if offers is not None:
+                renew(offers, cells, rows, p, k0, k1)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", _nrt=False)
 def _may_gain(
     cells: Any, low: Any, rows: Rows, pool: Any, ask: Job, home: int, first_s: int, now: int, weights: Weights,
     spans: Any, scarce: bool, freed: Any, below: int,
@@ -227,17 +215,22 @@ def _may_gain(
 @njit(cache=True, nogil=True, error_model="numpy")
 def replay_jobs(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, near: Any, jobs: Jobs,
-    lines: Lines, turns: Turns, rule: Rule, place: Any, start: Any, end: Any,
+    lines: Lines, turns: Turns, rule: Rule, place: Any, start: Any, end: Any, offers: Any = None,
 ) -> Any:
     """Place J jobs; writes ``place`` (a pool, or -1), ``start`` and ``end`` int64[J] of the run that was finished.
 
     Returns int64[4, R]: job, pool, start and end of the runs that were lost; and how many jobs moved.
     ``near`` int64[S, S]: of equal places, the one with the greater value for the job's origin is taken.
+    ``offers``: the search goes down the tree (:mod:`sanjin.kernels.tiers`), where no price is below nothing.
     """
     looks = rule.move_gain >= 0
     sites, scarce, count = near.shape[0], any_scarce(cells, rows), jobs.arrive.shape[0]
     spans, floors = spans_of(low, rows), floors_of(low, rows, pool)
-    pools, scratch = np.empty((4, pool.shape[0]), np.int64), np.empty(low.shape[1], np.int64)
+    queued = pool.shape[0]
+    if offers is not None:
+        queued += offers.first.shape[0]
+    pools, scratch = np.empty((4, queued), np.int64), np.empty(low.shape[1], np.int64)
+    known, turn = np.zeros(sites, np.int64), 0  # sites whose terms are those of the job in hand
     won, trial = np.zeros((1, ROW), np.int64), np.zeros(ROW, np.int64)
     barred, ready = np.zeros((1, sites), np.int64), np.zeros((1, sites), np.int64)
     transport, latency = np.zeros((1, sites), np.int64), np.zeros((1, sites), np.int64)
@@ -280,7 +273,7 @@ def replay_jobs(
                 continue
             if place[j] < 0 or start[j] <= now or (jobs.data[j] > 0 and pool[place[j], SITE] != jobs.origin[j]):
                 continue
-            below = worth[j] - max(rule.move_gain, 1) + _ROUNDING
+            below = worth[j] - max(rule.move_gain, 1) + ROUNDING
             # where nothing came free, only the slot that is new could be better: most would wait too long for it, now
             # and ever after
             hold = _until(pool, slowest, 0, jobs.asked[j])
@@ -308,7 +301,9 @@ def replay_jobs(
                 ended = heap_job[0]
                 if not given[ended] and place[ended] >= 0 and end[ended] == heap_at[0]:
                     given[ended] = True
-                    _take_back(cells, low, high, rows, first_s, pool, jobs, ended, place, start, end[ended], -1, freed)
+                    _take_back(
+                        cells, low, high, rows, first_s, pool, jobs, ended, place, start, end[ended], -1, freed, offers
+                    )
                 _pop(heap_at, heap_job, running)
                 running -= 1
             if t < turns.at.shape[0] and turns.at[t] <= now:
@@ -317,7 +312,7 @@ def replay_jobs(
                     state = which
                 elif turns.kind[t] == SITE_UP:
                     down[which] = False
-                    _shut(cells, low, high, rows, first_s, pool, which, now, -1)
+                    _shut(cells, low, high, rows, first_s, pool, which, now, -1, offers)
                     for p in range(pool.shape[0]):
                         if pool[p, SITE] == which:
                             freed[0, p], freed[1, p] = 0, cells.shape[1] - 2
@@ -332,10 +327,10 @@ def replay_jobs(
                             lost[0, lost_runs], lost[1, lost_runs] = n, place[n]
                             lost[2, lost_runs], lost[3, lost_runs] = start[n], now
                             lost_runs += 1
-                        _take_back(cells, low, high, rows, first_s, pool, jobs, n, place, start, now, -1, freed)
+                        _take_back(cells, low, high, rows, first_s, pool, jobs, n, place, start, now, -1, freed, offers)
                         place[n] = UNPLACED
                         again, todo = _with(again, todo, n)
-                    _shut(cells, low, high, rows, first_s, pool, which, now, 1)
+                    _shut(cells, low, high, rows, first_s, pool, which, now, 1, offers)
                 if turns.kind[t] != SITE_DOWN:  # something may have a place now
                     next_look = min(next_look, now)
                 t += 1
@@ -359,22 +354,18 @@ def replay_jobs(
             i += 1
         # -- where and when it may run
         origin = jobs.origin[j]
-        for s in range(sites):
-            barred[0, s] = _BARRED if rule.home_only and s != origin else OK
-            ready[0, s], transport[0, s] = now, 0
-            if s == origin:
-                continue
-            if lines.first[state, origin, s] == CUT:
-                barred[0, s] = _BARRED
-            if jobs.data[j] > 0 and (down[origin] or lines.first[state, origin, s] < 0):
-                barred[0, s] = _BARRED
-            if jobs.data[j] > 0 and barred[0, s] == OK:
-                way = lines.way[lines.first[state, origin, s] : lines.last[state, origin, s]]
-                come = arrival(lines.load, lines.sizes, way, first_s, now, jobs.data[j], amounts)
-                if come == NEVER:
-                    barred[0, s] = _BARRED
-                ready[0, s] = come + lines.lag[state, origin, s]
-                transport[0, s] = jobs.data[j] // _MB * lines.fare[state, origin, s] // 1000
+        if offers is None:
+            for s in range(sites):
+                barred[0, s] = BARRED if rule.home_only and s != origin else OK
+                ready[0, s], transport[0, s] = now, 0
+                if s == origin or barred[0, s] != OK:
+                    continue
+                if jobs.data[j] > 0:
+                    barred[0, s], ready[0, s], transport[0, s] = reach(
+                        lines, state, first_s, now, origin, s, jobs.data[j], down[origin], amounts
+                    )
+                elif lines.first[state, origin, s] == CUT:
+                    barred[0, s] = BARRED
         ask = _ask(jobs, j, now, rule)
         before, before_start = place[j], start[j]
         if held:
@@ -382,11 +373,25 @@ def replay_jobs(
                 cells, low, rows, pool, ask, before, first_s, now, weights, spans, scarce, fresh, below
             ):
                 continue
-            _take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], -1, spare)
-        choose_one(
-            cells, low, high, rows, first_s, now, weights, pool, near[origin], ask, 0, barred, ready, transport,
-            latency, won, scarce, spans, floors, pools, scratch, trial,
-        )
+            _take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], -1, spare, offers)
+        if offers is None:
+            choose_one(
+                cells, low, high, rows, first_s, now, weights, pool, near[origin], ask, 0, barred, ready, transport,
+                latency, won, scarce, spans, floors, pools, scratch, trial,
+            )
+        else:
+            turn += 1
+            sender = Sender(
+                origin, jobs.data[j], down[origin], rule.home_only, lines, state, known, turn, amounts
+            )
+            choose_one(
+                cells, low, high, rows, first_s, now, weights, pool, near[origin], ask, 0, barred, ready, transport,
+                latency, won, scarce, spans, floors, pools, scratch, trial, offers, sender,
+            )
+            if won[0, POOL] >= 0:
+                k0, k1 = (won[0, START] - first_s) // SLOT, (won[0, UNTIL] - 1 - first_s) // SLOT
+                renew(offers, cells, rows, won[0, POOL], k0, k1)
+                remember(offers, won[0, POOL])
         if held:
             gain = -1
             if won[0, POOL] >= 0:
@@ -397,6 +402,8 @@ def replay_jobs(
                     cells, low, high, rows, won[0, POOL], pool[won[0, POOL], SITE], k0, k1,
                     Need(-n_.cores, -n_.mem, -n_.cards, -n_.mw),
                 )
+                if offers is not None:
+                    renew(offers, cells, rows, won[0, POOL], k0, k1)
             if gain > 0 and gain >= rule.move_gain:  # its place is free; it gets another after all were looked at
                 moves, came_free = moves + 1, True
                 until = _until(pool, before, before_start, jobs.asked[j])
@@ -406,7 +413,7 @@ def replay_jobs(
                 place[j] = UNPLACED
                 again, todo = _with(again, todo, j)
             else:
-                _take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], 1, spare)
+                _take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], 1, spare, offers)
             continue
         p = won[0, POOL]
         place[j] = p

@@ -383,6 +383,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{rows} rows, {hours} hours of {sites} sites, in {path}",
         "{path}:{rows} 行,{sites} 个站点的 {hours} 小时",
     ),
+    "cli.country_written": (
+        "a generated country of {nodes} nodes, {pools} pools and {cores} cores, in {path}; it stands for none that exists",
+        "{path}:生成的全国网络,{nodes} 个节点、{pools} 个资源池、{cores} 核;不代表任何真实地区",
+    ),
     "cli.gap": (
         "recorded waits: mean {recorded} s; replayed on {cores} cores: {easy} s under EASY, {fcfs} s under FCFS; "
         "calibrated to {discipline} on {share} of the machine: distance {before} s -> {after} s on the half not fitted",

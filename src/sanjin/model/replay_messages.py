@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 REPLAYS: dict[str, tuple[str, str]] = {
+    "replayed.decided": (
+        "decided by the lowest node that has both the job's origin and its site below it: {parts}",
+        "由同时包含来源与站点的最低层节点决策:{parts}",
+    ),
     "replayed.own": ("the region's own rule", "区域自身规则"),
     "replayed.home_only": ("least total at home", "就地总价最少"),
     "replayed.earliest_finish": ("earliest finish", "最早完成"),

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from sanjin.kernels import tables
 from sanjin.model.catalogue import both
 from sanjin.model.policy import Policy, Rule
+from sanjin.model.region import NodeTier
 from sanjin.model.units import HOUR_S
 from sanjin.replay import given
 from sanjin.replay.online import replay_online
 from sanjin.replay.outcome import Account, Outcome, account, quantiles
 from sanjin.replay.rules import queue_at_home
+from sanjin.replay.tiers import deciders
 from sanjin.replay.trace import Ints
 from sanjin.replay.workload import Workload
 
@@ -105,6 +107,10 @@ class Figures:
     """Of the jobs that were done or found no place: those not done by the time that was drawn for them."""
     by_city: dict[str, Group]
     by_queue: dict[str, Group]
+    decided: dict[str, int]
+    """Jobs by the tier of the node that decides them: the lowest with both origin and site in its subtree."""
+    asked_a_job: float | None
+    """Nodes that were asked for a place, in the mean; None where every pool was looked at."""
     saved_share: float | None
     """Of the baseline's total; None where that was not replayed, or other jobs found a place there: sums over
     different jobs say nothing."""
@@ -161,6 +167,8 @@ def figures_of(work: Workload, key: str, outcome: Outcome, a: Account, base: Hel
         late_share=late_share(work, outcome),
         by_city=_groups(work.origin, sites, outcome, a),
         by_queue=_groups(work.trace.queue, None, outcome, a),
+        decided=decided(work, outcome),
+        asked_a_job=None if outcome.asked is None else round(float(outcome.asked.sum()) / max(len(work), 1), 2),
         saved_share=round(1 - a.total / base.total_yuan, 5) if like and base and base.total_yuan else None,
         carbon_saved_share=round(1 - a.carbon_kg / base.carbon_kg, 5) if like and base and base.carbon_kg else None,
     )
@@ -175,6 +183,17 @@ def fairness(work: Workload, outcome: Outcome, a: Account) -> float:
         return 1.0
     mean = np.bincount(who, a.slowdown) / np.bincount(who)
     return round(float(mean.sum() ** 2 / (len(mean) * (mean**2).sum())), 4)
+
+
+def decided(work: Workload, outcome: Outcome) -> dict[str, int]:
+    """Jobs that found a place, by the tier of the node that decides them."""
+    ran = outcome.place >= 0
+    by = deciders(work.region, work.origin[ran], work.pool[outcome.place[ran], tables.SITE])
+    counts = np.bincount(by, minlength=len(work.region.nodes)).tolist()
+    found = {tier.value: 0 for tier in NodeTier if any(n.tier is tier for n in work.region.nodes.values())}
+    for node, count in zip(work.region.nodes.values(), counts, strict=True):
+        found[node.tier.value] += count
+    return found
 
 
 def late_share(work: Workload, outcome: Outcome) -> float:

@@ -9,10 +9,10 @@ from sanjin.kernels import tables
 from sanjin.kernels.replay import Jobs, Rule, replay_jobs
 from sanjin.model.money import MICRO_PER_FEN
 from sanjin.model.policy import Policy
-from sanjin.model.region import Region
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.replay.outages import lines_of, shut, turns_of
 from sanjin.replay.outcome import LawBroken, Lost, Outcome
+from sanjin.replay.tiers import MANY_POOLS, may_ask, nearness, offers_of
 from sanjin.replay.trace import Ints
 from sanjin.replay.workload import Workload
 
@@ -20,8 +20,11 @@ LOOK_AHEAD_S = HORIZON_SLOTS * SLOT_S
 """As far as a live node looks ahead: a week."""
 
 
-def replay_online(work: Workload, policy: Policy, name: str = "") -> Outcome:
-    """Where and when each job runs under this policy, all of the region's capacity known at every moment."""
+def replay_online(work: Workload, policy: Policy, name: str = "", many_pools: int = MANY_POOLS) -> Outcome:
+    """Where and when each job runs under this policy, all of the region's capacity known at every moment.
+
+    From ``many_pools`` on, nodes ask down the tree, which decides alike; see :mod:`sanjin.kernels.tiers`.
+    """
     trace, count = work.trace, len(work)
     board, weights = board_of(work, policy), policy.in_force()
     place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
@@ -32,31 +35,21 @@ def replay_online(work: Workload, policy: Policy, name: str = "") -> Outcome:
         work.origin, work.data_bytes,
     )  # fmt: skip
     rule = Rule(policy.rule.at_home, policy.rule.hurries, LOOK_AHEAD_S, policy.move_gain_fen * MICRO_PER_FEN)
+    offers = None
+    if len(work.pool) >= many_pools and may_ask(board):
+        offers = offers_of(work.region, work.pool, board, lines)
     lost, moves = replay_jobs(
         board.cells, board.low, board.high, board.rows, work.begin_s,
         tables.Weights(round(weights.transport * 1000), round(weights.use * 1000)), work.pool,
-        nearness(work.region), jobs, lines, turns, rule, place, start, end,
+        nearness(work.region), jobs, lines, turns, rule, place, start, end, offers,
     )  # fmt: skip
     name = name or policy.rule.value
     if (lines.load > lines.sizes[:, None]).any():
         raise LawBroken(f"{name}: a link carries more than it can")
     return Outcome(
-        rule=name, place=place, start_s=start, end_s=end, lost=Lost(*lost), moves=int(moves), within_power=True
+        rule=name, place=place, start_s=start, end_s=end, lost=Lost(*lost), moves=int(moves), within_power=True,
+        asked=None if offers is None else offers.asked,
     )
-
-
-def nearness(region: Region) -> Ints:
-    """int64[S, S]: how near a site is to an origin in the tree: how many of the origin's ancestors (itself
-    among them) have it in their subtree. Of equal places a node takes its own subtree's; else its parent decides."""
-    names = tuple(region.nodes)
-    found = np.zeros((len(names), len(names)), np.int64)
-    for i, origin in enumerate(names):
-        node = origin
-        while node:
-            for site in region.subtree(node):
-                found[i, names.index(site)] += 1
-            node = region.nodes[node].parent
-    return found
 
 
 def board_of(work: Workload, policy: Policy) -> Board:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sanjin.kernels.replay import CUT, LINES, NO_WAY, SITE_DOWN, SITE_UP, Lines, Turns
+from sanjin.kernels.carry import CUT, NO_WAY, Lines
+from sanjin.kernels.replay import LINES, SITE_DOWN, SITE_UP, Turns
 from sanjin.model.network import Network, network_of
 from sanjin.model.region import Region
 from sanjin.model.units import SLOT_S

@@ -60,6 +60,8 @@ class Outcome:
     lost: Lost = Lost()
     moves: int = 0
     within_power: bool = False
+    asked: Ints | None = None
+    """int64[S]: how often each node was asked for a place; None where every pool was looked at."""
 
     def digest(self) -> str:
         """The same decisions give the same digest."""

@@ -24,10 +24,10 @@ def queue_at_home(work: Workload, backfill: bool) -> Outcome:
     home = home_pools(work)
     start, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
     place, lost = home.copy(), list[Ints]()
-    for p in range(len(work.pool)):
-        mine = np.flatnonzero(home == p)
-        if not len(mine):
-            continue
+    by_pool = np.argsort(home, kind="stable")
+    ends = np.searchsorted(home[by_pool], np.arange(len(work.pool) + 1))
+    for p in np.unique(home[home >= 0]).tolist():
+        mine = by_pool[ends[p] : ends[p + 1]]
         speed = int(work.pool[p, tables.SPEED])
         run, asked = (-(-seconds[mine] * 1000 // speed) for seconds in (trace.run_s, trace.asked_s))
         found = np.empty(len(mine), np.int64)
@@ -55,8 +55,8 @@ def home_pools(work: Workload) -> Ints:
     for i, (origin, cores, cards) in enumerate(shapes):
         fits = (pool[:, tables.CORES] >= cores) & (pool[:, tables.CARDS] >= cards)
         distance = work.network.latency_ms[origin]
-        able = [int(p) for p in largest if fits[p]]
-        if able:
+        able = largest[fits[largest]]
+        if len(able):
             # of one site the largest: it comes first
-            found[i] = min(able, key=lambda p: float(distance[pool[p, tables.SITE]]))
+            found[i] = able[np.argmin(distance[pool[able, tables.SITE]])]
     return found[index.reshape(-1)]

@@ -98,7 +98,18 @@ def _rules(found: Sequence[Replayed], numbers: Sequence[Figures]) -> str:
             f"{n.jobs - n.ran:,}",
         ]
         rows.append(row(f"{escape(each.title_en)}<br>{escape(each.title_zh)}", cells, each is found[0]))
-    return table(heads, rows)
+    ours = numbers[0]
+    return table(heads, rows) + f"<p class=why>{escape(_decided(ours))}</p>"
+
+
+def _decided(n: Figures) -> str:
+    """Which tiers of the tree decide, under the first rule."""
+    shares = {t: f"{count / max(n.ran, 1):.1%}" for t, count in n.decided.items()}
+    said: list[str] = []
+    for lang in ("en", "zh"):
+        parts = ", ".join(f"{say(f'tier.{t}', lang)} {share}" for t, share in shares.items())
+        said.append(say("replayed.decided", lang, parts=parts))
+    return " · ".join(said)
 
 
 def _cities(work: Workload, numbers: Sequence[Figures]) -> str:

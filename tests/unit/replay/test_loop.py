@@ -18,7 +18,7 @@ from sanjin.model.policy import Policy, Rule
 from sanjin.model.region import Region
 from sanjin.model.units import SLOT_S
 from sanjin.regions.load import bundled, load_region
-from sanjin.replay import online
+from sanjin.replay import online, tiers
 from sanjin.replay.outages import Outage
 from sanjin.replay.outcome import Outcome, account
 from sanjin.replay.rules import queue_at_home
@@ -48,7 +48,7 @@ class Plain:
     def run(self) -> Outcome:
         work = self.work
         self.board = online.board_of(replace(work, outages=()), self.policy)
-        self.near = online.nearness(work.region)
+        self.near = tiers.nearness(work.region)
         self.network = work.network
         self.links = Links(work.network, work.supply.slots)
         self.links.roll(work.begin_s // SLOT_S)
@@ -262,15 +262,23 @@ DOWN = (Outage(site="taiyuan", from_s=5 * SLOT_S, until_s=9 * SLOT_S), Outage(li
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**31), st.sampled_from([1.0, 4.0]), st.booleans(), RULES, st.sampled_from([-1, 0, 1]), outages())
-@example(1, 4.0, True, Rule.LEAST_TOTAL, 0, DOWN)
+@given(
+    st.integers(0, 2**31), st.sampled_from([1.0, 4.0]), st.booleans(), RULES, st.sampled_from([-1, 0, 1]), outages(),
+    st.booleans(),
+)  # fmt: skip
+@example(1, 4.0, True, Rule.LEAST_TOTAL, 0, DOWN, False)
+@example(1, 4.0, True, Rule.LEAST_TOTAL, 0, DOWN, True)
 def test_the_compiled_loop_does_what_the_plain_one_does(
-    seed: int, over: float, data: bool, rule: Rule, gain: int, failing: tuple[Outage, ...]
+    seed: int, over: float, data: bool, rule: Rule, gain: int, failing: tuple[Outage, ...], tree: bool
 ) -> None:
+    """Whether it looks at every pool or asks down the tree of nodes."""
     work, policy = small(seed, over, data, failing), Policy(rule=rule, move_gain_fen=gain)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(online, "LOOK_AHEAD_S", AHEAD * SLOT_S)
-        found = online.replay_online(work, policy)
+        patch.setattr(tiers, "FEW", 2)
+        patch.setattr(tiers, "STEPS", 1)
+        found = online.replay_online(work, policy, many_pools=0 if tree else 10**6)
+    assert (found.asked is not None) == tree
     plain = Plain(work, policy)
     expected = plain.run()
     assert found.place.tolist() == expected.place.tolist()
