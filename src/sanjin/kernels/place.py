@@ -71,7 +71,7 @@ from sanjin.kernels.tables import (
     use_of,
     weighed,
 )
-from sanjin.kernels.tiers import BOUND, HOPEFUL, LEAST, QUEUE, Search, ask_down, begin_asking, least_of
+from sanjin.kernels.tiers import BOUND, HOPEFUL, LEAST, QUEUE, Search, ask_down, begin_asking, least_of, pop
 
 ROUNDING = 8
 """Micro-yuan by which a total of rounded terms may lie below the exact one, and one more."""
@@ -277,10 +277,12 @@ def choose_one(
     while True:
         if offers is not None:
             left = ask_down(offers, search, limit, left)
-        at, lowest_bound = -1, limit
-        for i in range(left):
-            if pools[BOUND, i] < lowest_bound:
-                at, lowest_bound = i, pools[BOUND, i]
+            at = 0 if left > 0 and pools[BOUND, 0] < limit else -1
+        else:
+            at, lowest_bound = -1, limit
+            for i in range(left):
+                if pools[BOUND, i] < lowest_bound:
+                    at, lowest_bound = i, pools[BOUND, i]
         if at < 0:
             break
         p = pools[QUEUE, at]
@@ -294,8 +296,11 @@ def choose_one(
                 waits = first_s + pools[HOPEFUL, p] * BLOCK * SLOT - plan.since
                 pools[BOUND, at] = pools[LEAST, p] + plan.fixed + plan.delay * waits
                 continue
-        left -= 1
-        pools[QUEUE, at], pools[BOUND, at] = pools[QUEUE, left], pools[BOUND, left]
+        if offers is not None:
+            left = pop(pools, left)
+        else:
+            left -= 1
+            pools[QUEUE, at], pools[BOUND, at] = pools[QUEUE, left], pools[BOUND, left]
         start = best_start(
             cells, low, high, rows, p, s, first_s, need, plan, pools[HOPEFUL, p], scarce, pools[LEAST, p],
             limit - plan.fixed if limit < FAR else FAR, spans, scratch,

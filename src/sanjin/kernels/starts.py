@@ -47,7 +47,12 @@ def best_start(
     reach = ((plan.hold - 1) // SLOT + BLOCK) // BLOCK  # blocks that a window may reach beyond its own
     # the first block first: what it offers ends the look ahead where waiting alone would cost more
     best, best_at = limit, -1
-    if b0 <= b1:
+    if b0 <= b1 and (
+        limit == FAR
+        or plan.delay * (max(plan.begin, first_s + b0 * BLOCK * SLOT) - plan.since)
+        + floor_of(spans, rows, p, s, b0, reach, need, plan.dur, scarce)
+        < limit
+    ):
         best, best_at = best_in_block(cells, low, rows, p, s, first_s, need, plan, b0, scarce, best, best_at)
     first, lowest_bound = -1, best
     for b in range(b0 + 1, b1 + 1):

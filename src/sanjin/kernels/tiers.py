@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from sanjin.kernels.board import BLOCK, OK, SLOT, Need, Rows, extremes, first_hopeful, floor_of, over, times_power
+from sanjin.kernels.board import BLOCK, OK, SLOT, Need, Rows, over, span, times_power
 from sanjin.kernels.carry import Lines, reach
-from sanjin.kernels.starts import FAR, best_start
+from sanjin.kernels.starts import FAR
 from sanjin.kernels.tables import PICO, SITE, Job, Plan, Weights, need_code, need_of, plan_of
 
 BOUND, LEAST, QUEUE, HOPEFUL = range(4)
@@ -28,30 +28,37 @@ whether its promise is known)."""
 NOT_WEIGHED, WEIGHED = range(2)
 
 
-class Offers(NamedTuple):
-    """The offers of a tree, each a pool that nobody has: ``cells``, ``low``, ``high`` and ``rows`` are a board of them,
-    with the most free capacity of any pool below in every slot, and the least price.
+LEVELS = 5
+"""Windows of 1, 2, 4, 8 and 16 slots whose free cores are known."""
 
+CARDS = LEVELS
+
+
+class Offers(NamedTuple):
+    """The offers of a tree, G of them, numbered after the P pools.
+
+    ``free`` int32[LEVELS + 1, P + G, T]: cores that are free from a slot on for 1, 2, 4, ... slots, at a pool or the
+    most at any pool that an offer speaks for; last (:data:`CARDS`) cards that are free in a slot. ``most`` int32[LEVELS
+    + 1, P + G, B] the most of each block. ``price`` int64[G, T+1] the least price of any of the sites, cumulated;
+    ``spans`` int64[REACH, G, B] and ``floors`` int64[G] its least.
     ``best`` int64[G, POOL_COLUMNS] the best machine, as a pool's row (``SITE`` is the node). ``below[first:last]`` of
-    an offer are the pools and offers (numbered after the pools) that it speaks for; ``up`` int64[P + G] the offer that
-    a pool or offer is part of (-1: none). ``roots`` are part of none. ``spans`` as of a board; ``floors`` int64[G] the
-    least price of a watt-second. ``fare`` int64[E, S, S] the least micro-yuan a GB from a site to any of a node's
-    subtree. ``asked`` int64[S] counts how often each node was asked; ``recent`` the pools that won last (-1: none).
-    Power is that of the largest cap, whatever is in use: it seldom binds, and then a pool says so itself.
+    an offer are the pools and offers that it speaks for; ``up`` int64[P + G] the offer that a pool or offer is part of
+    (-1: none). ``roots`` are part of none. ``fare`` int64[E, S, S] the least micro-yuan a GB from a site to any of a
+    node's subtree. ``asked`` int64[S] counts how often each node was asked; ``recent`` the pools that won last (-1:
+    none). Power is not in it: it seldom binds, and then a pool says so itself.
     """
 
-    cells: Any
-    low: Any
-    high: Any
-    rows: Rows
+    free: Any
+    most: Any
+    price: Any
+    spans: Any
+    floors: Any
     best: Any
     first: Any
     last: Any
     below: Any
     up: Any
     roots: Any
-    spans: Any
-    floors: Any
     fare: Any
     asked: Any
     recent: Any
@@ -97,27 +104,60 @@ class Search(NamedTuple):
 @njit(cache=True, error_model="numpy", _nrt=False)
 def renew(offers: Offers, cells: Any, rows: Rows, p: int, k0: int, k1: int) -> None:
     """Bring the offers in line after the free capacity of pool ``p`` changed in these slots."""
-    at, slots, count = offers.rows, cells.shape[1] - 1, rows.mem - rows.cores
-    for b in range(k0 // BLOCK, k1 // BLOCK + 1):
-        g = offers.up[p]
-        while g >= 0:
-            changed = False
-            for k in range(max(b * BLOCK, k0), min((b + 1) * BLOCK - 1, k1) + 1):
-                cores, cards = np.int64(0), np.int64(0)
-                for i in range(offers.first[g], offers.last[g]):
-                    c = offers.below[i]
-                    if c < count:
-                        cores, cards = max(cores, cells[rows.cores + c, k]), max(cards, cells[rows.cards + c, k])
-                    else:
-                        cores = max(cores, offers.cells[at.cores + c - count, k])
-                        cards = max(cards, offers.cells[at.cards + c - count, k])
-                changed |= offers.cells[at.cores + g, k] != cores or offers.cells[at.cards + g, k] != cards
-                offers.cells[at.cores + g, k], offers.cells[at.cards + g, k] = cores, cards
-            if not changed:
-                break
-            for row in (at.cores + g, at.cards + g):
-                offers.low[row, b], offers.high[row, b] = extremes(offers.cells, row, b, slots)
-            g = offers.up[count + g]
+    for k in range(k0, k1 + 1):
+        _tell(offers, 0, p, k, _small(cells[rows.cores + p, k]))
+        _tell(offers, CARDS, p, k, _small(cells[rows.cards + p, k]))
+    last = offers.free.shape[2] - 1
+    for level in range(1, LEVELS):
+        half = 1 << (level - 1)
+        for k in range(max(k0 - 2 * half + 1, 0), k1 + 1):
+            rest = offers.free[level - 1, p, min(k + half, last)]
+            _tell(offers, level, p, k, min(offers.free[level - 1, p, k], rest))
+
+
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+def _small(amount: int) -> Any:
+    """An amount in 32 bits; less than nothing is nothing that could be asked for."""
+    return np.int32(max(min(amount, 2**31 - 1), -1))
+
+
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+def _tell(offers: Offers, level: int, p: int, k: int, now_free: Any) -> None:
+    """Note what is free at a pool in a slot, and pass it up as far as it changes what is offered."""
+    c, b = p, k // BLOCK
+    while True:
+        was = offers.free[level, c, k]
+        if was == now_free:
+            return
+        offers.free[level, c, k] = now_free
+        if now_free > offers.most[level, c, b]:
+            offers.most[level, c, b] = now_free
+        elif was == offers.most[level, c, b]:
+            most = now_free
+            for i in range(b * BLOCK, min((b + 1) * BLOCK, offers.free.shape[2])):
+                most = max(most, offers.free[level, c, i])
+            offers.most[level, c, b] = most
+        g = offers.up[c]
+        if g < 0:
+            return
+        n = offers.up.shape[0] - offers.first.shape[0] + g
+        most_below = offers.free[level, n, k]
+        if now_free > most_below:
+            most_below = now_free
+        elif was == most_below:
+            most_below = now_free
+            for i in range(offers.first[g], offers.last[g]):
+                most_below = max(most_below, offers.free[level, offers.below[i], k])
+        c, now_free = n, most_below
+
+
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+def _level(hold: int) -> int:
+    """The longest window of known free cores within ``hold`` seconds from a slot's begin."""
+    level, slots = 0, (hold + SLOT - 1) // SLOT
+    while level + 1 < LEVELS and (2 << level) <= slots:
+        level += 1
+    return level
 
 
 @njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
@@ -126,6 +166,34 @@ def least_of(floors: Any, p: int, need: Need, plan: Plan) -> int:
     whole = (plan.dur + SLOT - 1) // SLOT * SLOT
     least = times_power(floors[p, 0] * plan.dur + floors[p, 1] * whole, need.mw)
     return least + (floors[p, 2] * need.cores + floors[p, 3] * need.cards) * whole
+
+
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+def push(pools: Any, left: int, bound: int, n: int) -> int:
+    """Put a pool or offer into the queue, a heap by bound; how many are in it."""
+    i = left
+    while i > 0 and pools[BOUND, (i - 1) // 2] > bound:
+        pools[BOUND, i], pools[QUEUE, i] = pools[BOUND, (i - 1) // 2], pools[QUEUE, (i - 1) // 2]
+        i = (i - 1) // 2
+    pools[BOUND, i], pools[QUEUE, i] = bound, n
+    return left + 1
+
+
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+def pop(pools: Any, left: int) -> int:
+    """Take the first out of the queue; how many are left."""
+    last = left - 1
+    bound, n, i = pools[BOUND, last], pools[QUEUE, last], 0
+    while 2 * i + 1 < last:
+        down = 2 * i + 1
+        if down + 1 < last and pools[BOUND, down + 1] < pools[BOUND, down]:
+            down += 1
+        if bound <= pools[BOUND, down]:
+            break
+        pools[BOUND, i], pools[QUEUE, i] = pools[BOUND, down], pools[QUEUE, down]
+        i = down
+    pools[BOUND, i], pools[QUEUE, i] = bound, n
+    return last
 
 
 @njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
@@ -138,17 +206,37 @@ def _plan(offers: Offers, g: int, x: Search) -> Plan:
 
 
 @njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
-def _quick(
-    blocks: int, rows: Rows, p: int, s: int, spans: Any, need: Need, plan: Plan, b: int, first_s: int, least: int,
-    scarce: bool,
-) -> int:
-    """A bound of the price in a pool that is quick to find, :data:`FAR` where it has no room: that of a start in ``b``,
-    the first block that may have room, or at ``least`` from the next block on."""
-    if b >= blocks or plan.latest < plan.begin:
+def _first_room(offers: Offers, n: int, k: int, level: int, need: Need, plan: Plan, first_s: int) -> int:
+    """A slot before which the job cannot start at pool or offer ``n``; the count of slots where it cannot at all."""
+    slots, width = offers.free.shape[2], 1 << level
+    while k < slots:
+        if k % BLOCK == 0 and (
+            offers.most[level, n, k // BLOCK] < need.cores or offers.most[CARDS, n, k // BLOCK] < need.cards
+        ):
+            k += BLOCK
+            continue
+        last = (max(plan.begin, first_s + k * SLOT) + plan.hold - 1 - first_s) // SLOT
+        if last >= slots:
+            return slots
+        if (
+            offers.free[level, n, k] >= need.cores
+            and offers.free[level, n, max(last - width + 1, k)] >= need.cores
+            and offers.free[CARDS, n, k] >= need.cards
+        ):
+            return k
+        k += 1
+    return slots
+
+
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+def _quick(spans: Any, n: int, need: Need, plan: Plan, k: int, first_s: int, least: int) -> int:
+    """A bound of the price that is quick to find: that of a start in the block of slot ``k``, not before it, or at
+    ``least`` from the next block on. :data:`FAR` where that is too late."""
+    start = max(plan.begin, first_s + k * SLOT)
+    if start > plan.latest:
         return FAR
-    reach_blocks = ((plan.hold - 1) // SLOT + BLOCK) // BLOCK
-    soon = plan.delay * (max(plan.begin, first_s + b * BLOCK * SLOT) - plan.since)
-    soon += floor_of(spans, rows, p, s, b, reach_blocks, need, plan.dur, scarce)
+    b, reach_blocks = k // BLOCK, ((plan.hold - 1) // SLOT + BLOCK) // BLOCK
+    soon = times_power(span(spans, n, b, reach_blocks) * plan.dur, need.mw) + plan.delay * (start - plan.since)
     return min(soon, least + plan.delay * (first_s + (b + 1) * BLOCK * SLOT - plan.since)) + plan.fixed
 
 
@@ -157,34 +245,58 @@ def _enqueue(offers: Offers, g: int, x: Search, limit: int, left: int) -> int:
     """Put an offer into the queue, with a bound that is quick to find; how many are there."""
     if need_code(offers.best, g, x.ask) != OK:
         return left
-    plan, need, at = _plan(offers, g, x), need_of(offers.best, g, x.ask), offers.rows
-    b = first_hopeful(offers.high, at, g, g, (plan.begin - x.first_s) // SLOT // BLOCK, need)
+    plan, need, n = _plan(offers, g, x), need_of(offers.best, g, x.ask), x.pool.shape[0] + g
     least = times_power(offers.floors[g] * plan.dur, need.mw)
-    bound = _quick(offers.high.shape[1], at, g, g, offers.spans, need, plan, b, x.first_s, least, False)
+    if least + plan.fixed + plan.delay * (plan.begin - plan.since) >= limit:
+        return left
+    k = _first_room(offers, n, (plan.begin - x.first_s) // SLOT, _level(plan.hold), need, plan, x.first_s)
+    bound = _quick(offers.spans, g, need, plan, k, x.first_s, least)
     if bound >= limit:
         return left
-    n = x.pool.shape[0] + g
-    x.pools[QUEUE, left], x.pools[BOUND, left], x.pools[LEAST, n], x.pools[HOPEFUL, n] = n, bound, least, NOT_WEIGHED
-    return left + 1
+    x.pools[LEAST, n], x.pools[HOPEFUL, n] = least, NOT_WEIGHED
+    return push(x.pools, left, bound, n)
 
 
 @njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _promise(offers: Offers, g: int, x: Search, limit: int, least: int) -> int:
     """Not more than any place under an offer costs, pico-yuan, or :data:`FAR` where that is not below ``limit``."""
-    plan, need, at = _plan(offers, g, x), need_of(offers.best, g, x.ask), offers.rows
-    b = first_hopeful(offers.high, at, g, g, (plan.begin - x.first_s) // SLOT // BLOCK, need)
-    start = best_start(
-        offers.cells, offers.low, offers.high, at, g, g, x.first_s, need, plan, b, False, least,
-        limit - plan.fixed if limit < FAR else FAR, offers.spans, x.scratch,
-    )
-    if start < 0:
-        return FAR
-    price = over(offers.cells, at.watt + g, x.first_s, start, start + plan.dur)
-    return times_power(price, need.mw) + plan.delay * (start - plan.since) + plan.fixed
+    plan, need = _plan(offers, g, x), need_of(offers.best, g, x.ask)
+    n, slots = x.pool.shape[0] + g, offers.free.shape[2]
+    level, best, k = _level(plan.hold), limit - plan.fixed if limit < FAR else FAR, (plan.begin - x.first_s) // SLOT
+    width, reach_blocks, found = 1 << level, ((plan.hold - 1) // SLOT + BLOCK) // BLOCK, False
+    while True:
+        b, start = k // BLOCK, max(plan.begin, x.first_s + k * SLOT)
+        wait = plan.delay * (start - plan.since)
+        if start > plan.latest or wait + least >= best:
+            break
+        if (
+            offers.most[level, n, b] < need.cores
+            or offers.most[CARDS, n, b] < need.cards
+            or wait + times_power(span(offers.spans, g, b, reach_blocks) * plan.dur, need.mw) >= best
+        ):
+            k = (b + 1) * BLOCK
+            continue
+        while k < (b + 1) * BLOCK:
+            start = max(plan.begin, x.first_s + k * SLOT)
+            last = (start + plan.hold - 1 - x.first_s) // SLOT
+            if start > plan.latest or last >= slots:
+                break
+            if (
+                offers.free[level, n, k] >= need.cores
+                and offers.free[level, n, max(last - width + 1, k)] >= need.cores
+                and offers.free[CARDS, n, k] >= need.cards
+            ):
+                price = over(offers.price, g, x.first_s, start, start + plan.dur)
+                cost = times_power(price, need.mw) + plan.delay * (start - plan.since)
+                if cost < best:
+                    best, found = cost, True
+            k += 1
+        k = (b + 1) * BLOCK
+    return best + plan.fixed if found else FAR
 
 
 @njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
-def _enqueue_pool(p: int, x: Search, limit: int, left: int) -> int:
+def _enqueue_pool(offers: Offers, p: int, x: Search, limit: int, left: int) -> int:
     """Put a pool into the queue with a bound of its price; how many are there."""
     s, sender = x.pool[p, SITE], x.sender
     if sender.known[s] != sender.turn:
@@ -196,13 +308,15 @@ def _enqueue_pool(p: int, x: Search, limit: int, left: int) -> int:
         return left
     need = need_of(x.pool, p, x.ask)
     plan = plan_of(x.pool, p, x.ask, x.end_s, x.now, x.ready[0, s], x.transport[0, s], 0, x.weights)
-    b = first_hopeful(x.high, x.rows, p, s, (plan.begin - x.first_s) // SLOT // BLOCK, need)
     least = least_of(x.floors, p, need, plan)
-    bound = _quick(x.high.shape[1], x.rows, p, s, x.spans, need, plan, b, x.first_s, least, x.scarce)
+    if least + plan.fixed + plan.delay * (plan.begin - plan.since) >= limit:
+        return left
+    k = _first_room(offers, p, (plan.begin - x.first_s) // SLOT, _level(plan.hold), need, plan, x.first_s)
+    bound = _quick(x.spans, s, need, plan, k, x.first_s, least)
     if bound >= limit:
         return left
-    x.pools[QUEUE, left], x.pools[BOUND, left], x.pools[LEAST, p], x.pools[HOPEFUL, p] = p, bound, least, b
-    return left + 1
+    x.pools[LEAST, p], x.pools[HOPEFUL, p] = least, k // BLOCK
+    return push(x.pools, left, bound, p)
 
 
 @njit(cache=True, error_model="numpy", _nrt=False)
@@ -215,14 +329,13 @@ def begin_asking(offers: Offers, x: Search) -> int:
     if x.sender.at_home:
         for p in range(x.pool.shape[0]):
             if x.pool[p, SITE] == x.sender.origin:
-                left = _enqueue_pool(p, x, FAR, left)
+                left = _enqueue_pool(offers, p, x, FAR, left)
         return left
     for i in range(offers.recent.shape[0]):
         if offers.recent[i] >= 0:
-            before = left
-            left = _enqueue_pool(offers.recent[i], x, FAR, left)
-            if left > before:
-                x.pools[BOUND, before] = -1
+            left = _enqueue_pool(offers, offers.recent[i], x, FAR, left)
+    for i in range(left):
+        x.pools[BOUND, i] = -1
     for i in range(offers.roots.shape[0]):
         left = _enqueue(offers, offers.roots[i], x, FAR, left)
     return left
@@ -248,22 +361,21 @@ def ask_down(offers: Offers, x: Search, limit: int, left: int) -> int:
     is asked: what lies below it takes its place."""
     pools, count = x.pools, x.pool.shape[0]
     while True:
-        at, lowest = -1, limit
-        for i in range(left):
-            if pools[BOUND, i] < lowest:
-                at, lowest = i, pools[BOUND, i]
-        if at < 0 or pools[QUEUE, at] < count:
+        if left == 0 or pools[BOUND, 0] >= limit or pools[QUEUE, 0] < count:
             return left
-        n, left = pools[QUEUE, at], left - 1
-        pools[QUEUE, at], pools[BOUND, at] = pools[QUEUE, left], pools[BOUND, left]
+        n = pools[QUEUE, 0]
+        left = pop(pools, left)
         g = n - count
         if pools[HOPEFUL, n] == NOT_WEIGHED:
             bound = _promise(offers, g, x, limit, pools[LEAST, n])
             if bound < FAR:
-                pools[QUEUE, left], pools[BOUND, left], pools[HOPEFUL, n] = n, bound, WEIGHED
-                left += 1
+                pools[HOPEFUL, n] = WEIGHED
+                left = push(pools, left, bound, n)
             continue
         offers.asked[offers.best[g, SITE]] += 1
         for i in range(offers.first[g], offers.last[g]):
             c = offers.below[i]
-            left = _enqueue_pool(c, x, limit, left) if c < count else _enqueue(offers, c - count, x, limit, left)
+            if c < count:
+                left = _enqueue_pool(offers, c, x, limit, left)
+            else:
+                left = _enqueue(offers, c - count, x, limit, left)

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sanjin.flow.supply import Board
 from sanjin.kernels import tables
-from sanjin.kernels.board import Rows, bounds, spans_of
+from sanjin.kernels.board import BLOCK, Rows, bounds, spans_of
 from sanjin.kernels.carry import Lines
-from sanjin.kernels.tiers import Offers
+from sanjin.kernels.tiers import CARDS, LEVELS, Offers
 from sanjin.model.region import Region
 from sanjin.model.units import SLOT_S
 from sanjin.replay.trace import Ints
 
+Ints32 = NDArray[np.int32]
+
 MANY_POOLS = 256
 """From so many pools on, asking down the tree is quicker than looking at every pool."""
 
-STEPS = 8
+STEPS = 16
 """By how many steps of price the pools of a kind are told apart in offers."""
 
-FEW = 6
+FEW = 3
 """A node makes an offer of so many pools and offers, or more."""
 
 REMEMBERED = 2
@@ -92,20 +95,24 @@ def offers_of(region: Region, pool: Ints, board: Board, lines: Lines) -> Offers:
     up = np.full(len(pool) + len(made), -1, np.int64)
     for g, (_, below, _) in enumerate(made):
         up[below] = g
-    rows, cells, low, high = _board_of(pool, board, watt, [pools for _, _, pools in made])
+    free, most = _free(pool, board, made)
+    price = np.array([watt[np.unique(pool[pools, tables.SITE])].min(axis=0) for _, _, pools in made])
+    least = np.zeros((len(made), board.low.shape[1]), np.int64)
+    bounds(price, least, least.copy())
+    cumulated = np.zeros((len(made), price.shape[1] + 1), np.int64)
+    np.cumsum(price * SLOT_S, axis=1, out=cumulated[:, 1:])
     return Offers(
-        cells=cells,
-        low=low,
-        high=high,
-        rows=rows,
+        free=free,
+        most=most,
+        price=cumulated,
+        spans=spans_of(least, Rows(*[0] * 11)),
+        floors=least.min(axis=1),
         best=np.array([_best(pool[pools], node) for node, _, pools in made]),
         first=np.concatenate([[0], ends[:-1]]).astype(np.int64),
         last=ends.astype(np.int64),
         below=np.array([c for _, below, _ in made for c in below], np.int64),
         up=up,
         roots=np.array(roots, np.int64) - len(pool),
-        spans=spans_of(low, rows),
-        floors=low[rows.watt :].min(axis=1),
         fare=_least_fares(ancestors(region), lines),
         asked=np.zeros(len(index), np.int64),
         recent=np.full(REMEMBERED, -1, np.int64),
@@ -121,23 +128,21 @@ def _best(pools: Ints, node: int) -> Ints:
     return found
 
 
-def _board_of(pool: Ints, board: Board, watt: Ints, speak_for: list[list[int]]) -> tuple[Rows, Ints, Ints, Ints]:
-    """The board of the offers that speak for these pools: cores (memory is never asked for, and they stand for it),
-    cards, power and price."""
-    count, slots = len(speak_for), board.cells.shape[1] - 1
-    rows = Rows(0, 0, count, 2 * count, 3 * count, 3 * count, 3 * count, 3 * count, *[4 * count] * 3)
-    cells, price = np.zeros((4 * count, slots + 1), np.int64), np.empty((count, slots), np.int64)
-    for g, pools in enumerate(speak_for):
-        sites = np.unique(pool[pools, tables.SITE])
-        price[g] = watt[sites].min(axis=0)
-        cells[rows.cores + g, :-1] = board.cores[pools].max(axis=0)
-        cells[rows.cards + g, :-1] = board.cards[pools].max(axis=0)
-        cells[rows.mw + g, :-1] = board.mw[sites].max(axis=0)
-    low, high = (np.zeros((4 * count, board.low.shape[1]), np.int64) for _ in range(2))
-    bounds(cells[: rows.watt, :-1], low[: rows.watt], high[: rows.watt])
-    np.cumsum(price * SLOT_S, axis=1, out=cells[rows.watt :, 1:])
-    bounds(price, low[rows.watt :], high[rows.watt :])
-    return rows, cells, low, high
+def _free(pool: Ints, board: Board, made: list[tuple[int, list[int], list[int]]]) -> tuple[Ints32, Ints32]:
+    """What is free from each slot on at each pool and under each offer, and the most of each block."""
+    count, slots = len(pool) + len(made), board.cores.shape[1]
+    free = np.zeros((LEVELS + 1, count, slots), np.int32)
+    free[0, : len(pool)] = np.clip(board.cores, -1, 2**31 - 1)
+    free[CARDS, : len(pool)] = np.clip(board.cards, -1, 2**31 - 1)
+    for level in range(1, LEVELS):
+        half = 1 << (level - 1)
+        ahead = np.minimum(np.arange(slots) + half, slots - 1)
+        free[level, : len(pool)] = np.minimum(free[level - 1, : len(pool)], free[level - 1, : len(pool), ahead].T)
+    for g, (_, below, _) in enumerate(made):
+        free[:, len(pool) + g] = free[:, below].max(axis=1)
+    padded = np.full((LEVELS + 1, count, board.low.shape[1] * BLOCK), -1, np.int32)
+    padded[:, :, :slots] = free
+    return free, padded.reshape(LEVELS + 1, count, -1, BLOCK).max(axis=3)
 
 
 def _alike(region: Region, pool: Ints, watt: Ints) -> Iterator[Ints]:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from sanjin.flow.supply import Board
 from sanjin.kernels import tables
+from sanjin.kernels.board import BLOCK
 from sanjin.kernels.carry import Lines
-from sanjin.kernels.tiers import Offers
+from sanjin.kernels.tiers import LEVELS, Offers
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.region import Region
 from sanjin.model.series import Quantity, Series
@@ -89,8 +90,8 @@ def test_the_lowest_node_with_both_in_its_subtree_decides(region: Region) -> Non
     assert (near.diagonal()[both[:, 0]] >= near[both[:, 0], both[:, 1]]).all()
 
 
-def test_offers_never_promise_more_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a whole replay, each offer has the most that its pools have, slot by slot."""
+def test_offers_say_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a whole replay, each pool says what it has, and each offer the most of those below it, slot by slot."""
     kept: list[tuple[Offers, Board]] = []
     real = tiers.offers_of
 
@@ -103,10 +104,13 @@ def test_offers_never_promise_more_than_there_is(monkeypatch: pytest.MonkeyPatch
     work = busy(5)
     replay_online(work, Policy(move_gain_fen=-1))
     [(offers, board)] = kept
-    count = len(work.pool)
+    free, count, slots = offers.free, len(work.pool), work.supply.slots
+    assert (free[0, :count] == np.clip(board.cores, -1, None)).all()
+    for level in range(1, LEVELS):
+        for k in range(slots - (1 << level)):
+            assert (free[level, :count, k] == free[0, :count, k : k + (1 << level)].min(axis=1)).all()
     for g in range(len(offers.first)):
         below = offers.below[offers.first[g] : offers.last[g]]
-        most = np.zeros(work.supply.slots, np.int64)
-        for c in below.tolist():
-            most = np.maximum(most, board.cores[c] if c < count else offers.cells[offers.rows.cores + c - count, :-1])
-        assert (offers.cells[offers.rows.cores + g, :-1] == most).all()
+        assert (free[:, count + g] == free[:, below].max(axis=1)).all()
+    for b in range(offers.most.shape[2]):
+        assert (offers.most[:, :, b] == free[:, :, b * BLOCK : (b + 1) * BLOCK].max(axis=2)).all()
