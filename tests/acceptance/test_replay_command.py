@@ -191,3 +191,19 @@ def test_a_generated_country_is_written_and_replayed_down_its_tree(
     said = capsys.readouterr().err
     assert all(option in said for option in ("--prefectures", "--pools", "--seed"))
     assert run(["region", "country", "--to", str(tmp_path / "none" / "c.yaml"), "--prefectures", "31"]) == 3
+
+
+def test_through_the_flow_every_decision_is_the_same_and_a_slow_one_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["replay", "made", "--jobs", "80", "--fold", "0", "--through-flow", "--output", "json"]
+    assert run(asked) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["same"] == told["jobs"] == 80 and told["digest"] == told["digest_through_flow"]
+    assert told["wait_mean_s"]["compiled"] == told["wait_mean_s"]["through_flow"]
+    assert run([*asked, "--epoch", "60"]) == 0
+    assert json.loads(capsys.readouterr().out)["same"] == 80
+    assert run([*asked, "--decision-us", "10000000"]) == 0
+    slow = json.loads(capsys.readouterr().out)
+    assert slow["wait_mean_s"]["through_flow"] > slow["wait_mean_s"]["compiled"]
+    assert run([*asked, "--epoch", "-1", "--decision-us", "-2"]) == 3
+    said = capsys.readouterr().err
+    assert "--epoch" in said and "--decision-us" in said

@@ -17,7 +17,6 @@ from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
 
 if TYPE_CHECKING:
-    from sanjin.model.policy import Policy
     from sanjin.model.region import Region
     from sanjin.model.series import Series
     from sanjin.replay.compare import Figures
@@ -53,6 +52,13 @@ def replay(
     through_node: Annotated[
         bool, Parameter(negative=(), help="Also through live nodes, and compare every decision: slow. 经由真实节点。")
     ] = False,
+    through_flow: Annotated[
+        bool, Parameter(negative=(), help="Also through the live flow of one node, and compare. 经由单节点流程。")
+    ] = False,
+    epoch: Annotated[int, Parameter(help="With --through-flow: a turn every so many s; 0: always. 轮次秒数。")] = 0,
+    decision_us: Annotated[
+        int, Parameter(help="With --through-flow: a decision takes so many us; -1: as here. 决策耗时。")
+    ] = 0,
     from_state: Annotated[
         Path | None, Parameter(help="On top of what this region has now: its state folder. 由现状分叉。")
     ] = None,
@@ -74,7 +80,7 @@ def replay(
     from sanjin.replay.sweep import sweep
     from sanjin.replay.workload import Origin, Rule, slots_of, workload
 
-    _check(load, fold, jobs, machine_cores, rules, tuple(comparing.RULES), workers)
+    _check(load, fold, jobs, machine_cores, rules, tuple(comparing.RULES), workers, epoch, decision_us)
     if Path(trace).is_dir():
         from sanjin.cli.forking import recorded
 
@@ -95,8 +101,12 @@ def replay(
     rule = Rule(seed=seed, origin=Origin(origin), load=load, fold_days=fold, begin_s=begin_s)
     work = workload(model, found, rule, slots_of(found, rule), _series(series, model, series_repeats))
     _check_series(work)
-    if through_node:
-        return _through_nodes(work, chosen, output)
+    if through_node or through_flow:
+        from sanjin.cli import deeper
+
+        if through_flow:
+            return deeper.through_flow(work, chosen, epoch, decision_us, output)
+        return deeper.through_nodes(work, chosen, output)
     note(text("cli.replaying", jobs=len(work), name=found.name))
     keys = rules or tuple(comparing.RULES)
     results = comparing.compare(work, keys, chosen, lambda key: note(f"  {key}"))
@@ -156,38 +166,15 @@ def _check_series(work: Workload) -> None:
         raise ProblemsFound([problem("series_elsewhere", "--series", begin=begin, end=end)])
 
 
-def _through_nodes(work: Workload, policy: Policy | None, output: Format) -> int:
-    """The region's real loop, stores and messages beside the compiled loop; 1 where they decide differently."""
-    import tempfile
-    from dataclasses import replace
-
-    from rich.progress import Progress
-
-    from sanjin.adapters.store.sqlite import SqliteStore
-    from sanjin.model.policy import Policy as Usual
-    from sanjin.replay.online import replay_online
-    from sanjin.replay.through_node import in_whole_fen, replay_through_nodes
-
-    work, own = in_whole_fen(work), replace(policy or Usual(), move_gain_fen=-1)
-    compiled = replay_online(work, own)
-    with tempfile.TemporaryDirectory(prefix="sanjin-replay-") as folder, Progress(transient=True) as bar:
-        task = bar.add_task("", total=len(work))
-        live = replay_through_nodes(work, own, Path(folder), SqliteStore, lambda n: bar.update(task, completed=n))
-    same = int(((live.place == compiled.place) & (live.start_s == compiled.start_s)).sum())
-    told = {"jobs": len(work), "same": same, "digest": compiled.digest(), "digest_through_nodes": live.digest()}
-    if not data(told, output):
-        print(text("cli.through_nodes", same=same, jobs=len(work), digest=live.digest()))
-        note(text("cli.through_nodes_how"))
-    return 0 if same == len(work) else 1
-
-
 def _check(
-    load: float, fold: int, jobs: int, cores: int, rules: Sequence[str], known: Sequence[str], workers: int
-) -> None:
+    load: float, fold: int, jobs: int, cores: int, rules: Sequence[str], known: Sequence[str], workers: int,
+    epoch: int, decision_us: int,
+) -> None:  # fmt: skip
     faults: list[Problem] = []
     for option, value, least, most in (
         ("--load", load, 0, 10), ("--fold", fold, 0, 3660), ("--jobs", jobs, 1, 10**7),
-        ("--machine-cores", cores, 0, 10**9), ("--workers", workers, 0, 1024),
+        ("--machine-cores", cores, 0, 10**9), ("--workers", workers, 0, 1024), ("--epoch", epoch, 0, 3600),
+        ("--decision-us", decision_us, -1, 10**7),
     ):  # fmt: skip
         if value < least:
             faults.append(problem("too_small", option, value=value, least=least))

@@ -383,6 +383,21 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{rows} rows, {hours} hours of {sites} sites, in {path}",
         "{path}:{rows} 行,{sites} 个站点的 {hours} 小时",
     ),
+    "cli.through_flow": (
+        "{same} of {jobs} jobs placed alike by the compiled loop and by the live flow of one node; digest {digest}; "
+        "{rate} jobs a second",
+        "编译回放与单节点实际流程的 {jobs} 个作业中 {same} 个安排一致;摘要 {digest};每秒 {rate} 个作业",
+    ),
+    "cli.through_flow_waits": (
+        "mean wait: {compiled} s by the compiled loop, {through_flow} s through the flow",
+        "平均等待:编译回放 {compiled} 秒,实际流程 {through_flow} 秒",
+    ),
+    "cli.through_flow_how": (
+        "all work is submitted at the root, which runs every site's machines; prices of delay in whole fen an hour; no data; "
+        "with --decision-us what was decided begins that much later, so that a slow scheduler shows as waits",
+        "全部作业提交至根节点,由其运行各站点机器;延迟价格取整分/小时;不含数据;"
+        "设置 --decision-us 后决策推迟生效,调度变慢即体现为等待",
+    ),
     "cli.country_written": (
         "a generated country of {nodes} nodes, {pools} pools and {cores} cores, in {path}; it stands for none that exists",
         "{path}:生成的全国网络,{nodes} 个节点、{pools} 个资源池、{cores} 核;不代表任何真实地区",

@@ -139,7 +139,7 @@ def _free(pool: Ints, board: Board, made: list[tuple[int, list[int], list[int]]]
         ahead = np.minimum(np.arange(slots) + half, slots - 1)
         free[level, : len(pool)] = np.minimum(free[level - 1, : len(pool)], free[level - 1, : len(pool), ahead].T)
     for g, (_, below, _) in enumerate(made):
-        free[:, len(pool) + g] = free[:, below].max(axis=1)
+        np.max(free[:, below], axis=1, out=free[:, len(pool) + g])
     padded = np.full((LEVELS + 1, count, board.low.shape[1] * BLOCK), -1, np.int32)
     padded[:, :, :slots] = free
     return free, padded.reshape(LEVELS + 1, count, -1, BLOCK).max(axis=3)
