@@ -130,7 +130,7 @@ def _best(pools: Ints, node: int) -> Ints:
 
 def _free(pool: Ints, board: Board, made: list[tuple[int, list[int], list[int]]]) -> tuple[Ints32, Ints32]:
     """What is free from each slot on at each pool and under each offer, and the most of each block."""
-    count, slots = len(pool) + len(made), board.cores.shape[1]
+    count, slots = len(pool) + len(made), int(board.cores.shape[1])
     free = np.zeros((LEVELS + 1, count, slots), np.int32)
     free[0, : len(pool)] = np.clip(board.cores, -1, 2**31 - 1)
     free[CARDS, : len(pool)] = np.clip(board.cards, -1, 2**31 - 1)
@@ -139,7 +139,7 @@ def _free(pool: Ints, board: Board, made: list[tuple[int, list[int], list[int]]]
         ahead = np.minimum(np.arange(slots) + half, slots - 1)
         free[level, : len(pool)] = np.minimum(free[level - 1, : len(pool)], free[level - 1, : len(pool), ahead].T)
     for g, (_, below, _) in enumerate(made):
-        np.max(free[:, below], axis=1, out=free[:, len(pool) + g])
+        free[:, len(pool) + g] = free[:, below].max(axis=1)
     padded = np.full((LEVELS + 1, count, board.low.shape[1] * BLOCK), -1, np.int32)
     padded[:, :, :slots] = free
     return free, padded.reshape(LEVELS + 1, count, -1, BLOCK).max(axis=3)
