@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 REPLAYS: dict[str, tuple[str, str]] = {
+    "replayed.more": (
+        "{count} more, where fewer jobs came from, are in the JSON output",
+        "另有 {count} 个来源作业较少,见 JSON 输出",
+    ),
     "replayed.decided": (
         "decided by the lowest node that has both the job's origin and its site below it: {parts}",
         "由同时包含来源与站点的最低层节点决策:{parts}",

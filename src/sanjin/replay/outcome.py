@@ -89,6 +89,8 @@ class Account:
     wait_s: Ints
     slowdown: Floats
     lost_core_s: int
+    kwh_by_site: Floats
+    """Facility energy of each site."""
     core_s: Ints
     energy_mws: Ints
     use_share: Floats
@@ -147,6 +149,7 @@ def account(work: Workload, found: Outcome) -> Account:
         by_site=by_site,
         it_kwh=float(at_slot.sum()) / MW_S_PER_KWH,
         facility_kwh=float(facility.sum()),
+        kwh_by_site=facility.sum(axis=1),
         carbon_kg=float((facility * block.carbon_mg[:, part] / 1e6).sum()),
         moved_gb=float(moved.sum()) / 1e9,
         wait_s=waited,

@@ -18,6 +18,8 @@ table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{padding:.3rem .5
 border-bottom:1px solid #ddd;vertical-align:top}th:first-child,td:first-child,td.l,th.l{text-align:left}
 tr.won{background:#fdf1dc}.big{display:flex;gap:2rem;flex-wrap:wrap;margin:1rem 0}.big div{min-width:9rem}
 .big b{display:block;font-size:1.6rem}figure{margin:0;overflow-x:auto}svg{max-width:100%;height:auto}
+.pair{display:flex;flex-wrap:wrap}.pair figure{flex:1 1 340px}td:not(:first-child):not(.l){white-space:nowrap}
+@media(max-width:600px){figure>svg{max-width:none;width:640px}.pair figure>svg{width:100%}}
 .why{color:#666}p.note{color:#555;font-size:.9rem}
 """
 

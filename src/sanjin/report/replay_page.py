@@ -41,8 +41,8 @@ def page(
         f"<figure>{plots.days(work, [each for each in found if each.key in (ours.key, BASELINE)])}</figure>",
         f"<h2>Use of each site: {escape(ours.title_en)} · 各站点使用率:{escape(ours.title_zh)}</h2>",
         f"<figure>{plots.use(work, ours)}</figure>",
-        "<h2>Where work came from and where it ran · 来源与去向</h2>",
-        f"<figure>{plots.map_of(work, ours)}</figure>",
+        "<h2>Where work came from and where it ran; what a core-hour cost there · 来源与去向;各地每核时成本</h2>",
+        f"<div class=pair><figure>{plots.map_of(work, ours)}</figure><figure>{plots.places(work, ours)}</figure></div>",
         *gap_section.parts(gap, no_gap),
         "<h2>What this rests on · 假定</h2>",
         "<ul class=note>",
@@ -117,8 +117,9 @@ def _cities(work: Workload, numbers: Sequence[Figures]) -> str:
     ours, base = numbers[0], next((n for n in numbers if n.rule == BASELINE), numbers[0])
     heads = ("from 来源", "jobs 作业", "wait mean / p95 h 等待", "slowdown p95 减速比", "EASY at home: wait 就地等待")
     rows: list[str] = []
+    most = sorted(ours.by_city, key=lambda name: -ours.by_city[name].jobs)[: plots.SITES_SHOWN]
     for name, node in work.region.nodes.items():
-        if name not in ours.by_city:
+        if name not in most:
             continue
         own, other = ours.by_city[name], base.by_city[name]
         cells = [
@@ -128,4 +129,5 @@ def _cities(work: Workload, numbers: Sequence[Figures]) -> str:
             f"{other.wait_s['mean'] / HOUR_S:.2f} / {other.wait_s['p95'] / HOUR_S:.2f}",
         ]
         rows.append(row(f"{escape(node.name_en)} {escape(node.name_zh)}", cells))
-    return table(heads, rows)
+    more = len(ours.by_city) - len(most)
+    return table(heads, rows) + (f"<p class=why>{escape(say('replayed.more', count=more))}</p>" if more else "")

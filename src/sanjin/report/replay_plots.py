@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from sanjin.kernels import tables
+from sanjin.model.region import Node
 from sanjin.model.units import DAY_S, HOUR_S, SLOT_S
 from sanjin.replay.compare import Replayed
-from sanjin.replay.outcome import MW_S_PER_KWH
+from sanjin.replay.outcome import MW_S_PER_KWH, Floats
 from sanjin.replay.workload import Workload
 from sanjin.report.plots import COLOURS, STYLE, plt, svg
 
 SLOTS_AN_HOUR = HOUR_S // SLOT_S
+SITES_SHOWN = 40
+"""Of more sites, those are named that did most."""
+
 TERMS = {
     "energy": "energy 电费",
     "carbon": "carbon 碳",
@@ -92,7 +96,7 @@ def days(work: Workload, found: Sequence[Replayed]) -> str:
 
 
 def use(work: Workload, each: Replayed) -> str:
-    """How much of each site's cores is in use, hour by hour."""
+    """How much of each site's cores is in use, hour by hour; of many sites those that did most."""
     with plt.rc_context(STYLE):
         sites, hours = len(work.supply.sites), work.supply.slots // SLOTS_AN_HOUR
         core_s = each.account.core_s[:, : hours * SLOTS_AN_HOUR].reshape(len(work.pool), hours, -1).sum(axis=2)
@@ -100,13 +104,15 @@ def use(work: Workload, each: Replayed) -> str:
         used, have = np.zeros((sites, hours)), np.bincount(site, work.pool[:, tables.CORES], sites)
         np.add.at(used, site, core_s)
         last = max(int(np.flatnonzero(used.any(axis=0))[-1]) + 1, 24) if used.any() else 24
-        share = used[:, :last] / np.maximum(have[:, None] * HOUR_S, 1)
+        shown = np.sort(np.argsort(-used.sum(axis=1), kind="stable")[:SITES_SHOWN])
+        share, sites = (used[:, :last] / np.maximum(have[:, None] * HOUR_S, 1))[shown], len(shown)
         figure, axes = plt.subplots(figsize=(10, 0.32 * sites + 1))
         edges = np.arange(last + 1) / 24
         # drawn as shapes: the page may load no image, not even its own
         image: Any = axes.pcolormesh(edges, np.arange(sites + 1), share, cmap="YlGnBu", vmin=0, vmax=1)
         axes.invert_yaxis()
-        names = [f"{n.name_en} {n.name_zh}" for n in work.region.nodes.values()]
+        nodes = list(work.region.nodes.values())
+        names = [f"{nodes[i].name_en} {nodes[i].name_zh}" for i in shown]
         axes.set_yticks(np.arange(sites) + 0.5, names)
         axes.set_xlabel("days from the begin 天")
         bar: Any = figure.colorbar(image, ax=axes, label="share of cores in use 使用率", fraction=0.03, pad=0.01)
@@ -125,7 +131,7 @@ def map_of(work: Workload, each: Replayed) -> str:
         flow = np.zeros((len(nodes), len(nodes)))
         np.add.at(flow, (work.origin[ran], target), hours)
         most = max(float((flow - np.diag(np.diag(flow))).max()), 1e-9)
-        figure, axes = plt.subplots(figsize=(8, 9))
+        figure, axes = plt.subplots(figsize=(6, 7))
         for a, b in np.argwhere(flow > most / 50).tolist():
             if a != b:
                 axes.annotate(
@@ -136,10 +142,48 @@ def map_of(work: Workload, each: Replayed) -> str:
         done = flow.sum(axis=0)
         size = 60 + 900 * done / max(float(done.max()), 1e-9)
         axes.scatter([n.lon for n in nodes], [n.lat for n in nodes], size, color="#E69F00", alpha=0.85, zorder=3)
-        for i, node in enumerate(nodes):
-            label = f"{node.name_en} {node.name_zh}\n{done[i]:,.0f} core-h"
-            axes.annotate(label, (node.lon, node.lat), (6, 6), textcoords="offset points", fontsize=8, zorder=4)
-        axes.set_aspect(1.27)  # a degree of latitude is longer than one of longitude here
-        axes.margins(0.15)
-        axes.axis("off")
+        _label(axes, nodes, done, [f"{hours:,.0f} core-h" for hours in done])
         return svg(figure)
+
+
+def places(work: Workload, each: Replayed) -> str:
+    """What a core-hour cost at each site (all but waiting), and its PUE: a circle a site, as large as its energy."""
+    with plt.rc_context(STYLE):
+        nodes, a = list(work.region.nodes.values()), each.account
+        hours = np.bincount(work.pool[:, tables.SITE], a.core_s.sum(axis=1) / HOUR_S, len(nodes))
+        yuan = sum(values for term, values in a.by_site.items() if term != "waiting") / np.maximum(hours, 1e-9)
+        it_kwh = a.energy_mws.sum(axis=1) / MW_S_PER_KWH
+        pue = a.kwh_by_site / np.maximum(it_kwh, 1e-9)
+        ran = hours > 0
+        figure, axes = plt.subplots(figsize=(6, 7))
+        size = 60 + 900 * a.kwh_by_site / max(float(a.kwh_by_site.max()), 1e-9)
+        lon, lat = np.array([n.lon for n in nodes]), np.array([n.lat for n in nodes])
+        axes.scatter(lon[~ran], lat[~ran], 40, color="#cccccc", zorder=2)
+        dots: Any = axes.scatter(lon[ran], lat[ran], size[ran], c=yuan[ran], cmap="cividis_r", alpha=0.9, zorder=3)
+        if ran.any():
+            label = "yuan a core-hour 元/核时"
+            where = {"location": "bottom", "fraction": 0.03, "pad": 0.02, "shrink": 0.8}
+            bar: Any = figure.colorbar(dots, ax=axes, label=label, **where)
+            bar.solids.set(rasterized=False, edgecolor="face", alpha=1)
+        parts = zip(ran, yuan, pue, strict=True)
+        _label(axes, nodes, hours, [f"{y:.4f} yuan, PUE {p:.2f}" if r else "no work 无作业" for r, y, p in parts])
+        return svg(figure)
+
+
+def _label(axes: Any, nodes: Sequence[Node], weight: Floats, texts: Sequence[str]) -> None:
+    """Name the sites, of many those that weigh most, and leave room around them."""
+    most: list[int] = np.argsort(-weight, kind="stable")[:SITES_SHOWN].tolist()
+    for i in most:
+        node = nodes[i]
+        others = [nodes[k] for k in most if k != i]
+        # a name stands where it does not write over a neighbour to the east or north
+        east = any(0 < o.lon - node.lon < 1.5 and abs(o.lat - node.lat) < 0.15 for o in others)
+        north = any(0 < o.lat - node.lat < 0.4 and abs(o.lon - node.lon) < 0.9 for o in others)
+        label = f"{node.name_en} {node.name_zh}\n{texts[i]}"
+        axes.annotate(
+            label, (node.lon, node.lat), (-9 if east else 9, -18 if north else 6), textcoords="offset points",
+            fontsize=8, zorder=4, ha="right" if east else "left",
+        )  # fmt: skip
+    axes.set_aspect(1.27)  # a degree of latitude is longer than one of longitude here
+    axes.margins(0.3, 0.1)
+    axes.axis("off")
