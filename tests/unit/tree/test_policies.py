@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sanjin.model.event import decode
@@ -154,6 +154,7 @@ def test_easy_fills_the_hole_before_the_first_of_the_queue(make: Make) -> None:
     st.lists(st.tuples(st.integers(0, 6), st.integers(1, 8), st.integers(1, 5)), min_size=1, max_size=9),
     st.booleans(),
 )
+@example([(0, 6, 1), (0, 3, 4), (0, 7, 1), (0, 6, 1), (4, 1, 1), (4, 7, 1)], True)  # came as another was tried again
 def test_queues_start_as_the_textbook_says(make: Make, jobs: list[tuple[int, int, int]], backfill: bool) -> None:
     """Jobs of whole slots that come at slot boundaries, against a plain simulation of FCFS or EASY."""
     jobs = sorted(jobs, key=lambda j: j[0])
