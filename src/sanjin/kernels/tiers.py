@@ -206,10 +206,15 @@ def _plan(offers: Offers, g: int, x: Search) -> Plan:
 
 
 @njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
-def _first_room(offers: Offers, n: int, k: int, level: int, need: Need, plan: Plan, first_s: int) -> int:
-    """A slot before which the job cannot start at pool or offer ``n``; the count of slots where it cannot at all."""
+def _first_room(
+    offers: Offers, n: int, k: int, level: int, need: Need, plan: Plan, first_s: int, least: int, limit: int
+) -> int:
+    """A slot before which the job cannot start at pool or offer ``n``; the count of slots where it cannot at all, or
+    only so late that waiting makes it cost ``limit``."""
     slots, width = offers.free.shape[2], 1 << level
     while k < slots:
+        if k % BLOCK == 0 and plan.delay * (first_s + k * SLOT - plan.since) + least + plan.fixed >= limit:
+            return slots
         if k % BLOCK == 0 and (
             offers.most[level, n, k // BLOCK] < need.cores or offers.most[CARDS, n, k // BLOCK] < need.cards
         ):
@@ -249,7 +254,7 @@ def _enqueue(offers: Offers, g: int, x: Search, limit: int, left: int) -> int:
     least = times_power(offers.floors[g] * plan.dur, need.mw)
     if least + plan.fixed + plan.delay * (plan.begin - plan.since) >= limit:
         return left
-    k = _first_room(offers, n, (plan.begin - x.first_s) // SLOT, _level(plan.hold), need, plan, x.first_s)
+    k = _first_room(offers, n, (plan.begin - x.first_s) // SLOT, _level(plan.hold), need, plan, x.first_s, least, limit)
     bound = _quick(offers.spans, g, need, plan, k, x.first_s, least)
     if bound >= limit:
         return left
@@ -311,7 +316,7 @@ def _enqueue_pool(offers: Offers, p: int, x: Search, limit: int, left: int) -> i
     least = least_of(x.floors, p, need, plan)
     if least + plan.fixed + plan.delay * (plan.begin - plan.since) >= limit:
         return left
-    k = _first_room(offers, p, (plan.begin - x.first_s) // SLOT, _level(plan.hold), need, plan, x.first_s)
+    k = _first_room(offers, p, (plan.begin - x.first_s) // SLOT, _level(plan.hold), need, plan, x.first_s, least, limit)
     bound = _quick(x.spans, s, need, plan, k, x.first_s, least)
     if bound >= limit:
         return left
