@@ -206,12 +206,22 @@ def _plan(offers: Offers, g: int, x: Search) -> Plan:
 
 
 @njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+def _has_room(offers: Offers, n: int, k: int, last: int, level: int, need: Need) -> bool:
+    """Whether slots ``k`` to ``last`` may have room at pool or offer ``n``: two windows cover them."""
+    return (
+        offers.free[level, n, k] >= need.cores
+        and offers.free[level, n, max(last - (1 << level) + 1, k)] >= need.cores
+        and offers.free[CARDS, n, k] >= need.cards
+    )
+
+
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _first_room(
     offers: Offers, n: int, k: int, level: int, need: Need, plan: Plan, first_s: int, least: int, limit: int
 ) -> int:
     """A slot before which the job cannot start at pool or offer ``n``; the count of slots where it cannot at all, or
     only so late that waiting makes it cost ``limit``."""
-    slots, width = offers.free.shape[2], 1 << level
+    slots = offers.free.shape[2]
     while k < slots:
         if k % BLOCK == 0 and plan.delay * (first_s + k * SLOT - plan.since) + least + plan.fixed >= limit:
             return slots
@@ -223,11 +233,7 @@ def _first_room(
         last = (max(plan.begin, first_s + k * SLOT) + plan.hold - 1 - first_s) // SLOT
         if last >= slots:
             return slots
-        if (
-            offers.free[level, n, k] >= need.cores
-            and offers.free[level, n, max(last - width + 1, k)] >= need.cores
-            and offers.free[CARDS, n, k] >= need.cards
-        ):
+        if _has_room(offers, n, k, last, level, need):
             return k
         k += 1
     return slots
@@ -268,7 +274,7 @@ def _promise(offers: Offers, g: int, x: Search, limit: int, least: int) -> int:
     plan, need = _plan(offers, g, x), need_of(offers.best, g, x.ask)
     n, slots = x.pool.shape[0] + g, offers.free.shape[2]
     level, best, k = _level(plan.hold), limit - plan.fixed if limit < FAR else FAR, (plan.begin - x.first_s) // SLOT
-    width, reach_blocks, found = 1 << level, ((plan.hold - 1) // SLOT + BLOCK) // BLOCK, False
+    reach_blocks, found = ((plan.hold - 1) // SLOT + BLOCK) // BLOCK, False
     while True:
         b, start = k // BLOCK, max(plan.begin, x.first_s + k * SLOT)
         wait = plan.delay * (start - plan.since)
@@ -286,11 +292,7 @@ def _promise(offers: Offers, g: int, x: Search, limit: int, least: int) -> int:
             last = (start + plan.hold - 1 - x.first_s) // SLOT
             if start > plan.latest or last >= slots:
                 break
-            if (
-                offers.free[level, n, k] >= need.cores
-                and offers.free[level, n, max(last - width + 1, k)] >= need.cores
-                and offers.free[CARDS, n, k] >= need.cards
-            ):
+            if _has_room(offers, n, k, last, level, need):
                 price = over(offers.price, g, x.first_s, start, start + plan.dur)
                 cost = times_power(price, need.mw) + plan.delay * (start - plan.since)
                 if cost < best:

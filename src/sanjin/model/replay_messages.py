@@ -59,8 +59,10 @@ REPLAYS: dict[str, tuple[str, str]] = {
     "assumed.planned": ("Rules plan with the time that jobs asked for.", "各规则按作业申请的时长安排。"),
     "assumed.looked_again": (
         "What ends early makes room. Under the region's own rule, work that has not started is looked at again at every "
-        "quarter of an hour, as the region does; work whose data were sent elsewhere stays, and none is stopped or divided.",
-        "提前结束即腾出容量。按区域自身规则,未开始的作业每一刻钟重新评估(与实际区域一致);数据已迁出者不再改派,不中断、不分段。",
+        "quarter of an hour, as the region does (not where move_gain_fen is below 0); work whose data were sent elsewhere "
+        "stays, and none is stopped or divided.",
+        "提前结束即腾出容量。按区域自身规则,未开始的作业每一刻钟重新评估(与实际区域一致;move_gain_fen 小于 0 时不评估);"
+        "数据已迁出者不再改派,不中断、不分段。",
     ),
     "assumed.folded": ("The trace is laid over itself every {count} days.", "轨迹每 {count} 天折叠一次。"),
     "assumed.bad_line": ("{count} lines of the trace cannot be read and are left out.", "{count} 行无法读取,已略去。"),

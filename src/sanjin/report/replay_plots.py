@@ -20,6 +20,8 @@ from sanjin.report.plots import COLOURS, STYLE, plt, svg
 SLOTS_AN_HOUR = HOUR_S // SLOT_S
 SITES_SHOWN = 40
 """Of more sites, those are named that did most."""
+NAMED_ON_MAPS = 12
+"""Then, on maps."""
 
 TERMS = {
     "energy": "energy 电费",
@@ -140,7 +142,7 @@ def map_of(work: Workload, each: Replayed) -> str:
                                 "lw": 0.4 + 3 * flow[a, b] / most, "connectionstyle": "arc3,rad=0.12"},
                 )  # fmt: skip
         done = flow.sum(axis=0)
-        size = 60 + 900 * done / max(float(done.max()), 1e-9)
+        size = _sizes(done)
         axes.scatter([n.lon for n in nodes], [n.lat for n in nodes], size, color="#E69F00", alpha=0.85, zorder=3)
         _label(axes, nodes, done, [f"{hours:,.0f} core-h" for hours in done])
         return svg(figure)
@@ -156,9 +158,9 @@ def places(work: Workload, each: Replayed) -> str:
         pue = a.kwh_by_site / np.maximum(it_kwh, 1e-9)
         ran = hours > 0
         figure, axes = plt.subplots(figsize=(6, 7))
-        size = 60 + 900 * a.kwh_by_site / max(float(a.kwh_by_site.max()), 1e-9)
+        size = _sizes(a.kwh_by_site)
         lon, lat = np.array([n.lon for n in nodes]), np.array([n.lat for n in nodes])
-        axes.scatter(lon[~ran], lat[~ran], 40, color="#cccccc", zorder=2)
+        axes.scatter(lon[~ran], lat[~ran], size[~ran], color="#cccccc", zorder=2)
         dots: Any = axes.scatter(lon[ran], lat[ran], size[ran], c=yuan[ran], cmap="cividis_r", alpha=0.9, zorder=3)
         if ran.any():
             label = "yuan a core-hour 元/核时"
@@ -170,9 +172,16 @@ def places(work: Workload, each: Replayed) -> str:
         return svg(figure)
 
 
+def _sizes(weight: Floats) -> Floats:
+    """How large the circle of each site is."""
+    least = 60.0 if len(weight) <= SITES_SHOWN else 8.0
+    return least + 15 * least * weight / max(float(weight.max()), 1e-9)
+
+
 def _label(axes: Any, nodes: Sequence[Node], weight: Floats, texts: Sequence[str]) -> None:
     """Name the sites, of many those that weigh most, and leave room around them."""
-    most: list[int] = np.argsort(-weight, kind="stable")[:SITES_SHOWN].tolist()
+    named = SITES_SHOWN if len(nodes) <= SITES_SHOWN else NAMED_ON_MAPS
+    most: list[int] = np.argsort(-weight, kind="stable")[:named].tolist()
     for i in most:
         node = nodes[i]
         others = [nodes[k] for k in most if k != i]
