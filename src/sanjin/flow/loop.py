@@ -381,14 +381,14 @@ class Loop:
         view = self.view
         if view.parked and view.supply.freed != self._parked_at:
             self._parked_at = view.supply.freed
-            again: dict[str, None] = {}
             for job in list(islice(view.parked, PLACE_A_TURN)):
                 if reason := place.too_late(view.jobs[job], self.now_s):
                     self.record(run.without_run(view.jobs[job], JobState.FAILED, reason, self.now_s))
                     continue
                 del view.parked[job]
-                again[job] = None
-            view.queue = again | view.queue  # who has waited longer goes first
+                view.queue[job] = None
+            if view.supply.policy.rule.in_order:  # who came first goes first, before what came since
+                view.queue = dict.fromkeys(sorted(view.queue, key=lambda job: view.jobs[job].submitted_s))
         jobs = order.in_turn(view, list(islice(view.queue, order.AHEAD)))[:PLACE_A_TURN]
         if jobs:
             self._place_now(jobs)
