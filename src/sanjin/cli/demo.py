@@ -25,6 +25,7 @@ from sanjin.cli.output import Format, data, sentence, table, text
 from sanjin.cli.progress import Progress
 from sanjin.client import Client
 from sanjin.examples.demo_jobs import KINDS, demo_submissions
+from sanjin.flow.supply import compile_kernel
 from sanjin.model import event as ev
 from sanjin.model.errors import SanjinError
 from sanjin.model.job import JobSpec, JobState, Submission
@@ -81,6 +82,7 @@ def demo(
         state.keep_region(bundled("shanxi").read_text(encoding="utf-8"))
         seed_data(region, state.path)
         began = time.monotonic()
+        compile_kernel(region)
         clock = state.clock(rate, START_S)
         if not isinstance(clock, FastClock):
             raise SanjinError("--rate must not be 1: the day would take a day")

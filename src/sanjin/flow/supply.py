@@ -436,6 +436,20 @@ def run_kernel(supply: Supply, now_s: int, asked: Asked) -> tuple[NDArray[np.int
     return out, choice
 
 
+def compile_kernel(region: Region) -> None:
+    """Compile what places jobs, where that has not been done: a fast clock would go on meanwhile."""
+    supply = Supply(region, region.root().id, PriceBook(region))
+    supply.roll(0)
+    supply.settle()
+    board, jobs = supply.board, np.zeros((0, tables.JOB_COLUMNS), np.int64)
+    by_site = [np.zeros((0, len(supply.sites)), np.int64) for _ in range(4)]
+    rows, choice = np.zeros((0, len(supply.sites), tables.ROW), np.int64), np.zeros(0, np.int64)
+    kernel.place_batch(
+        board.cells, board.low, board.high, board.rows, 0, 0, term_weights(supply), supply.pool, supply.own, jobs,
+        *by_site, rows, choice,
+    )  # fmt: skip
+
+
 def term_weights(supply: Supply) -> tables.Weights:
     """The policy's weights that the kernel applies; those of energy, carbon and scarcity are in the board's prices."""
     return tables.Weights(round(supply.weights.transport * 1000), round(supply.weights.use * 1000))
