@@ -442,11 +442,11 @@ def compile_kernel(region: Region) -> None:
     supply.roll(0)
     supply.settle()
     board, jobs = supply.board, np.zeros((0, tables.JOB_COLUMNS), np.int64)
-    by_site = [np.zeros((0, len(supply.sites)), np.int64) for _ in range(4)]
+    by_site = np.zeros((0, len(supply.sites)), np.int64)
     rows, choice = np.zeros((0, len(supply.sites), tables.ROW), np.int64), np.zeros(0, np.int64)
     kernel.place_batch(
         board.cells, board.low, board.high, board.rows, 0, 0, term_weights(supply), supply.pool, supply.own, jobs,
-        *by_site, rows, choice,
+        by_site, by_site, by_site, by_site, rows, choice,
     )  # fmt: skip
 
 
