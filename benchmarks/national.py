@@ -33,7 +33,7 @@ from sanjin.regions.load import read_region
 from sanjin.replay import online
 from sanjin.replay.generate import Recipe, generate
 from sanjin.replay.outcome import Outcome, account
-from sanjin.replay.tiers import deciders, levels
+from sanjin.replay.tiers import ancestors, deciders
 from sanjin.replay.workload import Rule, Workload, slots_of, workload
 
 ONCE = Policy(move_gain_fen=-1)
@@ -61,14 +61,17 @@ def timed(work: Workload, many_pools: int = online.MANY_POOLS) -> tuple[float, O
 
 
 def by_level(work: Workload, found: Outcome) -> list[tuple[str, float, float]]:
-    """Of each level of the tree: its tier, the share of jobs decided there, and how often a job asks its nodes."""
+    """Of each level of the tree: its tiers, the share of jobs decided there, and how often a job asks its nodes."""
     assert found.asked is not None and (found.place >= 0).all()
     by = deciders(work.region, work.origin, work.pool[found.place, tables.SITE])
     nodes = list(work.region.nodes.values())
-    return [
-        (f"{level} {nodes[ns[0]].tier.value}", float(np.isin(by, ns).mean()), float(found.asked[ns].sum()) / len(work))
-        for level, ns in levels(work.region)
-    ]
+    depth = ancestors(work.region).sum(axis=1) - 1
+    told: list[tuple[str, float, float]] = []
+    for level in range(int(depth.max()) + 1):
+        here = np.flatnonzero(depth == level)
+        tiers = " and ".join(sorted({nodes[n].tier.value for n in here.tolist()}))
+        told.append((f"{level} {tiers}", float(np.isin(by, here).mean()), float(found.asked[here].sum()) / len(work)))
+    return told
 
 
 def growth(jobs: int) -> dict[str, list[tuple[int, float]]]:
@@ -148,10 +151,10 @@ def main() -> None:
     whole = time.perf_counter() - began
     print(f"{len(work):,} jobs, {len(region.nodes)} sites, {len(work.pool):,} pools, {work.supply.slots:,} slots: loop "
           f"{took:.0f} s, with accounts and checks {whole:.0f} s ({len(work) / whole:,.0f}/s); {sums.total:,.0f} yuan")
-    print(f"{'level':18} {'decides':>8} {'asked a job':>12}")
+    print(f"{'level':26} {'decides':>8} {'asked a job':>12}")
     tiers = by_level(work, found)
     for name, share, asked in tiers:
-        print(f"{name:18} {share:8.1%} {asked:12.2f}")
+        print(f"{name:26} {share:8.1%} {asked:12.2f}")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"whole process at its most: {most:,} MiB")
     finish(

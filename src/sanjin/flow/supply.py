@@ -440,14 +440,8 @@ def compile_kernel(region: Region) -> None:
     """Compile what places jobs, where that has not been done: a fast clock would go on meanwhile."""
     supply = Supply(region, region.root().id, PriceBook(region))
     supply.roll(0)
-    supply.settle()
-    board, jobs = supply.board, np.zeros((0, tables.JOB_COLUMNS), np.int64)
-    by_site = np.zeros((0, len(supply.sites)), np.int64)
-    rows, choice = np.zeros((0, len(supply.sites), tables.ROW), np.int64), np.zeros(0, np.int64)
-    kernel.place_batch(
-        board.cells, board.low, board.high, board.rows, 0, 0, term_weights(supply), supply.pool, supply.own, jobs,
-        by_site, by_site, by_site, by_site, rows, choice,
-    )  # fmt: skip
+    none = np.zeros((0, len(supply.sites)), np.int64)
+    run_kernel(supply, 0, Asked(np.zeros((0, tables.JOB_COLUMNS), np.int64), none, none, none, none))
 
 
 def term_weights(supply: Supply) -> tables.Weights:

@@ -258,8 +258,7 @@ def choose_one(
     left = 0
     if offers is not None:
         search = Search(
-            ask, sender, high, rows, spans, floors, scarce, first_s, end_s, now_s, weights, pool, barred, ready,
-            transport, pools, scratch,
+            ask, sender, spans, floors, first_s, end_s, now_s, weights, pool, barred, ready, transport, pools,
         )
         left = begin_asking(offers, search)
     else:

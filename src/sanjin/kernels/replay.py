@@ -364,7 +364,7 @@ def replay_jobs(
                     barred[0, s], ready[0, s], transport[0, s] = reach(
                         lines, state, first_s, now, origin, s, jobs.data[j], down[origin], amounts
                     )
-                elif lines.first[state, origin, s] == CUT:
+                elif lines.first[state, origin, s] == CUT:  # as reach says; most work has no data, and a call costs
                     barred[0, s] = BARRED
         ask = _ask(jobs, j, now, rule)
         before, before_start = place[j], start[j]

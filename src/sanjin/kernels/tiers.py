@@ -84,11 +84,8 @@ class Search(NamedTuple):
 
     ask: Job
     sender: Sender
-    high: Any
-    rows: Rows
     spans: Any
     floors: Any
-    scarce: bool
     first_s: int
     end_s: int
     now: int
@@ -98,7 +95,6 @@ class Search(NamedTuple):
     ready: Any
     transport: Any
     pools: Any
-    scratch: Any
 
 
 @njit(cache=True, error_model="numpy", _nrt=False)

@@ -29,7 +29,6 @@ _MS_PER_KM = 1.8 * 0.005
 _CORES_PER_PERSON = 0.004
 """Enrolled cores, so that the provinces have about as many as the ten clusters. An assumption."""
 
-
 LEAST_PREFECTURES = 31
 """One a province."""
 

@@ -164,10 +164,3 @@ def _least_fares(above: Ints, lines: Lines) -> Ints:
     for node in range(len(above)):
         found[:, :, node] = lines.fare[:, :, above[:, node] > 0].min(axis=2)
     return found
-
-
-def levels(region: Region) -> Iterator[tuple[int, list[int]]]:
-    """The nodes by their distance from the root."""
-    depth = ancestors(region).sum(axis=1) - 1
-    for level in range(int(depth.max()) + 1):
-        yield level, np.flatnonzero(depth == level).tolist()
