@@ -48,9 +48,9 @@ def home_pools(work: Workload) -> Ints:
     """int64[J]: the pool of each job when it stays at home; -1 where no pool of the region could hold it."""
     trace, pool = work.trace, work.pool
     largest = np.argsort(-pool[:, tables.CORES], kind="stable")
-    shapes, index = np.unique(
-        np.column_stack([work.origin, trace.cores, trace.cards]), axis=0, return_inverse=True
-    )
+    wide, deep = int(trace.cores.max(initial=0)) + 1, int(trace.cards.max(initial=0)) + 1
+    shapes, index = np.unique((work.origin * wide + trace.cores) * deep + trace.cards, return_inverse=True)
+    shapes = np.column_stack([shapes // (wide * deep), shapes // deep % wide, shapes % deep])
     found = np.full(len(shapes), -1, np.int64)
     for i, (origin, cores, cards) in enumerate(shapes):
         fits = (pool[:, tables.CORES] >= cores) & (pool[:, tables.CARDS] >= cards)
@@ -59,4 +59,4 @@ def home_pools(work: Workload) -> Ints:
         if len(able):
             # of one site the largest: it comes first
             found[i] = able[np.argmin(distance[pool[able, tables.SITE]])]
-    return found[index.reshape(-1)]
+    return found[index]
