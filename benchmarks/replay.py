@@ -32,8 +32,9 @@ from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.kernels import tables
 from sanjin.kernels.carry import NO_WAY, Lines
 from sanjin.kernels.easy import queue_starts
-from sanjin.kernels.replay import Jobs, Turns, replay_jobs
-from sanjin.kernels.replay import Rule as LoopRule
+from sanjin.kernels.replay import Turns, replay_jobs
+from sanjin.kernels.windows import Jobs
+from sanjin.kernels.windows import Rule as LoopRule
 from sanjin.model.policy import Policy
 from sanjin.model.units import HORIZON_SLOTS, SLOT_S
 from sanjin.regions.load import bundled, load_region

@@ -112,7 +112,7 @@ def replay(
     results = comparing.compare(work, keys, chosen, lambda key: note(f"  {key}"))
     numbers = comparing.figures(work, results)
     others = sweep(
-        work, worlds, comparing.held_against(results), workers, ray, lambda name: note(f"  {name}")
+        work, worlds, comparing.held_against(results), workers, ray, lambda name: note(f"  {name}"), chosen
     ) if worlds else []  # fmt: skip
     gap, no_gap = reality_gap(found, machine_cores, lambda key: note(f"  {key}")), why_no_gap(found, machine_cores)
     if report:

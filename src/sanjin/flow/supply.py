@@ -104,21 +104,33 @@ class Board:
 Prices64 = NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Before ``slot`` another book was in force."""
+
+    slot: int
+    book: PriceBook
+
+
 class PriceBook:
     """Prices of a region by day, each block computed once; a horizon of ``slots`` fits into every block.
 
-    Figures of ``series`` stand in place of the region's models, where it has some.
+    Figures of ``series`` stand in place of the region's models, where it has some. ``before`` is what was in force
+    earlier, of the same sites and as many slots.
     """
 
-    def __init__(self, region: Region, slots: int = HORIZON_SLOTS, series: Series | None = None) -> None:
+    def __init__(
+        self, region: Region, slots: int = HORIZON_SLOTS, series: Series | None = None, before: Until | None = None
+    ) -> None:
         self.region = region
         self.slots = slots
         self.series = series
+        self.before = before
         self.block = lru_cache(maxsize=4)(self._block)
         self._metered = lru_cache(maxsize=4 * len(region.nodes))(self._of_site)
 
-    def __reduce__(self) -> tuple[type[PriceBook], tuple[Region, int, Series | None]]:
-        return PriceBook, (self.region, self.slots, self.series)  # another process computes its own blocks
+    def __reduce__(self) -> tuple[type[PriceBook], tuple[Region, int, Series | None, Until | None]]:
+        return PriceBook, (self.region, self.slots, self.series, self.before)  # another process computes its own blocks
 
     def _block(self, day: int) -> Prices:
         first = day * SLOTS_A_DAY
@@ -130,7 +142,7 @@ class PriceBook:
         unit = pico_per_watt_second(1.0)
         energy = np.rint(yuan * pue * unit).astype(np.int64)
         carbon = np.rint(kg * pue * (region.carbon_price.value / 1000) * unit).astype(np.int64)
-        return Prices(
+        found = Prices(
             first_slot=first,
             energy=energy,
             carbon=carbon,
@@ -138,6 +150,11 @@ class PriceBook:
             carbon_mg=np.rint(kg * 1e6).astype(np.int64),
             pue=pue,
         )
+        if self.before is not None and first < self.before.slot:
+            earlier, part = self.before.book.block(day), slice(self.before.slot - first)
+            for name in ("energy", "carbon", "facility_micro", "carbon_mg", "pue"):
+                getattr(found, name)[:, part] = getattr(earlier, name)[:, part]
+        return found
 
     def at(self, slot: int) -> Prices:
         """The block that holds ``slot`` with a whole horizon after it."""

@@ -89,7 +89,7 @@ def _leave(least: Any, leaves: int, waiting: Any, cores: Any, asked: Any, j: int
 
 
 @njit(cache=True, error_model="numpy")
-def _push(heap_at: Any, heap_job: Any, count: int, at: int, job: int) -> None:
+def push(heap_at: Any, heap_job: Any, count: int, at: int, job: int) -> None:
     i = count
     while i > 0:
         up = (i - 1) // 2
@@ -101,7 +101,7 @@ def _push(heap_at: Any, heap_job: Any, count: int, at: int, job: int) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def _pop(heap_at: Any, heap_job: Any, count: int) -> None:
+def pop(heap_at: Any, heap_job: Any, count: int) -> None:
     """Take the least off a heap of ``count``."""
     last = count - 1
     at, job = heap_at[last], heap_job[last]
@@ -234,7 +234,7 @@ def queue_starts(
         first_new = arrived if backfill and reserved and o == outages.shape[0] and book[first] // _WIDEST > now else -1
         while running > 0 and heap_at[0] <= now:
             j = heap_job[0]
-            _pop(heap_at, heap_job, running)
+            pop(heap_at, heap_job, running)
             first = _remove(book, first, running, (start[j] + asked[j]) * _WIDEST + cores[j])
             running -= 1
             free += cores[j]
@@ -293,8 +293,8 @@ def queue_starts(
             if reserved and asked[j] > shadow - now:
                 spare -= cores[j]
             if running == heap_at.shape[0]:
-                heap_at, heap_job = _larger(heap_at), _larger(heap_job)
-            _push(heap_at, heap_job, running, now + run[j], j)
+                heap_at, heap_job = larger(heap_at), larger(heap_job)
+            push(heap_at, heap_job, running, now + run[j], j)
             book, first = _with_room(book, first, running)
             first = _insert(book, first, running, (now + asked[j]) * _WIDEST + cores[j])
             running += 1
@@ -305,7 +305,7 @@ def queue_starts(
 
 
 @njit(cache=True, error_model="numpy")
-def _larger(old: Any) -> Any:
+def larger(old: Any) -> Any:
     made = np.empty(2 * old.shape[0], np.int64)
     made[: old.shape[0]] = old
     return made

@@ -33,7 +33,7 @@ from sanjin.kernels.board import (
     times_power,
 )
 from sanjin.kernels.carry import BARRED, CUT, NEVER, Lines, arrival, book, reach
-from sanjin.kernels.easy import _larger, _pop, _push, wider
+from sanjin.kernels.easy import larger, pop, push, wider
 from sanjin.kernels.place import ROUNDING, choose_one, floors_of, total_of
 from sanjin.kernels.tables import (
     FINISH,
@@ -51,33 +51,28 @@ from sanjin.kernels.tables import (
     plan_of,
 )
 from sanjin.kernels.tiers import Sender, remember, renew
+from sanjin.kernels.windows import (
+    Jobs,
+    Rule,
+    ask_of,
+    resume,
+    shut,
+    take_back,
+    until_of,
+    widen,
+    with_one,
+)
 
-SITE_DOWN, SITE_UP, LINES = range(3)
-"""Kinds of turns: a site fails, comes back; other lines are in force."""
+SITE_DOWN, SITE_UP, LINES, SITE_LEFT = range(4)
+"""Kinds of turns: a site fails, comes back; other lines are in force; what runs at a site is lost, and its later
+capacity is as it was."""
 
 UNPLACED = -2
-_ALL = 2**40
-"""More cores than any pool has: what keeps a site that is down from being chosen."""
-
 A_TURN = 200
 """Jobs that a turn of a live node looks at before it places those that move; :mod:`sanjin.flow.reconsider`."""
 
 RETRIES = 500
 """Jobs without a place that are tried again at the begin of a slot, at most."""
-
-
-class Jobs(NamedTuple):
-    """J jobs in order of arrival, int64[J]: seconds UTC; seconds at speed 1 (``run`` not above ``asked``);
-    ``delay`` pico-yuan a second of waiting; ``data`` bytes at site ``origin``."""
-
-    arrive: Any
-    run: Any
-    asked: Any
-    cores: Any
-    cards: Any
-    delay: Any
-    origin: Any
-    data: Any
 
 
 class Turns(NamedTuple):
@@ -88,90 +83,16 @@ class Turns(NamedTuple):
     which: Any
 
 
-class Rule(NamedTuple):
-    """``home_only``: each at its origin; ``hurries``: time until the finish costs. A window lies within
-    ``ahead_s`` from the slot of the decision (work that asks for more starts within it). ``move_gain``
-    micro-yuan: what has not started moves where it saves that much (less than 0: never)."""
+class Stopped(NamedTuple):
+    """How far it came: ``lost`` int64[4, R], job, pool, start and end of the runs that were lost; how many jobs
+    ``moves``; and with what it would begin again (:class:`sanjin.kernels.windows.Begin`)."""
 
-    home_only: bool
-    hurries: bool
-    ahead_s: int
-    move_gain: int
-
-
-@njit(cache=True, error_model="numpy", _nrt=False)
-def _ask(jobs: Jobs, j: int, now: int, rule: Rule) -> Job:
-    """The job as the placement kernel takes it."""
-    slot = now // SLOT * SLOT
-    deadline, latest = slot + rule.ahead_s, 0
-    if jobs.asked[j] > rule.ahead_s:
-        deadline, latest = 0, slot + rule.ahead_s
-    per_run = jobs.delay[j] if rule.hurries else 0
-    cores, asked, since = jobs.cores[j], jobs.asked[j], jobs.arrive[j]
-    return Job(
-        cores, 0, jobs.cards[j], -1, -1, asked, since, now, deadline, jobs.delay[j], 0, 0, cores, latest, per_run
-    )
-
-
-@njit(cache=True, error_model="numpy")
-def _with(jobs: Any, count: int, j: int) -> tuple[Any, int]:
-    """A list of ``count`` jobs with one more, in a larger array where it is full."""
-    if count == jobs.shape[0]:
-        jobs = _larger(jobs)
-    jobs[count] = j
-    return jobs, count + 1
-
-
-@njit(cache=True, error_model="numpy", _nrt=False)
-def _until(pool: Any, p: int, start: int, asked: int) -> int:
-    return start + (asked * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
-
-
-@njit(cache=True, error_model="numpy", _nrt=False)
-def _widen(freed: Any, pool: Any, p: int, k0: int, k1: int) -> None:
-    """Note that capacity came free in a pool; power did for all pools of the site."""
-    for q in range(pool.shape[0]):
-        if pool[q, SITE] == pool[p, SITE]:
-            freed[0, q], freed[1, q] = min(freed[0, q], k0), max(freed[1, q], k1)
-
-
-@njit(cache=True, error_model="numpy", _nrt=False)
-def _take_back(
-    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, jobs: Jobs, j: int, place: Any, start: Any,
-    from_s: int, sign: int, freed: Any, offers: Any,
-) -> None:
-    """Free (``sign`` -1) or take what is left of a job's window from the slot of ``from_s`` on.
-
-    ``freed`` int64[2, P]: the first and last slot of each pool in which capacity came free, widened by this.
-    """
-    p = place[j]
-    until = _until(pool, p, start[j], jobs.asked[j])
-    k0, k1 = (max(from_s, start[j]) - first_s) // SLOT, min((until - 1 - first_s) // SLOT, cells.shape[1] - 2)
-    if k0 > k1 or from_s >= until:
-        return
-    ask = Job(jobs.cores[j], 0, jobs.cards[j], -1, -1, jobs.asked[j], 0, 0, 0, 0, 0, 0, jobs.cores[j], 0, 0)
-    n = need_of(pool, p, ask)
-    reserve(
-        cells, low, high, rows, p, pool[p, SITE], k0, k1,
-        Need(sign * n.cores, sign * n.mem, sign * n.cards, sign * n.mw),
-    )
-    if offers is not None:
-        renew(offers, cells, rows, p, k0, k1)
-    if sign < 0:
-        _widen(freed, pool, p, k0, k1)
-
-
-@njit(cache=True, error_model="numpy", _nrt=False)
-def _shut(
-    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, s: int, now: int, sign: int, offers: Any
-) -> None:
-    """Keep a site's pools from being chosen from now on (``sign`` 1), or let them be again."""
-    for p in range(pool.shape[0]):
-        if pool[p, SITE] == s:
-            k0, k1 = (now - first_s) // SLOT, cells.shape[1] - 2
-            reserve(cells, low, high, rows, p, s, k0, k1, Need(sign * _ALL, 0, 0, 0))
-            if offers is not None:
-                renew(offers, cells, rows, p, k0, k1)
+    lost: Any
+    moves: int
+    arrived: int
+    given: Any
+    later: Any
+    parked: Any
 
 
 @njit(cache=True, error_model="numpy", _nrt=False)
@@ -215,11 +136,13 @@ def _may_gain(
 @njit(cache=True, nogil=True, error_model="numpy")
 def replay_jobs(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, near: Any, jobs: Jobs,
-    lines: Lines, turns: Turns, rule: Rule, place: Any, start: Any, end: Any, offers: Any = None,
-) -> Any:
+    lines: Lines, turns: Turns, rule: Rule, place: Any, start: Any, end: Any, offers: Any = None, begin: Any = None,
+    until_s: int = NEVER,
+) -> Stopped:
     """Place J jobs; writes ``place`` (a pool, or -1), ``start`` and ``end`` int64[J] of the run that was finished.
 
-    Returns int64[4, R]: job, pool, start and end of the runs that were lost; and how many jobs moved.
+    It stops before what happens at ``until_s``. With ``begin`` it goes on from where another stopped, on a board of
+    its own capacity and prices; ``place``, ``start``, ``end`` and the load of ``lines`` are then those of the other.
     ``near`` int64[S, S]: of equal places, the one with the greater value for the job's origin is taken.
     ``offers``: the search goes down the tree (:mod:`sanjin.kernels.tiers`), where no price is below nothing.
     """
@@ -250,8 +173,16 @@ def replay_jobs(
     freed, fresh = np.empty((2, pool.shape[0]), np.int64), np.empty((2, pool.shape[0]), np.int64)
     freed[0], freed[1], fresh[0], fresh[1] = NEVER, -1, NEVER, -1
     spare = np.empty((2, pool.shape[0]), np.int64)
-    next_look = horizon_s
+    next_look, stop_s = horizon_s, min(horizon_s, until_s)
     looking, turn_end, retry = 0, A_TURN, 0
+    if begin is not None:
+        now = next_look = begin.from_s
+        i, given[:] = begin.arrived, begin.given
+        freed[0], freed[1] = 0, cells.shape[1] - 2
+        running, heap_at, heap_job, parked, no_place, later, late = resume(
+            cells, low, high, rows, first_s, weights, pool, jobs, rule, begin, place, start, end, given, worth,
+            listed, spare, offers,
+        )
     slowest, below_nothing = np.argmin(pool[:, SPEED]), bool(np.any(floors < 0))
     came_free = True
     while True:
@@ -259,7 +190,7 @@ def replay_jobs(
         held = False
         if retry > 0 and look >= min(looking, A_TURN) and again_at == todo:  # the first of those moved have gone before
             for n in range(retry):
-                again, todo = _with(again, todo, parked[n])
+                again, todo = with_one(again, todo, parked[n])
             parked[: no_place - retry] = parked[retry:no_place].copy()
             no_place -= retry
             retry = 0
@@ -276,7 +207,7 @@ def replay_jobs(
             below = worth[j] - max(rule.move_gain, 1) + ROUNDING
             # where nothing came free, only the slot that is new could be better: most would wait too long for it, now
             # and ever after
-            hold = _until(pool, slowest, 0, jobs.asked[j])
+            hold = until_of(pool, slowest, 0, jobs.asked[j])
             waits = now // SLOT * SLOT + rule.ahead_s - hold - SLOT - jobs.arrive[j]
             settled[j] = not below_nothing and jobs.delay[j] * waits >= below * PICO
             if settled[j] and not came_free:
@@ -293,7 +224,7 @@ def replay_jobs(
                 at = min(at, next_look)
             if t < turns.at.shape[0]:
                 at = min(at, turns.at[t])
-            if at >= horizon_s:
+            if at >= stop_s:
                 break
             if at > now:
                 now = at
@@ -301,10 +232,10 @@ def replay_jobs(
                 ended = heap_job[0]
                 if not given[ended] and place[ended] >= 0 and end[ended] == heap_at[0]:
                     given[ended] = True
-                    _take_back(
+                    take_back(
                         cells, low, high, rows, first_s, pool, jobs, ended, place, start, end[ended], -1, freed, offers
                     )
-                _pop(heap_at, heap_job, running)
+                pop(heap_at, heap_job, running)
                 running -= 1
             if t < turns.at.shape[0] and turns.at[t] <= now:
                 which = turns.which[t]
@@ -312,12 +243,12 @@ def replay_jobs(
                     state = which
                 elif turns.kind[t] == SITE_UP:
                     down[which] = False
-                    _shut(cells, low, high, rows, first_s, pool, which, now, -1, offers)
+                    shut(cells, low, high, rows, first_s, pool, which, now, -1, offers)
                     for p in range(pool.shape[0]):
                         if pool[p, SITE] == which:
                             freed[0, p], freed[1, p] = 0, cells.shape[1] - 2
                 else:
-                    down[which] = True
+                    down[which] = turns.kind[t] == SITE_DOWN
                     for n in range(i):
                         if place[n] < 0 or pool[place[n], SITE] != which or end[n] <= now:
                             continue
@@ -327,10 +258,11 @@ def replay_jobs(
                             lost[0, lost_runs], lost[1, lost_runs] = n, place[n]
                             lost[2, lost_runs], lost[3, lost_runs] = start[n], now
                             lost_runs += 1
-                        _take_back(cells, low, high, rows, first_s, pool, jobs, n, place, start, now, -1, freed, offers)
+                        take_back(cells, low, high, rows, first_s, pool, jobs, n, place, start, now, -1, freed, offers)
                         place[n] = UNPLACED
-                        again, todo = _with(again, todo, n)
-                    _shut(cells, low, high, rows, first_s, pool, which, now, 1, offers)
+                        again, todo = with_one(again, todo, n)
+                    if down[which]:
+                        shut(cells, low, high, rows, first_s, pool, which, now, 1, offers)
                 if turns.kind[t] != SITE_DOWN:  # something may have a place now
                     next_look = min(next_look, now)
                 t += 1
@@ -366,14 +298,14 @@ def replay_jobs(
                     )
                 elif lines.first[state, origin, s] == CUT:  # as reach says; most work has no data, and a call costs
                     barred[0, s] = BARRED
-        ask = _ask(jobs, j, now, rule)
+        ask = ask_of(jobs, j, now, rule)
         before, before_start = place[j], start[j]
         if held:
             if not _may_gain(
                 cells, low, rows, pool, ask, before, first_s, now, weights, spans, scarce, fresh, below
             ):
                 continue
-            _take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], -1, spare, offers)
+            take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], -1, spare, offers)
         if offers is None:
             choose_one(
                 cells, low, high, rows, first_s, now, weights, pool, near[origin], ask, 0, barred, ready, transport,
@@ -406,21 +338,21 @@ def replay_jobs(
                     renew(offers, cells, rows, won[0, POOL], k0, k1)
             if gain > 0 and gain >= rule.move_gain:  # its place is free; it gets another after all were looked at
                 moves, came_free = moves + 1, True
-                until = _until(pool, before, before_start, jobs.asked[j])
+                until = until_of(pool, before, before_start, jobs.asked[j])
                 k0, k1 = (before_start - first_s) // SLOT, (until - 1 - first_s) // SLOT
-                _widen(freed, pool, before, k0, k1)
-                _widen(fresh, pool, before, k0, k1)
+                widen(freed, pool, before, k0, k1)
+                widen(fresh, pool, before, k0, k1)
                 place[j] = UNPLACED
-                again, todo = _with(again, todo, j)
+                again, todo = with_one(again, todo, j)
             else:
-                _take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], 1, spare, offers)
+                take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], 1, spare, offers)
             continue
         p = won[0, POOL]
         place[j] = p
         if p < 0:
             for q in range(pool.shape[0]):
                 if need_code(pool, q, ask) == OK:
-                    parked, no_place = _with(parked, no_place, j)
+                    parked, no_place = with_one(parked, no_place, j)
                     break
             if no_place == 1 and not (looks and late > 0):
                 next_look = (now // SLOT + 1) * SLOT
@@ -436,14 +368,14 @@ def replay_jobs(
         given[j] = False
         if end[j] // SLOT < (won[0, UNTIL] - 1) // SLOT or end[j] < won[0, FINISH]:
             if running == heap_at.shape[0]:
-                heap_at, heap_job = _larger(heap_at), _larger(heap_job)
-            _push(heap_at, heap_job, running, end[j], j)
+                heap_at, heap_job = larger(heap_at), larger(heap_job)
+            push(heap_at, heap_job, running, end[j], j)
             running += 1
         if looks and start[j] > now and not listed[j]:
             listed[j] = True
             if late == 0:
                 next_look = (now // SLOT + 1) * SLOT
-            later, late = _with(later, late, j)
+            later, late = with_one(later, late, j)
     for j in range(count):
         place[j] = max(place[j], -1)
-    return lost[:, :lost_runs].copy(), moves
+    return Stopped(lost[:, :lost_runs].copy(), moves, i, given, later[:late].copy(), parked[:no_place].copy())

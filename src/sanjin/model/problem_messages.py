@@ -146,6 +146,32 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("no Ray cluster answers at {value}: {fault}", "{value} 处无 Ray 集群响应:{fault}"),
         ("give the address of one that runs, or leave --ray out", "请给出运行中的集群地址,或去掉 --ray"),
     ),
+    "fork_after_all": (
+        ("hour {value} is after the last job came", "第 {value} 小时晚于最后一个作业的到达"),
+        ("say an hour up to {most}", "请给出不晚于 {most} 的小时"),
+    ),
+    "fork_of_queues": (
+        ("{value} cannot go on from another rule's placements", "{value} 不能接续其他规则的安置"),
+        (
+            "leave from_h out, or use own, home_only, earliest_finish or greenest",
+            "请去掉 from_h,或用 own、home_only、earliest_finish、greenest",
+        ),
+    ),
+    "fork_after_outage": (
+        ("an outage begins before hour {value}, from which the scenario differs", "停运早于方案的分叉时刻(第 {value} 小时)"),
+        ("let the outage begin then or later, or make from_h less", "请让停运在该时刻或之后开始,或减小 from_h"),
+    ),
+    "fork_of_pools": (
+        (
+            "from_h: sites, pools, speeds, power and prices of machines cannot change in the middle of a replay",
+            "from_h:站点、资源池、机器的速度、功耗与价格不能在回放中途改变",
+        ),
+        (
+            "change capacity, links, tariffs, climates, the price of carbon or the policy, take a site out by an "
+            "outage, or leave from_h out",
+            "可改变容量、线路、电价、气候、碳价或策略,或以停运停用站点,或去掉 from_h",
+        ),
+    ),
     "unknown_rule": (
         ("there is no rule {value}", "没有规则 {value}"),
         ("use one of: {known}", "可用:{known}"),

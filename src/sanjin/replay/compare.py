@@ -46,6 +46,9 @@ RULES: dict[str, Callable[[Workload, Policy], Outcome]] = {
 """What a replay compares, in the order shown; the first is the region's own policy. Named ``replayed.<key>``. The
 others place work once: looking again is the region's own."""
 
+QUEUES = (BASELINE, "fcfs_at_home")
+"""Those of them that queue in one pool each."""
+
 
 def compare(
     work: Workload,

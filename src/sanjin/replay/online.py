@@ -6,7 +6,9 @@ import numpy as np
 
 from sanjin.flow.supply import HURRY_FEN_PER_HOUR, Board, weigh
 from sanjin.kernels import tables
-from sanjin.kernels.replay import Jobs, Rule, replay_jobs
+from sanjin.kernels.carry import NEVER
+from sanjin.kernels.replay import Stopped, replay_jobs
+from sanjin.kernels.windows import Begin, Jobs, Rule
 from sanjin.model.money import MICRO_PER_FEN
 from sanjin.model.policy import Policy
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
@@ -14,7 +16,7 @@ from sanjin.replay.outages import lines_of, shut, turns_of
 from sanjin.replay.outcome import LawBroken, Lost, Outcome
 from sanjin.replay.tiers import MANY_POOLS, may_ask, nearness, offers_of
 from sanjin.replay.trace import Ints
-from sanjin.replay.workload import Workload
+from sanjin.replay.workload import Checkpoint, Workload
 
 LOOK_AHEAD_S = HORIZON_SLOTS * SLOT_S
 """As far as a live node looks ahead: a week."""
@@ -23,33 +25,67 @@ LOOK_AHEAD_S = HORIZON_SLOTS * SLOT_S
 def replay_online(work: Workload, policy: Policy, name: str = "", many_pools: int = MANY_POOLS) -> Outcome:
     """Where and when each job runs under this policy, all of the region's capacity known at every moment.
 
-    From ``many_pools`` on, nodes ask down the tree, which decides alike; see :mod:`sanjin.kernels.tiers`.
+    A workload that is a fork goes on from its checkpoint. From ``many_pools`` on, nodes ask down the tree, which
+    decides alike; see :mod:`sanjin.kernels.tiers`.
     """
-    trace, count = work.trace, len(work)
-    board, weights = board_of(work, policy), policy.in_force()
-    place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
-    turns, states = turns_of(work.region, work.outages, work.begin_s)
-    lines = lines_of(work.region, work.network, states, work.supply.slots)
-    jobs = Jobs(
-        work.begin_s + trace.arrive_s, trace.run_s, trace.asked_s, trace.cores, trace.cards, delays(work, policy),
-        work.origin, work.data_bytes,
-    )  # fmt: skip
-    rule = Rule(policy.rule.at_home, policy.rule.hurries, LOOK_AHEAD_S, policy.move_gain_fen * MICRO_PER_FEN)
-    offers = None
-    if len(work.pool) >= many_pools and may_ask(board):
-        offers = offers_of(work.region, work.pool, board, lines)
-    lost, moves = replay_jobs(
-        board.cells, board.low, board.high, board.rows, work.begin_s,
-        tables.Weights(round(weights.transport * 1000), round(weights.use * 1000)), work.pool,
-        nearness(work.region), jobs, lines, turns, rule, place, start, end, offers,
-    )  # fmt: skip
+    run = _Run(work, policy, many_pools)
+    stopped = run.until(int(NEVER))
     name = name or policy.rule.value
-    if (lines.load > lines.sizes[:, None]).any():
+    if (run.lines.load > run.lines.sizes[:, None]).any():
         raise LawBroken(f"{name}: a link carries more than it can")
+    before = work.fork.checkpoint.moves if work.fork else 0
     return Outcome(
-        rule=name, place=place, start_s=start, end_s=end, lost=Lost(*lost), moves=int(moves), within_power=True,
-        asked=None if offers is None else offers.asked,
-    )
+        rule=name, place=run.place, start_s=run.start, end_s=run.end, lost=Lost(*stopped.lost),
+        moves=before + int(stopped.moves), within_power=True, asked=None if run.offers is None else run.offers.asked,
+    )  # fmt: skip
+
+
+def checkpoint(work: Workload, policy: Policy, at_s: int, many_pools: int = MANY_POOLS) -> Checkpoint:
+    """How the replay stands before what happens ``at_s`` seconds from the trace's begin (a slot's begin), of a
+    workload without outages."""
+    run = _Run(work, policy, many_pools)
+    stopped = run.until(work.begin_s + at_s)
+    return Checkpoint(
+        at_s=at_s, arrived=int(stopped.arrived), place=run.place, start_s=run.start, end_s=run.end,
+        given=stopped.given, later=stopped.later, parked=stopped.parked, load=run.lines.load,
+        moves=int(stopped.moves),
+    )  # fmt: skip
+
+
+class _Run:
+    """The compiled loop over a workload, and the arrays that it fills."""
+
+    def __init__(self, work: Workload, policy: Policy, many_pools: int) -> None:
+        count, held = len(work), work.fork.checkpoint if work.fork else None
+        self.work, self.policy, self.board, self.begin = work, policy, board_of(work, policy), None
+        turns, states = turns_of(work.region, work.outages, work.begin_s, announced=held is not None)
+        self.turns, self.lines = turns, lines_of(work.region, work.network, states, work.supply.slots)
+        if held is None:
+            self.place = np.full(count, -1, np.int64)
+            self.start, self.end = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        else:
+            self.place, self.start, self.end = (a.copy() for a in (held.place, held.start_s, held.end_s))
+            self.lines.load[:] = held.load
+            self.begin = Begin(work.begin_s + held.at_s, held.arrived, held.given, held.later, held.parked)
+        self.offers = None
+        if len(work.pool) >= many_pools and may_ask(self.board):
+            self.offers = offers_of(work.region, work.pool, self.board, self.lines)
+
+    def until(self, until_s: int) -> Stopped:
+        """Run it, until before ``until_s``."""
+        work, policy, board, trace = self.work, self.policy, self.board, self.work.trace
+        weights = policy.in_force()
+        jobs = Jobs(
+            work.begin_s + trace.arrive_s, trace.run_s, trace.asked_s, trace.cores, trace.cards, delays(work, policy),
+            work.origin, work.data_bytes,
+        )  # fmt: skip
+        rule = Rule(policy.rule.at_home, policy.rule.hurries, LOOK_AHEAD_S, policy.move_gain_fen * MICRO_PER_FEN)
+        return replay_jobs(
+            board.cells, board.low, board.high, board.rows, work.begin_s,
+            tables.Weights(round(weights.transport * 1000), round(weights.use * 1000)), work.pool,
+            nearness(work.region), jobs, self.lines, self.turns, rule, self.place, self.start, self.end, self.offers,
+            self.begin, until_s,
+        )  # fmt: skip
 
 
 def board_of(work: Workload, policy: Policy) -> Board:

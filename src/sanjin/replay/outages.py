@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sanjin.kernels.carry import CUT, NO_WAY, Lines
-from sanjin.kernels.replay import LINES, SITE_DOWN, SITE_UP, Turns
+from sanjin.kernels.replay import LINES, SITE_DOWN, SITE_LEFT, SITE_UP, Turns
 from sanjin.model.network import Network, network_of
 from sanjin.model.region import Region
 from sanjin.model.units import SLOT_S
@@ -41,12 +41,19 @@ def spans(outages: Sequence[Outage], site: str) -> list[tuple[int, int, bool]]:
     return found
 
 
-def turns_of(region: Region, outages: Sequence[Outage], begin_s: int) -> tuple[Turns, list[frozenset[int]]]:
-    """What happens when, and the links that are down in each state of the lines (none in the first)."""
+def turns_of(
+    region: Region, outages: Sequence[Outage], begin_s: int, announced: bool = False
+) -> tuple[Turns, list[frozenset[int]]]:
+    """What happens when, and the links that are down in each state of the lines (none in the first).
+
+    ``announced``: work may run at a site when an announced outage begins; it was not known from the begin.
+    """
     happens: list[tuple[int, int, int]] = []
     for s, site in enumerate(region.nodes):
-        for begin, until, announced in spans(outages, site):
-            if not announced:
+        for begin, until, planned in spans(outages, site):
+            if planned and announced:
+                happens.append((begin_s + begin, SITE_LEFT, s))
+            elif not planned:
                 happens += [(begin_s + until, SITE_UP, s), (begin_s + begin, SITE_DOWN, s)]
     states: list[frozenset[int]] = [frozenset()]
     cuts = [(o, _link(region, o.link)) for o in outages if o.link]

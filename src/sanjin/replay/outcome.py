@@ -6,6 +6,7 @@ Every sum is checked against another way to reach it; a replay that breaks one o
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -129,7 +130,7 @@ def account(work: Workload, found: Outcome) -> Account:
     moved = work.data_bytes[job] * (s != work.origin[job])
     far = moved > 0
     fare = np.zeros(len(job))
-    fare[far] = work.network.price_yuan_gb[work.origin[job[far]], s[far]] * moved[far] / 1e9
+    fare[far] = _fares(work, runs)[far] * moved[far] / 1e9
     at = pool[found.place[ran], tables.SITE]
     waited = (found.start_s - work.begin_s - work.trace.arrive_s)[ran]
     took = (found.end_s - found.start_s)[ran]
@@ -211,20 +212,58 @@ def _check_bounds(work: Workload, found: Outcome, runs: Lost) -> None:
             within = (runs.start_s < work.begin_s + until) & (runs.end_s > work.begin_s + begin)
             if (within & (site == i)).any():
                 raise LawBroken(f"{found.rule}: a job runs at {name} while that is down")
-    times = np.concatenate([runs.start_s, runs.end_s])
-    order = np.lexsort((np.repeat([1, 0], len(runs)), times))
-    checks = [(tables.CORES, work.trace.cores), (tables.CARDS, work.trace.cards)]
-    for column, amounts in checks:
-        most = np.zeros(len(work.pool), np.int64)
-        most_at_once(runs.place, runs.start_s, runs.end_s, amounts[runs.job], order, len(work.pool), most)
-        if (most > work.pool[:, column]).any():
-            raise LawBroken(f"{found.rule}: a pool has more in use than it has")
+    checks = [
+        (f"a pool has more {what} in use than it has", runs.place, amounts[runs.job], column)
+        for what, amounts, column in (
+            ("cores", work.trace.cores, tables.CORES), ("cards", work.trace.cards, tables.CARDS)
+        )
+    ]  # fmt: skip
+    for what, where, amounts, column in checks:
+        _check_most(work, runs, where, amounts, lambda w, c=column: w.pool[:, c], f"{found.rule}: {what}")
     if found.within_power:
-        most = np.zeros(len(work.supply.sites), np.int64)
         power = _power_of(work, runs.job, runs.place)
-        most_at_once(site, runs.start_s, runs.end_s, power, order, len(most), most)
-        if (most > work.cap_mw).any():
-            raise LawBroken(f"{found.rule}: a site draws more power than its cap")
+        _check_most(work, runs, site, power, lambda w: w.cap_mw, f"{found.rule}: a site draws more power than its cap")
+
+
+def _check_most(
+    work: Workload, runs: Lost, where: Ints, amounts: Ints, bound: Callable[[Workload], Ints], broken: str
+) -> None:
+    """At no instant is more in use anywhere than there is. After a fork, what ran before goes on even where there is
+    less now; nothing is added to it then. Raises LawBroken."""
+    most = _most(runs.start_s, runs.end_s, where, amounts, len(bound(work)))
+    allowed = bound(work)
+    if work.fork:
+        at_s = work.begin_s + work.fork.checkpoint.at_s
+        old, on = runs.start_s < at_s, runs.end_s > at_s
+        before = bound(work.fork.before)
+        if (_most(runs.start_s[old], runs.end_s[old], where[old], amounts[old], len(before)) > before).any():
+            raise LawBroken(broken)
+        start_s = np.maximum(runs.start_s, at_s)
+        left, most = (
+            _most(start_s[part], runs.end_s[part], where[part], amounts[part], len(allowed)) for part in (old & on, on)
+        )
+        allowed = np.maximum(allowed, left)
+    if (most > allowed).any():
+        raise LawBroken(broken)
+
+
+def _most(start_s: Ints, end_s: Ints, where: Ints, amounts: Ints, places: int) -> Ints:
+    """The most of ``amounts`` in use at once at each of the places."""
+    order = np.lexsort((np.repeat([1, 0], len(start_s)), np.concatenate([start_s, end_s])))
+    most = np.zeros(places, np.int64)
+    most_at_once(where, start_s, end_s, amounts, order, places, most)
+    return most
+
+
+def _fares(work: Workload, runs: Lost) -> Floats:
+    """Yuan a GB from each run's origin to its site, when the place was chosen."""
+    origin, site = work.origin[runs.job], work.pool[runs.place, tables.SITE]
+    fares = work.network.price_yuan_gb[origin, site]
+    if work.fork:
+        held = work.fork.checkpoint
+        kept = (held.place[runs.job] == runs.place) & (held.start_s[runs.job] == runs.start_s)
+        fares = np.where(kept, work.fork.before.network.price_yuan_gb[origin, site], fares)
+    return fares
 
 
 def quantiles(values: Ints | Floats) -> dict[str, float]:

@@ -18,7 +18,8 @@
       load: [0.5, 0.8]
 
 Each scenario is the region's document with ``region`` laid over it (:mod:`sanjin.regions.overlay`), under the
-policy document with ``policy`` laid over it. ``series`` names a file of hourly figures, ``rule`` another of the
+policy document with ``policy`` laid over it. With ``from_h`` (hours from the trace's begin, to the quarter) all went
+until then as in the region as it is. ``series`` names a file of hourly figures, ``rule`` another of the
 rules that a replay compares. A sweep is a scenario for every combination of its values.
 """
 
@@ -35,7 +36,7 @@ from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.policy import Policy
 from sanjin.model.region import Region
 from sanjin.model.series import Series
-from sanjin.model.units import HOUR_S
+from sanjin.model.units import HOUR_S, SLOT_S
 from sanjin.regions.fields import Table, hint
 from sanjin.regions.load import root_of, text_of
 from sanjin.regions.overlay import laid_over, nested, node_of, overlaid
@@ -52,7 +53,8 @@ HOURS_MAX = 24 * 3660.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One world to replay the same work in. ``rule`` is a key of :data:`sanjin.replay.compare.RULES`; ``load`` of the
-    region as it is, not of the changed one (None: that of the replay); ``values`` are those of a sweep."""
+    region as it is, not of the changed one (None: that of the replay); ``values`` are those of a sweep. ``from_s``
+    seconds from the trace's begin the world changes; 0: from the begin on."""
 
     id: str
     title_en: str
@@ -61,6 +63,7 @@ class Scenario:
     policy: Policy
     rule: str = "own"
     load: float | None = None
+    from_s: int = 0
     outages: tuple[Outage, ...] = ()
     series: Series | None = None
     values: tuple[tuple[str, str], ...] = ()
@@ -123,15 +126,17 @@ def _scenario(
     raw = table.table("region", optional=True).node
     found = applied(overlaid(document, raw, f"{table.notes.file} ({name})"), policy)
     series = table.text("series", optional=True)
+    from_s = round(table.number("from_h", 0.0, HOURS_MAX) * HOUR_S / SLOT_S) * SLOT_S if table.has("from_h") else 0
     return Scenario(
         id=name,
         series=read_series(Path(series), found) if series else None,
-        title_en=table.text("title_en", optional=True) or name,
-        title_zh=table.text("title_zh", optional=True) or name,
+        title_en=(table.text("title_en", optional=True) or name) + (f" (from hour {from_s / HOUR_S:g})" if from_s else ""),
+        title_zh=(table.text("title_zh", optional=True) or name) + (f"(自第 {from_s / HOUR_S:g} 小时)" if from_s else ""),
         region=found,
         policy=policy,
         rule=rule,
         load=table.number("load", 0.0, 10.0) if table.has("load") else None,
+        from_s=from_s,
         outages=tuple(o for each in table.tables("outages", optional=True) for o in _outage(each, found)),
         values=values,
     )

@@ -23,7 +23,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from sanjin.flow.supply import PriceBook, Supply
+from sanjin.flow.supply import PriceBook, Supply, Until
 from sanjin.kernels import tables
 from sanjin.model.network import Network, network_of
 from sanjin.model.region import Region
@@ -64,6 +64,35 @@ YEAR_BEGIN_S = 1_767_225_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """How a replay stands ``at_s`` seconds from the trace's begin, before what happens then.
+
+    ``arrived`` jobs had come. Of these, ``place``, ``start_s`` and ``end_s`` int64[J] as in an outcome, and ``given``
+    bool[J], whether the run is over and the rest of its window given back. ``later`` may still move and ``parked``
+    have no place, in order; ``load`` int64[L, T] are bytes booked on links.
+    """
+
+    at_s: int
+    arrived: int
+    place: Ints
+    start_s: Ints
+    end_s: Ints
+    given: NDArray[np.bool_]
+    later: Ints
+    parked: Ints
+    load: Ints
+    moves: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """Until ``checkpoint`` the work went as in ``before``."""
+
+    checkpoint: Checkpoint
+    before: Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """Jobs of a trace in a region: J jobs, S sites, P pools (scaled: ``pool`` as the kernel's table).
 
@@ -86,6 +115,7 @@ class Workload:
     begin_s: int
     scale: float
     outages: tuple[Outage, ...] = ()
+    fork: Fork | None = None
 
     def __len__(self) -> int:
         return len(self.trace)
@@ -126,16 +156,19 @@ def workload(region: Region, trace: Trace, rule: Rule, slots: int, series: Serie
 
 
 def in_other_world(
-    work: Workload, region: Region, load: float | None, outages: tuple[Outage, ...], series: Series | None = None
+    work: Workload, region: Region, load: float | None, outages: tuple[Outage, ...], series: Series | None = None,
+    held: Checkpoint | None = None,
 ) -> Workload:
     """The same jobs, from the same places and with the same worth, in a changed region.
 
     Pools and power are scaled by the factor of ``work``, so that changes of capacity show; ``load`` changes it,
     where it is given (0: as the region's document has it). Work from a site that is no more comes from its parent.
-    Hourly figures are those of ``series``, or those of ``work`` where that is None.
+    Hourly figures are those of ``series``, or those of ``work`` where that is None. With a checkpoint, the region
+    changes at its time only; sites and pools are then the same, see :func:`sanjin.replay.fork_check.faults_of`.
     """
     slots = work.supply.slots
-    book = PriceBook(region, slots, series or work.supply.book.series)
+    before = Until(work.begin_s // SLOT_S + held.at_s // SLOT_S, work.supply.book) if held else None
+    book = PriceBook(region, slots, series or work.supply.book.series, before)
     supply = Supply(region, region.root().id, book, slots)
     supply.roll(work.begin_s)
     factor = work.scale
@@ -149,6 +182,7 @@ def in_other_world(
         work, region=region, network=network_of(region), supply=supply, pool=pool,
         cap_mw=_power(supply, pool, work.trace, factor), origin=np.array(at, np.int64)[work.origin],
         scale=factor, outages=outages, rule=work.rule if load is None else replace(work.rule, load=load),
+        fork=Fork(checkpoint=held, before=work) if held else None,
     )  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def test_a_sweep_is_a_scenario_for_every_combination(tmp_path: Path) -> None:
 def test_the_unchanged_scenario_is_the_replay_itself(work: Workload, tmp_path: Path) -> None:
     own = compare(work, ("own", "easy_at_home"))
     (same,) = scenarios(tmp_path, "scenarios: {same: {}}")
-    found = replay_scenario(work, same, held_against(own))
+    found = replay_scenario(work, held_against(own), {}, same)
     assert found.digest == own[0].outcome.digest()
     assert found.total_yuan == figures(work, own)[0].total_yuan
 
