@@ -20,10 +20,14 @@ HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class Access:
-    """Lets through what carries ``token``; answers anything else itself."""
+    """Lets through what carries ``token``; answers anything else itself. Paths in ``others`` are let through: who may
+    call them is settled there. ``remote``: other machines may call, over TLS."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, others: frozenset[str] = frozenset(), remote: bool = False
+    ) -> None:
         self.app = app
+        self._open, self._remote = OPEN | others, remote
         self._expected = f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,8 +47,8 @@ class Access:
                 given = value
         name = host.decode("latin-1")
         name = name if name.endswith("]") else name.rpartition(":")[0] or name
-        if name.lower() not in HOSTS:
+        if not self._remote and name.lower() not in HOSTS:
             return NotAllowed(f"the API answers on this machine only, not as {name!r}")
-        if scope["path"] in OPEN or hmac.compare_digest(given, self._expected):
+        if scope["path"] in self._open or hmac.compare_digest(given, self._expected):
             return None
         return NoToken("send the token of the state folder as: Authorization: Bearer <token>")

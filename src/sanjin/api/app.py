@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from sanjin.api import problems
 from sanjin.api.access import Access
 from sanjin.api.bodies import SCHEMAS
+from sanjin.api.exchange import PATHS
 from sanjin.api.routes import routes
 from sanjin.api.stream import EventHub
 from sanjin.model.errors import NotFound, ProblemsFound, SanjinError
@@ -26,8 +27,11 @@ class _NoMethod(SanjinError):
     code = "no_method"
 
 
-def make_app(live: LiveRegion, hub: EventHub, token: str, version: str) -> ASGIApp:
-    """The ASGI application over a live region."""
+def make_app(
+    live: LiveRegion, hub: EventHub, token: str, version: str, children: APIRouter | None = None, remote: bool = False
+) -> ASGIApp:
+    """The ASGI application over a live region; ``children`` are the routes that other nodes call. ``remote``: other
+    machines may call it, over TLS."""
     region, clock = live.region, live.clock
     about = RegionStatus(
         region=region.id,
@@ -37,16 +41,18 @@ def make_app(live: LiveRegion, hub: EventHub, token: str, version: str) -> ASGIA
         utc_offset_h=region.utc_offset_h,
         now_s=clock.now(),
         rate=clock.rate,
-        nodes=tuple(region.nodes),
+        nodes=tuple(live.nodes),
         policy=live.policy,
         up_since_s=clock.now(),
     )
     app = _app(version, routes(live, hub, about))
+    if children:
+        app.include_router(children)
     app.add_exception_handler(SanjinError, problems.handle)
     app.add_exception_handler(Exception, problems.handle)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    return Access(app, token)
+    return Access(app, token, PATHS if children else frozenset(), remote)
 
 
 def describe(version: str) -> dict[str, Any]:
