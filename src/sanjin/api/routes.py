@@ -132,6 +132,12 @@ def _submitting(live: LiveRegion) -> APIRouter:
         asked = await asyncio.wrap_future(overview.owner(live, job).cancel(job))
         return answer(Cancelled(asked))
 
+    @router.post("/jobs/{job}/replace", response_model=Cancelled)
+    async def replace(job: JobId, node: NodeName = "") -> Response:
+        """Say that the silent node that has a job does not run it, so that it is placed again, also where it must not
+        run twice. Ask the node above the silent one."""
+        return answer(Cancelled(await asyncio.wrap_future(_node(live, node).confirm(job))))
+
     return router
 
 

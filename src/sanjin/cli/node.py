@@ -272,6 +272,24 @@ def revoke(
         note(text("cli.would_revoke" if dry_run else "cli.has_revoked", site=site))
 
 
+@app.command
+def replace(
+    job: Annotated[str, Parameter(help="A job that a silent child of this node has. 作业。")],
+    /,
+    *,
+    state: State = None,
+    output: Format = "table",
+) -> int:
+    """Say that a silent child does not run this job: it is placed again. Look there first. 重新安置失联节点的作业。"""
+    from sanjin.client import Client
+
+    with Client.here(state) as client:
+        done = client.replace(job)
+    if not data({"job": job, "replaced": done}, output):
+        note(text("cli.replaced" if done else "cli.not_replaced", job=job))
+    return 0 if done else 1
+
+
 def _known(state: Path | None) -> tuple[StateFolder, NodeSettings, Region]:
     """The folder of a node that ran before. Raises NotAllowed."""
     folder = StateFolder(state or default_folder())

@@ -60,6 +60,7 @@ class CommandOptions:
     budget: Annotated[float, Parameter(help="Yuan it may cost at most; 0 is no bound. 预算(元)。")] = 0.0
     latency: Annotated[int, Parameter(help="Latency class 1, 5 or 20 ms; 0 is none. 时延圈。")] = 0
     repeatable: Annotated[bool, Parameter(negative=(), help="Running it twice does no harm. 可重复。")] = False
+    replace_after: Annotated[str, Parameter(help="With --repeatable: its node may be silent so long. 失联时限。")] = "0"
 
 
 def submit(
@@ -164,6 +165,7 @@ def _spec(options: CommandOptions, command: Sequence[str], now_s: int, offset_h:
         grade=DataGrade(options.grade),
         latency_class_ms=options.latency,
         effects=Effects.REPEATABLE if options.repeatable else Effects.ONCE,
+        replace_after_s=to_seconds(options.replace_after, "--replace-after"),
         budget_fen=round(options.budget * 100),
         site=options.site,
         reservation=options.reservation,

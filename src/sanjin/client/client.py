@@ -110,6 +110,10 @@ class Client:
         """Ask for a job's end; whether it was still live."""
         return self._ask(Cancelled, "POST", f"/jobs/{job}/cancel").asked
 
+    def replace(self, job: str) -> bool:
+        """Say that the silent node that has a job does not run it: it is placed again. Whether it was so."""
+        return self._ask(Cancelled, "POST", f"/jobs/{job}/replace").asked
+
     def jobs(
         self, *, node: str = "", state: JobState | None = None, tenant: str = "", limit: int = 100, after: str = ""
     ) -> JobPage:

@@ -24,6 +24,7 @@ from sanjin.flow import (
     place,
     preempt,
     reconsider,
+    replace_silent,
     reservations,
     run,
     settle,
@@ -90,6 +91,8 @@ class Work:
 
     asks: list[Ask] = field(default_factory=list[Ask])
     cancels: list[str] = field(default_factory=list[str])
+    confirmed: list[str] = field(default_factory=list[str])
+    """Jobs of which an operator says that the silent node does not run them."""
     mail: list[Mail] = field(default_factory=list[Mail])
     acked: dict[str, int] = field(default_factory=dict[str, int])
     runs: list[RunReport] = field(default_factory=list[RunReport])
@@ -163,6 +166,9 @@ class Loop:
         self._submit(work.asks)
         for job in work.cancels:
             self._record_all(run.cancel(view, job, self.now_s))
+        for job in work.confirmed:
+            self._record_all(replace_silent.confirm(view, job, self.now_s))
+        self._record_all(replace_silent.overdue(view, self.now_s))
         self._runs(work.runs)
         self._transfers(work.transfers)
         self._admit()

@@ -119,6 +119,8 @@ def barred_sites(view: View, record: JobRecord) -> Ints:
             mask[i] = _CODE[Reason.OUTSIDE_SUBTREE]
         elif not supply.heard[i]:
             mask[i] = _CODE[Reason.NO_OFFER]
+        elif view.silent and view.child_of(site) in view.silent:
+            mask[i] = _CODE[Reason.SILENT]
         elif record.barred and view.child_of(site) in record.barred:
             mask[i] = _CODE[Reason.DECLINED]
     return mask
@@ -131,6 +133,13 @@ def home_of(supply: Supply, network: Network, spec: JobSpec, origin: str) -> str
     able = {int(supply.pool[p, SITE]) for p in range(len(supply.pools)) if need_code(supply.pool, p, job) == 0}
     distance = network.latency_ms[supply.site_index[origin]]
     return supply.sites[min(able, key=lambda s: (distance[s], s))] if able else origin
+
+
+def fits_here(view: View, spec: JobSpec) -> bool:
+    """Whether any pool of this node's subtree could hold the job when it is empty."""
+    job = job_of(job_rows(view.supply, [(spec, 0)])[0].reshape(1, -1), 0)
+    own = np.flatnonzero(view.supply.own[view.supply.pool[:, SITE]]).tolist()
+    return any(need_code(view.supply.pool, p, job) == 0 for p in own)
 
 
 def _size(spec: JobSpec) -> tuple[object, ...]:

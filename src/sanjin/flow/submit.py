@@ -12,7 +12,7 @@ from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.catalogue import say
 from sanjin.model.errors import Problem
-from sanjin.model.job import JobSpec, Submission
+from sanjin.model.job import Effects, JobSpec, Submission
 from sanjin.model.region import DataGrade
 from sanjin.model.units import MIB, SLOT_S
 
@@ -80,6 +80,7 @@ def _numbers(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
         ("priority", spec.priority, -PRIORITY_MAX, PRIORITY_MAX),
         ("stop_cost_s", spec.stop_cost_s, 0, _LATE_S),
         ("time_limit_s", spec.time_limit_s, 0, _LATE_S),
+        ("replace_after_s", spec.replace_after_s, 0, _LATE_S),
         ("earliest_start_s", spec.earliest_start_s, 0, _LATE_S),
         ("deadline_s", spec.deadline_s, 0, _LATE_S),
         ("delay_price_fen_per_hour", spec.delay_price_fen_per_hour, 0, DELAY_PRICE_MAX),
@@ -99,6 +100,8 @@ def _numbers(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
         yield problem("no_deadline", f"{at}.deadline_s")
     if spec.latency_class_ms not in LATENCY_CLASSES:
         yield problem("latency_class", f"{at}.latency_class_ms", value=spec.latency_class_ms)
+    if spec.replace_after_s and spec.effects is Effects.ONCE:
+        yield problem("replace_once", f"{at}.replace_after_s")
     if spec.nodes > 1 and spec.members:
         yield problem("gang_of_array", f"{at}.members")
     if spec.stoppable and spec.members:

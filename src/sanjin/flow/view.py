@@ -87,6 +87,10 @@ class View:
     admit_due: bool = True
     """Whether a held job might be admitted since the last look."""
     parent_reachable: bool = False
+    silent: dict[str, int] = field(default_factory=dict[str, int])
+    """Peers that have not been heard of for a while, and since when, seconds UTC."""
+    replaceable: dict[str, None] = field(default_factory=dict[str, None])
+    """Jobs that another node has and that are placed again where that is silent too long."""
     lease_until_s: int = 0
     next_number: int = 1
     tip_seq: int = 0
@@ -139,6 +143,8 @@ class View:
             _set(self.held, record.id, here and record.state is JobState.HELD)
             _set(self.queue, record.id, queued and not parked)
             _set(self.parked, record.id, queued and parked)
+        if record.spec.replace_after_s:
+            _set(self.replaceable, record.id, bool(record.sent_to) and record.state.live)
         if here and record.placement:
             if record.state in (JobState.PLACED, JobState.STAGING, JobState.PAUSED):
                 heapq.heappush(self.starts, (record.next_start_s(), record.id))
@@ -344,6 +350,16 @@ def _taken_back(view: View, e: ev.TakenBack, at_s: int) -> JobRecord:
     return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", barred=barred)
 
 
+def _replaced(view: View, e: ev.Replaced, at_s: int) -> JobRecord:
+    record = view.jobs[e.job]
+    # the parent may run it still: it must not come to it again under the same name
+    bound = record.bound or e.peer == view.parent
+    barred = (*record.barred, e.peer)
+    return view.change(
+        e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", placement=None, bound=bound, barred=barred
+    )
+
+
 def _transfer_started(view: View, e: ev.TransferStarted, at_s: int) -> JobRecord:
     view.moving[e.dataset] = e.done_at_s
     paid = view.jobs[e.job].transport_micro + e.micro
@@ -499,6 +515,7 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.Placed: _placed,
     ev.Unplaced: _unplaced,
     ev.Declined: _declined,
+    ev.Replaced: _replaced,
     ev.TakenBack: _taken_back,
     ev.TransferStarted: _transfer_started,
     ev.TransferEnded: _transfer_ended,

@@ -231,6 +231,32 @@ class TakenBack(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced(Event):
+    """The node that had the job has been silent for ``silent_s`` region seconds: the job is to be placed again, and
+    ``peer`` is told to end it when it can be reached. ``confirmed``: an operator said that it does not run there."""
+
+    kind: ClassVar[str] = "job.replaced"
+    peer: str
+    silent_s: int
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedLate(Event):
+    """A node from which the job had been taken back says how its copy ended. That copy counts in that node's own
+    journal and ledger; the job itself goes on as it is."""
+
+    kind: ClassVar[str] = "job.reported_late"
+    peer: str
+    epoch: int
+    state: JobState
+    site: str
+    start_s: int
+    end_s: int
+    fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransferStarted(Event):
     """A dataset is on its way here. ``declared_bytes`` is what the link model charges for."""
 
@@ -408,6 +434,8 @@ EVENTS: dict[str, type[Event]] = {
         Unplaced,
         Declined,
         TakenBack,
+        Replaced,
+        ReportedLate,
         TransferStarted,
         TransferEnded,
         Started,

@@ -114,6 +114,9 @@ class JobSpec:
     latency_class_ms: int = 0
     latency_origin: str = ""
     effects: Effects = Effects.ONCE
+    replace_after_s: int = 0
+    """Region seconds without a word from the node that has it, after which it is placed again elsewhere (0: it waits
+    for that node). Only for repeatable work: the node may be running it."""
     budget_fen: int = 0
     site: str = ""
     """Run only here (a node id); empty: anywhere."""

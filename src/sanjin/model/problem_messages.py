@@ -204,6 +204,10 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
     "empty_batch": (("there is no job in it", "没有作业"), ("send at least one line", "请至少提交一行")),
     "no_node": (("there is no node {value} here", "此处没有节点 {value}"), ("use one of: {known}", "可用:{known}")),
+    "replace_once": (
+        ("work that must not run twice cannot be placed again while its node is silent", "不可重复的作业不能在其节点失联时重新安置"),
+        ("leave replace_after_s out, or say effects: repeatable", "请去掉 replace_after_s,或声明 effects: repeatable"),
+    ),
     "no_site": (
         ("it is not said which node this is", "未指明是哪个节点"),
         ("give --site at the first start", "首次启动请给出 --site"),

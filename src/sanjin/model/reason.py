@@ -31,6 +31,7 @@ class Reason(StrEnum):
     KEPT_AT_HOME = "kept_at_home"
     CHECKPOINT_ELSEWHERE = "checkpoint_elsewhere"
     LINK_CAPACITY = "link_capacity"
+    SILENT = "silent"
     # why a job waits
     QUOTA = "quota"
     BUDGET = "budget"
@@ -78,5 +79,6 @@ KERNEL_REASONS: tuple[Reason | None, ...] = (
     Reason.KEPT_AT_HOME,
     Reason.CHECKPOINT_ELSEWHERE,
     Reason.LINK_CAPACITY,
+    Reason.SILENT,
 )
 """Reason of each code that :mod:`sanjin.kernels.place` returns; code 0 is feasible."""

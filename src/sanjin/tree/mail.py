@@ -99,7 +99,7 @@ def read(mail: Mail) -> Message:
     return _decoders[mail.kind].decode(mail.body)
 
 
-_SPOKEN_OF = frozenset({ev.Raised, ev.Assigned, ev.Declined, ev.CancelAsked})
+_SPOKEN_OF = frozenset({ev.Raised, ev.Assigned, ev.Declined, ev.CancelAsked, ev.Replaced})
 """Events from which a message may follow."""
 
 
@@ -132,6 +132,9 @@ class TreeRouter:
         elif isinstance(event, ev.Declined):
             message = Decline(job=record.id, epoch=event.epoch, reason=event.reason)
             peer = record.came_from
+        elif isinstance(event, ev.Replaced):  # what it still has of the job is not wanted any more
+            message = Cancel(job=record.id)
+            peer = event.peer
         elif isinstance(event, ev.CancelAsked) and record.sent_to:
             message = Cancel(job=record.id)
             peer = record.sent_to
@@ -177,14 +180,24 @@ class TreeRouter:
             ]
         if isinstance(message, Cancel):
             return run.cancel(view, message.job, now_s)
-        if record is None or record.sent_to != mail.peer:
-            return []  # a late word about a job that has gone elsewhere
-        if not from_parent and message.epoch < record.epoch:
-            return []
+        if record is None or record.sent_to != mail.peer or (not from_parent and message.epoch < record.epoch):
+            return _late(message, mail.peer)  # about a job that has gone elsewhere
         if isinstance(message, Decline):
             return [ev.TakenBack(job=message.job, child=mail.peer, reason=message.reason)]
         values = {name: getattr(message, name) for name in _REPORT_FIELDS}
         return [ev.Reported(job=message.job, peer=mail.peer, epoch=message.epoch, **values)]
+
+
+def _late(message: Decline | Report, peer: str) -> list[ev.Event]:
+    """A word about a copy that was given up: its end is kept in the journal."""
+    if not isinstance(message, Report) or not message.state.ended:
+        return []
+    return [
+        ev.ReportedLate(
+            job=message.job, peer=peer, epoch=message.epoch, state=message.state, site=message.site,
+            start_s=message.start_s, end_s=message.end_s, fen=message.fen,
+        )
+    ]  # fmt: skip
 
 
 def _cancelled_meanwhile(record: JobRecord | None, now_s: int) -> list[ev.Event]:

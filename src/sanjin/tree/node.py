@@ -30,9 +30,10 @@ from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
-from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store, Transfer, TransferReport
+from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store, Transfer
 from sanjin.tree import offer as offers
 from sanjin.tree.exchange import Answer, Request, Uplink
+from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Submit
 from sanjin.tree.mail import TreeRouter
 from sanjin.tree.pricing import Pricing, Seen
 
@@ -50,6 +51,9 @@ REFRESH_WALL_S = 0.25
 
 POLL_WALL_S = 0.05
 """How often the engine is asked, in one call, for runs that ended, while any is running."""
+
+SILENT_WALL_S = 15.0
+"""A peer that was not heard of for so long is silent: nothing new is placed there."""
 
 IDLE_WALL_S = 1.0
 RETRY_WALL_S = 0.5
@@ -98,43 +102,6 @@ class Parts:
     keep_prices: Callable[[Scarcity], None] = field(default=lambda _: None)
 
 
-@dataclass(slots=True)
-class _DryRun:
-    specs: Sequence[JobSpec]
-    future: Future[list[Explanation]]
-
-
-@dataclass(slots=True)
-class _Cancel:
-    job: str
-    future: Future[bool]
-
-
-@dataclass(slots=True)
-class _Submit:
-    submissions: Sequence[Submission]
-    future: Future[list[JobRecord]]
-
-
-@dataclass(slots=True)
-class _Answered:
-    number: int
-    wanted: bool
-    """The call asked for all of the rest of the region, not only for what changed."""
-    answer: Answer | None
-
-
-@dataclass(slots=True)
-class _Asked:
-    request: Request
-    future: Future[Answer]
-
-
-@dataclass(slots=True)
-class _Moved:
-    reports: list[TransferReport] = field(default_factory=list[TransferReport])
-
-
 class Node:
     """One node of the tree, live once :meth:`start` was called (or stepped by hand in tests)."""
 
@@ -168,6 +135,7 @@ class Node:
         self.pricing = Pricing(parts.region, parts.policy, root, parts.scarcity, now)
         self.pricing.remember(parts.store, now)
         self._found: list[RunReport] = []
+        self._heard_at: dict[str, tuple[float, int]] = {}
         self._rebuild()
 
     # -- the node's life
@@ -187,6 +155,8 @@ class Node:
         stored = parts.store.load()
         restore(view, stored, now)
         view.lease_until_s = now + LEASE_S if self.parent else 0
+        # nobody is silent before this node has waited for a word itself
+        self._heard_at = {peer: (parts.clock.wall(), now) for peer in (*self._children, self.parent) if peer}
         self.view = view
         self.loop = Loop(view, parts.store, parts.clock, TreeRouter())
         for mail in stored.outbox:
@@ -305,13 +275,13 @@ class Node:
         if problems:
             raise ProblemsFound(problems)
         future: Future[list[JobRecord]] = Future()
-        self._inbox.put(_Submit(submissions, future))
+        self._inbox.put(Submit(submissions, future))
         return future
 
     def cancel(self, job: str) -> Future[bool]:
         """Ask for a job's end; true where the job was live here."""
         future: Future[bool] = Future()
-        self._inbox.put(_Cancel(job, future))
+        self._inbox.put(Cancel(job, future))
         return future
 
     def dry_run(self, specs: Sequence[JobSpec]) -> Future[list[Explanation]]:
@@ -320,13 +290,19 @@ class Node:
         if problems:
             raise ProblemsFound(problems)
         future: Future[list[Explanation]] = Future()
-        self._inbox.put(_DryRun(specs, future))
+        self._inbox.put(DryRun(specs, future))
         return future
 
     def answer(self, request: Request) -> Future[Answer]:
         """A child's call."""
         future: Future[Answer] = Future()
-        self._inbox.put(_Asked(request, future))
+        self._inbox.put(Asked(request, future))
+        return future
+
+    def confirm(self, job: str) -> Future[bool]:
+        """An operator has looked: the silent node does not run this job; it is placed again. Whether it was so."""
+        future: Future[bool] = Future()
+        self._inbox.put(Confirm(job, future))
         return future
 
     # -- a turn
@@ -335,27 +311,32 @@ class Node:
         """Take in what has come (waiting up to ``patience_s`` wall seconds), take one turn, act."""
         work = Work()
         self.loop.roll()
-        asked: list[_Submit] = []
-        cancels: list[_Cancel] = []
-        dry: list[_DryRun] = []
+        asked: list[Submit] = []
+        cancels: list[Cancel] = []
+        dry: list[DryRun] = []
+        confirms: list[Confirm] = []
         for item in self._drain(patience_s):
-            if isinstance(item, _Submit):
+            if isinstance(item, Submit):
                 asked.append(item)
                 work.asks.append(Ask(item.submissions, _refuse(item.future)))
-            elif isinstance(item, _Cancel):
+            elif isinstance(item, Cancel):
                 cancels.append(item)
                 work.cancels.append(item.job)
-            elif isinstance(item, _DryRun):
+            elif isinstance(item, DryRun):
                 dry.append(item)
-            elif isinstance(item, _Answered):
+            elif isinstance(item, Confirm):
+                confirms.append(item)
+                work.confirmed.append(item.job)
+            elif isinstance(item, Answered):
                 self._take_answer(item, work)
-            elif isinstance(item, _Moved):
+            elif isinstance(item, Moved):
                 work.transfers.extend(item.reports)
-            elif isinstance(item, _Asked):
+            elif isinstance(item, Asked):
                 self._take_request(item, work)
             elif isinstance(item, Scarcity):
                 self._use_prices(item)
         known = [c.job in self.view.jobs for c in cancels]
+        self._listen()
         if self.view.running:
             work.runs.extend(self.parts.engine.watch())
         work.runs.extend(self._found)
@@ -363,7 +344,7 @@ class Node:
         try:
             done = self.loop.turn(work)
         except BaseException as fault:
-            for item in (*asked, *cancels, *dry):
+            for item in (*asked, *cancels, *dry, *confirms):
                 _fail(item.future, fault)
             raise
         self.fault = ""
@@ -372,6 +353,9 @@ class Node:
             ask.answer(records)
         for item, found in zip(cancels, known, strict=True):
             item.future.set_result(found)
+        replaced = {e.job for _, e in done.events if isinstance(e, ev.Replaced)}
+        for item in confirms:
+            item.future.set_result(item.job in replaced)
         for item in dry:
             item.future.set_result(dry_run(self.view, item.specs, self.parts.clock.now()))
         submitted = (e for _, e in done.events if isinstance(e, ev.Submitted))
@@ -382,6 +366,23 @@ class Node:
         self._answer_children()
         self._call_parent()
         return done
+
+    def _listen(self) -> None:
+        """Note who has been silent for long: children whose calls do not come, a parent that does not answer."""
+        wall, silent = self.parts.clock.wall(), self.view.silent
+        for name, child in self._children.items():
+            if child.held:  # its call waits for this node's answer
+                self._heard(name)
+        if self.view.parent_reachable and self.parent:
+            self._heard(self.parent)
+        for peer, (at, since_s) in self._heard_at.items():
+            if wall - at >= SILENT_WALL_S:
+                silent.setdefault(peer, since_s)
+            elif silent and silent.pop(peer, None) is not None:
+                self.view.supply.changed(own=peer != self.parent, freed=True)
+
+    def _heard(self, peer: str) -> None:
+        self._heard_at[peer] = (self.parts.clock.wall(), self.parts.clock.now())
 
     def _use_prices(self, found: Scarcity) -> None:
         """New prices, learnt here or by the parent."""
@@ -429,11 +430,11 @@ class Node:
 
     def _later(self, transfer: Transfer) -> None:
         if not self._stop:
-            self._movers.submit(lambda: self._inbox.put(_Moved(self.parts.mover.fetch([transfer]))))
+            self._movers.submit(lambda: self._inbox.put(Moved(self.parts.mover.fetch([transfer]))))
 
     # -- the line to the parent
 
-    def _take_answer(self, item: _Answered, work: Work) -> None:
+    def _take_answer(self, item: Answered, work: Work) -> None:
         view = self.view
         answer = item.answer
         if answer is None or item.number < self._heard_number:
@@ -447,6 +448,7 @@ class Node:
             self._retry_at = self.parts.clock.wall() + RETRY_WALL_S
             return
         view.parent_reachable = True
+        self._heard(self.parent)
         view.lease_until_s = self.parts.clock.now() + answer.lease_s
         work.acked[self.parent] = answer.ack
         work.mail.extend(answer.mail)
@@ -506,7 +508,7 @@ class Node:
 
         def heard(future: Future[Answer]) -> None:
             fault = future.exception()
-            self._inbox.put(_Answered(number, wanted, None if fault else future.result()))
+            self._inbox.put(Answered(number, wanted, None if fault else future.result()))
 
         self._uplink.call(request).add_done_callback(heard)
 
@@ -518,12 +520,13 @@ class Node:
 
     # -- the lines from children
 
-    def _take_request(self, item: _Asked, work: Work) -> None:
+    def _take_request(self, item: Asked, work: Work) -> None:
         request, future = item.request, item.future
         child = self._children.get(request.node)
         if child is None:
             future.set_exception(NotReachable(f"{request.node} is not a child of {self.name}"))
             return
+        self._heard(request.node)
         if child.held:  # it has more to say: the older call is answered with what there is
             self._reply(request.node, child)
         work.mail.extend(Mail(peer=request.node, seq=m.seq, kind=m.kind, body=m.body) for m in request.mail)

@@ -1,0 +1,70 @@
+"""What other threads put into a node's inbox; the node's own thread takes it in at its next turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from sanjin.model.job import JobSpec, Submission
+from sanjin.model.placement import Explanation
+from sanjin.model.record import JobRecord
+from sanjin.ports import TransferReport
+from sanjin.tree.exchange import Answer, Request
+
+
+@dataclass(slots=True)
+class DryRun:
+    """Where these jobs would go."""
+
+    specs: Sequence[JobSpec]
+    future: Future[list[Explanation]]
+
+
+@dataclass(slots=True)
+class Cancel:
+    """Somebody asks for the end of a job."""
+
+    job: str
+    future: Future[bool]
+
+
+@dataclass(slots=True)
+class Submit:
+    """A client submits jobs."""
+
+    submissions: Sequence[Submission]
+    future: Future[list[JobRecord]]
+
+
+@dataclass(slots=True)
+class Answered:
+    """The parent answered a call, or (None) did not."""
+
+    number: int
+    wanted: bool
+    """The call asked for all of the rest of the region, not only for what changed."""
+    answer: Answer | None
+
+
+@dataclass(slots=True)
+class Asked:
+    """A child's call."""
+
+    request: Request
+    future: Future[Answer]
+
+
+@dataclass(slots=True)
+class Moved:
+    """Transfers that ended."""
+
+    reports: list[TransferReport] = field(default_factory=list[TransferReport])
+
+
+@dataclass(slots=True)
+class Confirm:
+    """An operator says that a silent node does not run a job."""
+
+    job: str
+    future: Future[bool]
