@@ -16,6 +16,7 @@ from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.movers.folder import FolderMover
 from sanjin.adapters.state_folder import StateFolder
 from sanjin.adapters.store.sqlite import SqliteStore
+from sanjin.cli.keys import open_logs
 from sanjin.examples import data
 from sanjin.model.policy import Policy
 from sanjin.model.region import Region
@@ -39,7 +40,7 @@ def assemble(
 ) -> LiveRegion:
     """A region whose nodes share this machine: as many runs at once as it has cores, over all sites."""
     slots = HostSlots(max(os.cpu_count() or 1, 1))
-    return LiveRegion(
+    live = LiveRegion(
         region,
         folder,
         clock,
@@ -52,6 +53,8 @@ def assemble(
         policy=policy,
         keep_prices=lambda prices: StateFolder(folder).keep_scarcity(msgspec.json.encode(prices)),
     )
+    live.logs = open_logs(region, folder, {n: node.parts.store for n, node in live.nodes.items()}, clock)
+    return live
 
 
 def seed_data(region: Region, folder: Path) -> None:
