@@ -8,7 +8,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sanjin.model.errors import NotAllowed, StoreFailed
@@ -51,7 +51,8 @@ class FolderFiles:
             if durable:
                 _sync_folder(target.parent)
         except OSError as fault:
-            made.unlink(missing_ok=True)
+            with suppress(OSError):
+                made.unlink(missing_ok=True)
             raise StoreFailed(f"{target}: cannot write: {fault}. Free space or repair, then retry") from fault
 
     def remove_folder(self, name: str) -> None:

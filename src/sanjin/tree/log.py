@@ -15,13 +15,13 @@ from dataclasses import replace
 import msgspec
 
 from sanjin.flow import notes, transparency
+from sanjin.flow.audit import happening
 from sanjin.flow.notes import BadNote, Checkpoint, SigningKey, VerifierKey
 from sanjin.flow.transparency import WIDTH, ProofFailed, TileName, Tree
 from sanjin.model.errors import AuditBroken, LogForked, NotFound, Problem, SanjinError, StaleSize
 from sanjin.model.log import Exported, GrowthProof, InclusionProof, LogEntry
 from sanjin.model.status import AuditResult, Happening
 from sanjin.ports import Entry, Files, Store
-from sanjin.tree.overview import happening
 
 CHECKPOINT = "checkpoint"
 ENTRIES_A_READ = 20 * WIDTH
@@ -240,23 +240,22 @@ class NodeLog:
             old = self._open(there)
             if old.size > now.size or self._root(old.size) != old.root:
                 raise AuditBroken(f"{self.node}: what was exported there is not a beginning of this log")
-        tiles = sum(self._put(to, name) for name in transparency.tiles_of(now.size))
-        bundles = sum(
-            self._put(to, TileName(-1, name.index, name.width))
-            for name in transparency.tiles_of(now.size)
-            if name.level == 0
-        )
+        # files without a checkpoint are what an export left that did not end: nothing vouches for them
+        anew = there is None
+        names = list(transparency.tiles_of(now.size))
+        bundles = sum(self._put(to, TileName(-1, n.index, n.width), anew) for n in names if n.level == 0)
+        tiles = sum(self._put(to, name, anew) for name in names)
         to.write("key", f"{self.verifier.text()}\n".encode())
         to.write(CHECKPOINT, note)
         signed = notes.parse_note(note).times(self.witnesses)
-        names = tuple(key.name for key in self.witnesses if key.text() in signed)
+        cosigners = tuple(key.name for key in self.witnesses if key.text() in signed)
         return Exported(
-            node=self.node, folder="", size=now.size, tiles=tiles, bundles=bundles, cosigned_by=names,
+            node=self.node, folder="", size=now.size, tiles=tiles, bundles=bundles, cosigned_by=cosigners,
             key=self.verifier.text(),
         )
 
-    def _put(self, to: Files, name: TileName) -> bool:
-        if to.has(name.path()):
+    def _put(self, to: Files, name: TileName, anew: bool) -> bool:
+        if to.has(name.path()) and not anew:
             return False
         to.write(name.path(), self.tile(name))
         if name.width == WIDTH:  # the partial ones that it was before are no longer wanted

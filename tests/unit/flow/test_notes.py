@@ -24,7 +24,7 @@ CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 
 — example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
 — witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==
-""".encode()
+""".encode()  # noqa: E501
 
 LOG = SigningKey("sanjin/shanxi/datong", ED25519, bytes(32))
 WITNESS = SigningKey("sanjin/shanxi/taiyuan/witness", COSIGNATURE, b"\x07" * 32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -60,7 +61,7 @@ def leaves(n: int) -> list[bytes]:
 def grown(d: list[bytes], cuts: tuple[int, ...] = ()) -> tuple[Tree, dict[TileName, bytes]]:
     tree, tiles = Tree(), {}
     edges = [0, *sorted(min(c, len(d)) for c in cuts), len(d)]
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         for name, data in tree.extend(map(tr.leaf_hash, d[first:last])):
             assert name not in tiles  # each is computed once
             tiles[name] = data
