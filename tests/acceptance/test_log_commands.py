@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from sanjin.cli.main import run
+from sanjin.flow.audit import chain
 from tests.live import Region
 
 
-def test_a_log_is_exported_proved_checked_and_defended(tmp_path: Path) -> None:
+@dataclass
+class Here:
+    """Commands in this process, on a state folder where nothing is up."""
+
+    capture: pytest.CaptureFixture[str]
+
+    def fails(self, *words: object) -> tuple[int, str]:
+        code = run([str(w) for w in words])
+        return code, self.capture.readouterr().err
+
+    def says(self, *words: object) -> str:
+        code = run([str(w) for w in words])
+        out, err = self.capture.readouterr()
+        assert code == 0, err
+        return out + err
+
+
+def test_a_log_is_exported_proved_checked_and_defended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     region = Region(tmp_path / "state")
-    assert region.run("audit", "key").returncode == 4  # no region was ever here
+    monkeypatch.setenv("SANJIN_STATE", str(region.state))
+    monkeypatch.setenv("SANJIN_LANG", "en")
+    here = Here(capsys)
+    assert here.fails("audit", "key")[0] == 4  # no region was ever here
     region.up("--rate", "60", "--start", "2026-07-15T06:00")
-    assert region.run("submit", "--node", "datong", "--earliest", "+3h", "--", "true").returncode == 0
-    out, old = tmp_path / "out", tmp_path / "old-checkpoint"
-    keys = region.json("audit", "key", "--node", "datong")
-    assert isinstance(keys, dict)
-    (tmp_path / "key").write_text(keys["log"] + "\n")
+    out, old, key = tmp_path / "out", tmp_path / "old-checkpoint", tmp_path / "key"
     first = region.json("audit", "export", "--node", "datong", "--to", str(out))
     assert isinstance(first, dict)
     assert first["cosigned_by"] == ["sanjin/shanxi/taiyuan/witness"]
@@ -27,49 +49,49 @@ def test_a_log_is_exported_proved_checked_and_defended(tmp_path: Path) -> None:
     assert region.run("submit", "--node", "datong", "--earliest", "+3h", "--", "true").returncode == 0
     region.down()
 
-    # offline
-    done = region.run("audit", "export", "--node", "datong", "--to", str(out), lang="both")
-    assert done.returncode == 0, done.stderr
-    assert "entries in" in done.stdout and "条目块" in done.stdout and keys["log"] in done.stderr
-    check = ["audit", "check", "--key", str(tmp_path / "key")]
-    done = region.run(*check, "--folder", str(out), "--checkpoint", str(old), "--witness", keys["witnesses"][0])
-    assert done.returncode == 0, done.stderr
-    assert f"goes on from the {first['size']} entries" in done.stdout
-    assert "cosigned by sanjin/shanxi/taiyuan/witness, 2026-07-15" in done.stdout
-    proof, growth = tmp_path / "2.tlog-proof", tmp_path / "growth.json"
-    done = region.run("audit", "prove", "--node", "datong", "--entry", "2", "--to", str(proof))
-    assert "entry 2 of datong is leaf 1" in done.stdout, done.stderr
-    assert "c2sp.org/tlog-proof@v1" in done.stdout
-    as_json = region.json("audit", "prove", "--node", "datong", "--entry", "2")
-    (tmp_path / "2.json").write_text(json.dumps(as_json, ensure_ascii=False))
-    done = region.run("audit", "prove", "--node", "datong", "--since", str(first["size"]), "--to", str(growth))
-    assert "goes on from its first" in done.stdout, done.stderr
-    for file, words in ((proof, []), (tmp_path / "2.json", []), (growth, ["--checkpoint", str(old)])):
-        found = region.json(*check, "--proof", str(file), *words)
-        assert isinstance(found, dict)
-        assert (found["entry"], found["grown_from"]) == ((0, first["size"]) if words else (2, -1))
-    other = re.sub(r"index 1\n", "index 0\n", proof.read_text())
-    (tmp_path / "bad").write_text(other)
-    assert region.run(*check, "--proof", str(tmp_path / "bad")).returncode == 8
+    keys = json.loads(here.says("audit", "key", "--node", "datong", "--output", "json"))
+    key.write_text(keys["log"] + "\n")
+    monkeypatch.setenv("SANJIN_LANG", "both")
+    said = here.says("audit", "export", "--node", "datong", "--to", out)
+    assert "entries in" in said and "条目块" in said and keys["log"] in said
+    monkeypatch.setenv("SANJIN_LANG", "en")
+    check = ("audit", "check", "--key", key)
+    said = here.says(*check, "--folder", out, "--checkpoint", old, "--witness", keys["witnesses"][0])
+    assert f"goes on from the {first['size']} entries" in said
+    assert "cosigned by sanjin/shanxi/taiyuan/witness, 2026-07-14 22:" in said
+    _proofs_hold(here, tmp_path, first["size"], check)
     for words, code in (
         ([*check], 3),
-        ([*check, "--proof", str(tmp_path / "none")], 4),
-        ([*check, "--proof", str(old)], 3),
-        ([*check, "--proof", str(growth)], 8),  # nothing to hold it against
-        (["audit", "check", "--key", "a+b+c", "--folder", str(out)], 3),
+        ([*check, "--proof", tmp_path / "none"], 4),
+        ([*check, "--proof", old], 3),
+        ([*check, "--proof", tmp_path / "growth"], 8),  # nothing to hold it against
+        (["audit", "check", "--key", "a+b+c", "--folder", out], 3),
         (["audit", "prove", "--node", "datong"], 3),
-        (["audit", "prove", "--node", "datong", "--entry", "99999"], 4),
-        (["audit", "export", "--node", "atlantis", "--to", str(out)], 4),
+        (["audit", "prove", "--node", "datong", "--entry", 99999], 4),
+        (["audit", "export", "--node", "atlantis", "--to", out], 4),
     ):
-        assert region.run(*words).returncode == code, words
-    _forged_is_refused(region, out, old, check)
+        assert here.fails(*words)[0] == code, words
+    _forged_is_refused(here, region.state / "datong", out)
+    assert "older checkpoint" in here.says(*check, "--folder", out, "--checkpoint", old)
 
 
-def _forged_is_refused(region: Region, out: Path, old: Path, check: list[str]) -> None:
-    """Entry 1 is another, the chain is made again: it verifies by itself, and by nothing else."""
-    from sanjin.flow.audit import chain
+def _proofs_hold(here: Here, folder: Path, size: int, check: tuple[object, ...]) -> None:
+    prove = ("audit", "prove", "--node", "datong")
+    said = here.says(*prove, "--entry", 2, "--to", folder / "text")
+    assert "entry 2 of datong is leaf 1" in said and "c2sp.org/tlog-proof@v1" in said
+    (folder / "json").write_text(here.says(*prove, "--entry", 2, "--output", "json"), encoding="utf-8")
+    assert "goes on from its first" in here.says(*prove, "--since", size, "--to", folder / "growth")
+    for name in ("text", "json"):
+        assert json.loads(here.says(*check, "--proof", folder / name, "--output", "json"))["entry"] == 2
+    said = here.says(*check, "--proof", folder / "growth", "--checkpoint", folder / "old-checkpoint")
+    assert f"goes on from the {size} entries" in said
+    (folder / "bad").write_text((folder / "text").read_text().replace("index 1\n", "index 0\n"))
+    assert here.fails(*check, "--proof", folder / "bad")[0] == 8
 
-    store = sqlite3.connect(region.state / "datong" / "state.db")
+
+def _forged_is_refused(here: Here, own: Path, out: Path) -> None:
+    """Entry 1 is another and the chain is made again: the journal verifies by itself, and by nothing else."""
+    store = sqlite3.connect(own / "state.db")
     before = b""
     for seq, at_s, kind, job, body in store.execute("select seq, at_s, kind, job, body from journal").fetchall():
         at_s -= seq == 1
@@ -78,16 +100,12 @@ def _forged_is_refused(region: Region, out: Path, old: Path, check: list[str]) -
     store.execute("update tip set hash = ?", (before,))
     store.commit()
     store.close()
-    done = region.run("audit", "verify", "--node", "datong")
-    assert done.returncode == 8
-    assert "signed" in done.stderr
-    for words in (["export", "--to", str(out)], ["prove", "--entry", "2"]):
-        assert region.run("audit", *words, "--node", "datong").returncode == 8
-    # with all that the node signed away, its parent still knows
-    for file in sorted((region.state / "datong" / "log").rglob("*"), reverse=True):
-        file.rmdir() if file.is_dir() else file.unlink()
-    assert region.run("audit", "verify", "--node", "datong").returncode == 0
-    done = region.run("audit", "export", "--node", "datong", "--to", str(out.parent / "new"))
-    assert done.returncode == 8
-    assert "not signed" in done.stderr
-    assert region.run(*check, "--folder", str(out), "--checkpoint", str(old)).returncode == 0
+    code, said = here.fails("audit", "verify", "--node", "datong")
+    assert code == 8 and "signed checkpoint" in said
+    for words in (("export", "--to", out), ("prove", "--entry", 2)):
+        assert here.fails("audit", *words, "--node", "datong")[0] == 8
+    # with all away that the node had signed, its parent still knows
+    (own / "log" / "checkpoint").unlink()
+    assert here.fails("audit", "verify", "--node", "datong")[0] == 0
+    code, said = here.fails("audit", "export", "--node", "datong", "--to", out.parent / "new")
+    assert code == 8 and "not signed" in said
