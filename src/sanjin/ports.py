@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -360,4 +361,31 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
+        ...
+
+
+class Files(Protocol):
+    """Small files by name; a name may hold slashes. What a node keeps beside its store, and what it publishes."""
+
+    def read(self, name: str) -> bytes | None:
+        """What a file holds, or None where there is none."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        ...
+
+    def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
+        """Put a file in place, whole or not at all; ``durable``: it is on disk when this returns.
+
+        Raises StoreFailed where it cannot be written.
+        """
+        ...
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder of files; unknown names are ignored."""
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold these files for one thread of one process."""
         ...

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from sanjin.api.bodies import NDJSON, read_submissions
+from sanjin.api.log_routes import log_routes
 from sanjin.api.problems import MEDIA_TYPE
 from sanjin.api.stream import EventHub
 from sanjin.flow.submit import problem
@@ -84,7 +85,7 @@ def answer(value: object, status: int = 200) -> Response:
 def routes(live: LiveRegion, hub: EventHub, about: RegionStatus) -> APIRouter:
     """All routes over a live region. Making them touches nothing: each looks when it is called."""
     router = APIRouter(prefix="/v1", responses=FAULTS)
-    for part in (_submitting(live), _reading(live), _region(live, hub, about)):
+    for part in (_submitting(live), _reading(live), _region(live, hub, about), log_routes(live)):
         router.include_router(part)
     return router
 
@@ -261,9 +262,10 @@ def _region(live: LiveRegion, hub: EventHub, about: RegionStatus) -> APIRouter:
 
     @router.get("/audit", response_model=list[AuditResult])
     def audit(node: Annotated[str, Query(max_length=100)] = "") -> Response:
-        """Verify the journals: every hash, the tip, the ledger, and each bill from its meter record."""
+        """Verify the journals: every hash, the tip, the ledger, each bill, and what was signed of the log."""
         names = [_node(live, node).name] if node else list(live.nodes)
-        return answer([overview.audit_node(live.region, n, live.nodes[n].parts.store) for n in names])
+        found = {n: overview.audit_node(live.region, n, live.nodes[n].parts.store) for n in names}
+        return answer([live.logs[n].audited(r) if n in live.logs else r for n, r in found.items()])
 
     @router.get("/journal", response_model=list[Happening])
     def journal(

@@ -17,6 +17,7 @@ from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.movers.folder import FolderMover
 from sanjin.adapters.state_folder import StateFolder
 from sanjin.adapters.store.sqlite import SqliteStore
+from sanjin.cli.keys import open_logs
 from sanjin.examples import data
 from sanjin.model.policy import Policy
 from sanjin.model.region import Region
@@ -48,7 +49,7 @@ def assemble(
     sites lie in ``data_folder`` (the state folder where it is None).
     """
     slots = HostSlots(max(os.cpu_count() or 1, 1))
-    return LiveRegion(
+    live = LiveRegion(
         region,
         folder,
         clock,
@@ -63,6 +64,8 @@ def assemble(
         only=only,
         uplink=uplink,
     )
+    live.logs = open_logs(region, folder, {n: node.parts.store for n, node in live.nodes.items()}, clock)
+    return live
 
 
 def seed_data(region: Region, folder: Path) -> None:

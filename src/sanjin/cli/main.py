@@ -37,7 +37,7 @@ app = App(
     version_flags=["--version"],
 )
 _region = App(name="region", help="Region documents. 区域文档。")
-_audit = App(name="audit", help="Journals: verify and list. 审计日志。")
+_audit = App(name="audit", help="Journals: verify, list, publish, prove. 审计日志。")
 
 _prices = App(name="prices", help="What scarce capacity is worth. 稀缺价格。")
 _forecast = App(name="forecast", help="What will come: demand, on-site generation. 预测。")
@@ -68,6 +68,10 @@ _region.command("sanjin.cli.synthesizing:country", name="country", help="Write a
 _audit.command("sanjin.cli.running:verify", name="verify", help="Verify every journal. 校验日志。")
 _audit.command("sanjin.cli.running:journal", name="journal", help="List a node's journal. 日志条目。")
 app.command("sanjin.cli.node:app", name="node", help="One node of a region in a process of its own. 单个节点。")
+_audit.command("sanjin.cli.logs:key", name="key", help="Public keys of the logs. 日志公钥。")
+_audit.command("sanjin.cli.logs:export", name="export", help="Write a log as static files. 导出透明日志。")
+_audit.command("sanjin.cli.logs:prove", name="prove", help="Prove that an entry is in a log. 生成证明。")
+_audit.command("sanjin.cli.logs:check", name="check", help="Check an exported log or a proof. 核验。")
 _prices.command("sanjin.cli.pricing:learn", name="learn", help="Learn them from last week's work. 学习。")
 _prices.command("sanjin.cli.pricing:show", name="show", help="Show them. 查看。")
 _policy.command("sanjin.cli.policies:set_policy", name="set", help="Set it from a document. 设置。")

@@ -184,6 +184,7 @@ def verify(
     """Verify every journal in a state folder, up or not; exit 8 where one is broken. 校验日志。"""
     from sanjin.adapters.state_folder import StateFolder, default_folder
     from sanjin.adapters.store.sqlite import SqliteStore
+    from sanjin.cli.keys import open_log, published
     from sanjin.tree.overview import audit_node
 
     folder = StateFolder(state or default_folder())
@@ -193,7 +194,10 @@ def verify(
     found: list[AuditResult] = []
     for name in [node] if node else list(model.nodes):
         store = SqliteStore(folder.path / name / "state.db")
-        found.append(audit_node(model, name, store))
+        result = audit_node(model, name, store)
+        if published(folder.path / name):  # then also against the last checkpoint that was signed
+            result = open_log(model, name, folder.path, store).audited(result)
+        found.append(result)
         store.close()
     if not data(found, output):
         rows = [[r.node, r.entries, r.tip, text("cli.audit_broken" if r.problems else "cli.audit_ok")] for r in found]

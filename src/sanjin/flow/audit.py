@@ -12,9 +12,11 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from sanjin.model import event as ev
 from sanjin.model.errors import Problem
-from sanjin.model.status import AuditResult
+from sanjin.model.status import AuditResult, Happening
 from sanjin.ports import Entry, LedgerLine
 
 _HEAD = struct.Struct(">qqHHI")
@@ -24,6 +26,12 @@ def chain(before: bytes, seq: int, at_s: int, kind: str, job: str, body: bytes) 
     """The hash of an entry, given that of the one before (empty for the first)."""
     k, j = kind.encode(), job.encode()
     return hashlib.sha256(before + _HEAD.pack(seq, at_s, len(k), len(j), len(body)) + k + j + body).digest()
+
+
+def happening(node: str, entry: Entry) -> Happening:
+    """A journal entry as people read it."""
+    body = msgspec.json.decode(entry.body, type=dict[str, object])
+    return Happening(node=node, seq=entry.seq, at_s=entry.at_s, kind=entry.kind, job=entry.job, body=body)
 
 
 def verify(

@@ -360,6 +360,10 @@ def _replaced(view: View, e: ev.Replaced, at_s: int) -> JobRecord:
     )
 
 
+def _reported_late(view: View, e: ev.ReportedLate, at_s: int) -> None:
+    """The job itself goes on as it is."""
+
+
 def _transfer_started(view: View, e: ev.TransferStarted, at_s: int) -> JobRecord:
     view.moving[e.dataset] = e.done_at_s
     paid = view.jobs[e.job].transport_micro + e.micro
@@ -516,6 +520,7 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.Unplaced: _unplaced,
     ev.Declined: _declined,
     ev.Replaced: _replaced,
+    ev.ReportedLate: _reported_late,
     ev.TakenBack: _taken_back,
     ev.TransferStarted: _transfer_started,
     ev.TransferEnded: _transfer_ended,

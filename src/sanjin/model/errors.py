@@ -130,3 +130,21 @@ class AuditBroken(SanjinError):
     exit_code = 8
     status = 500
     code = "audit_broken"
+
+
+class LogForked(AuditBroken):
+    """A log shows a history that is not the one it showed before: it was rewritten or cut."""
+
+    status = 409
+    code = "log_forked"
+
+
+class StaleSize(SanjinError):
+    """A witness has seen another size of this log than the caller thinks; ``size`` is what it has seen."""
+
+    status = 409
+    code = "stale_size"
+
+    def __init__(self, what: str, size: int = 0) -> None:
+        self.size = size
+        super().__init__(what)

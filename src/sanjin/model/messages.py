@@ -313,6 +313,33 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.already_ended": ("{job} had already ended", "{job} 已经结束"),
     "cli.audit_ok": ("the journal is whole", "日志完整"),
     "cli.audit_broken": ("the journal is NOT whole", "日志不完整"),
+    "cli.log_exported": (
+        "{node}: {size} entries in {folder}; {tiles} tiles and {bundles} bundles were not there yet",
+        "{node}:{folder} 中共 {size} 条;新写入 {tiles} 个哈希块、{bundles} 个条目块",
+    ),
+    "cli.log_cosigned": ("cosigned by {names}", "联署:{names}"),
+    "cli.log_proved": (
+        "entry {seq} of {node} is leaf {index} of {size}; {count} hashes lead from it to the root that was signed",
+        "{node} 的第 {seq} 条为 {size} 个叶子中的第 {index} 个(从 0 计);经 {count} 个哈希可达已签名的根",
+    ),
+    "cli.log_grows": (
+        "the log of {node} goes on from its first {old} entries to {size}; {count} hashes prove it",
+        "{node} 的日志由前 {old} 条延续至 {size} 条;证明含 {count} 个哈希",
+    ),
+    "cli.log_key": ("log", "日志"),
+    "cli.witness_key": ("witness", "见证"),
+    "cli.log_key_hint": (
+        "who checks needs the key from a source of its own: {public}",
+        "核验方须从可信渠道取得公钥:{public}",
+    ),
+    "cli.log_checked": (
+        "{origin}: {size} entries, root {root}; signed by the key",
+        "{origin}:{size} 条,根 {root};签名有效",
+    ),
+    "cli.log_read": ("all {count} entries were read and hashed again", "已重读并重算全部 {count} 条"),
+    "cli.log_grown": ("it goes on from the {old} entries of the older checkpoint", "延续自旧检查点的 {old} 条"),
+    "cli.log_has": ("entry {seq} is in it", "第 {seq} 条在其中"),
+    "cli.log_cosigned_at": ("cosigned by {name}, {at}", "联署:{name},{at}"),
     "cli.valid": ("{file} is valid: {nodes} nodes, {pools} pools", "{file} 有效:{nodes} 个节点,{pools} 个资源池"),
     "cli.up": ("{region} is up: {nodes} nodes at {url}", "{region} 已启动:{nodes} 个节点,{url}"),
     "cli.node_up": ("{site} of {region} is up at {url}", "{region} 的 {site} 已启动:{url}"),

@@ -9,9 +9,8 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import replace
 
-import msgspec
-
 from sanjin.flow import audit
+from sanjin.flow.audit import happening
 from sanjin.flow.settle import settle
 from sanjin.model import event as ev
 from sanjin.model.energy import period_at
@@ -124,12 +123,6 @@ def happenings(live: LiveRegion, name: str) -> list[Happening]:
     nodes = [first, *(n for n in live.nodes.values() if n is not first)]
     lists = [[happening(n.name, entry) for entry in n.parts.store.journal(job=name)] for n in nodes]
     return list(heapq.merge(*lists, key=lambda h: (h.at_s, h.kind == ev.Reported.kind)))
-
-
-def happening(node: str, entry: Entry) -> Happening:
-    """A journal entry as people read it."""
-    body = msgspec.json.decode(entry.body, type=dict[str, object])
-    return Happening(node=node, seq=entry.seq, at_s=entry.at_s, kind=entry.kind, job=entry.job, body=body)
 
 
 def job_bill(live: LiveRegion, name: str) -> JobBill:

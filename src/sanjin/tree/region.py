@@ -16,6 +16,7 @@ from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.ports import Clock, Engine, Mover, Store
 from sanjin.tree.exchange import Switchboard, Uplink
+from sanjin.tree.log import NodeLog
 from sanjin.tree.node import Listener, Node, Parts
 
 
@@ -47,6 +48,8 @@ class LiveRegion:
         self.clock = clock
         self.board = Switchboard()
         self.nodes: dict[str, Node] = {}
+        self.logs: dict[str, NodeLog] = {}
+        """The nodes' transparent logs, where they are published; put here by who assembles the region."""
         self.policy = policy or Policy()
         book, network = PriceBook(region), network_of(region)
         here = [name for name in region.nodes if not only or name in only]

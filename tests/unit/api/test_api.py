@@ -284,6 +284,11 @@ def test_every_route_is_described(world: World) -> None:
         "/v1/jobs/{job}/explain",
         "/v1/jobs/{job}/logs",
         "/v1/journal",
+        "/v1/log/{node}/checkpoint",
+        "/v1/log/{node}/entries",
+        "/v1/log/{node}/key",
+        "/v1/log/{node}/proof",
+        "/v1/log/{node}/tile/{path}",
         "/v1/region",
         "/v1/sites",
     }

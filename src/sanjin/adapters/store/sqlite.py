@@ -220,8 +220,9 @@ class SqliteStore:
             rows = rows.where(schema.journal.c.job == job)
         with self._read() as c:
             return [
-                Entry(seq=e.seq, at_s=e.at_s, kind=e.kind, job=e.job, body=_bytes(e.body), hash=_bytes(e.hash))
-                for e in c.execute(rows.limit(limit))
+                # unpacked, not by name: whole journals are read this way, and a name costs as much as the row
+                Entry(seq=seq, at_s=at_s, kind=kind, job=name, body=_bytes(body), hash=_bytes(digest))
+                for seq, at_s, kind, name, body, digest in c.execute(rows.limit(limit))
             ]
 
     def tip(self) -> tuple[int, bytes]:
