@@ -35,15 +35,19 @@ class _Private(RotatingFileHandler):
 
 
 class DecisionLog:
-    """Writes to ``decisions.jsonl`` in ``folder`` (None: nowhere). From any thread."""
+    """Writes to ``decisions.jsonl`` in ``folder`` (None: nowhere). From any thread.
 
-    def __init__(self, folder: Path | None) -> None:
+    Without ``rotates`` the file only grows: for a few lines beside a process that turns the files over.
+    """
+
+    def __init__(self, folder: Path | None, rotates: bool = True) -> None:
         # not in the tree of loggers: what is written here goes to this file and nowhere else
         self._logger = logging.Logger("sanjin.decisions", logging.INFO)
         self._handler: logging.Handler = logging.NullHandler()
         if folder is not None:
             name = folder / "decisions.jsonl"
-            self._handler = _Private(name, maxBytes=FILE_BYTES, backupCount=FILES_BEFORE, encoding="utf-8", delay=True)
+            most = FILE_BYTES if rotates else 0
+            self._handler = _Private(name, maxBytes=most, backupCount=FILES_BEFORE, encoding="utf-8", delay=True)
         self._logger.addHandler(self._handler)
         self._second, self._refused, self._skipped = 0, 0, 0
 

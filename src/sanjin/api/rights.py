@@ -12,6 +12,7 @@ import logging
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import cedarpy
 
@@ -140,7 +141,7 @@ def ask_cedar(user: User, action: Action, about: About) -> Decision:
     kind, known = _KINDS[action]
     attributes = {name: getattr(about, name) for name in known}
     who, which = {"type": "User", "id": user.id}, {"type": kind, "id": "this"}
-    entities = [
+    entities: list[dict[str, Any]] = [
         {
             "uid": who,
             "attrs": {"tenant": user.tenant, "sites": list(user.sites), "datasets": list(user.datasets)},
@@ -154,9 +155,11 @@ def ask_cedar(user: User, action: Action, about: About) -> Decision:
         ),
     ]
     request = {"principal": who, "action": {"type": "Action", "id": action.value}, "resource": which, "context": {}}
-    result = cedarpy.is_authorized(request, policies(), json.dumps(entities), schema())
+    asked: Any = cedarpy.is_authorized  # its dicts have no types
+    result: cedarpy.AuthzResult = asked(request, policies(), json.dumps(entities), schema())
     if result.diagnostics.errors:
         log.error("policies: %s", "; ".join(map(str, result.diagnostics.errors)))
         return Decision(False, "")
-    names = result.diagnostics.id_annotations_by_reason
+    found: Any = result.diagnostics
+    names: dict[str, str] = found.id_annotations_by_reason
     return Decision(result.allowed, ",".join(sorted(names.get(r, r) for r in result.diagnostics.reasons)))

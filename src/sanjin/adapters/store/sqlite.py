@@ -213,11 +213,14 @@ class SqliteStore:
         with self._read() as c:
             return {(tenant, account): int(fen) for tenant, account, fen in c.execute(rows)}
 
-    def journal(self, after: int = 0, limit: int = 1000, job: str = "") -> list[Entry]:
-        """Journal lines with a number above ``after``, in order."""
+    def journal(self, after: int = 0, limit: int = 1000, job: str = "", tenant: str = "") -> list[Entry]:
+        """Journal lines with a number above ``after``, in order, of one job or one tenant's jobs where given."""
         rows = sa.select(schema.journal).where(schema.journal.c.seq > after).order_by(schema.journal.c.seq)
         if job:
             rows = rows.where(schema.journal.c.job == job)
+        if tenant:
+            own = sa.select(schema.job.c.id).where(schema.job.c.tenant == tenant)
+            rows = rows.where(schema.journal.c.job.in_(own))
         with self._read() as c:
             return [
                 Entry(seq=e.seq, at_s=e.at_s, kind=e.kind, job=e.job, body=_bytes(e.body), hash=_bytes(e.hash))
