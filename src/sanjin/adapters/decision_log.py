@@ -10,9 +10,9 @@ import logging
 import os
 import time
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import IO, Any
 
 import msgspec
 
@@ -27,11 +27,11 @@ REFUSALS_A_SECOND = 10
 class _Private(RotatingFileHandler):
     """Files that only their owner may read."""
 
-    def _open(self) -> IO[Any]:
+    def _open(self) -> TextIOWrapper:
         def opener(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)
 
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=opener)
+        return open(self.baseFilename, "a", encoding="utf-8", opener=opener)
 
 
 class DecisionLog:

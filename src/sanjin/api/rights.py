@@ -155,8 +155,8 @@ def ask_cedar(user: User, action: Action, about: About) -> Decision:
         ),
     ]
     request = {"principal": who, "action": {"type": "Action", "id": action.value}, "resource": which, "context": {}}
-    asked: Any = cedarpy.is_authorized  # its dicts have no types
-    result: cedarpy.AuthzResult = asked(request, policies(), json.dumps(entities), schema())
+    cedar: Any = cedarpy  # its dicts have no types
+    result: cedarpy.AuthzResult = cedar.is_authorized(request, policies(), json.dumps(entities), schema())
     if result.diagnostics.errors:
         log.error("policies: %s", "; ".join(map(str, result.diagnostics.errors)))
         return Decision(False, "")

@@ -26,10 +26,14 @@ from sanjin.model.errors import NotFound, Problem, ProblemsFound
 from sanjin.model.region import Region
 
 _Role = Literal["operator", "planner", "site_operator", "owner", "data_provider", "auditor"]
-_Roles = Annotated[tuple[_Role, ...], Parameter(name="--role", help="A role; repeat for more. 角色。")]
-_Sites = Annotated[tuple[str, ...], Parameter(name="--site", help="A site operator's site; repeat for more. 站点。")]
+_Roles = Annotated[tuple[_Role, ...], Parameter(name="--role", negative=(), help="A role; repeat for more. 角色。")]
+_Sites = Annotated[
+    tuple[str, ...],
+    Parameter(name="--site", negative=(), help="A site operator's site; repeat for more. 站点。"),
+]
 _Datasets = Annotated[
-    tuple[str, ...], Parameter(name="--dataset", help="A data provider's dataset; repeat for more. 数据集。")
+    tuple[str, ...],
+    Parameter(name="--dataset", negative=(), help="A data provider's dataset; repeat for more. 数据集。"),
 ]
 _Name = Annotated[str, Parameter(help="Name of the user. 用户名。")]
 _DryRun = Annotated[bool, Parameter(negative=(), help="Check and show it; change nothing. 试算。")]
