@@ -220,6 +220,7 @@ class Lens:
             return [e for each in store.journal(after, limit) if (e := self.entry(node, each))]
         if self.reach.tenant and not self.reach.sites and not self._datasets:
             own = store.journal(after, limit, tenant=self.reach.tenant)
+            self._tenants.update((e.job, self.reach.tenant) for e in own)
             return [e for each in own if (e := self.entry(node, each))]
         found: list[Entry] = []
         while len(found) < limit and (part := store.journal(after, JOURNAL_A_READ)):

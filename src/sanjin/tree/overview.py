@@ -111,7 +111,7 @@ def jobs(
     tenant = query.tenant if reach.everything else reach.tenant
     if (reach.everything or reach.tenant) and query.tenant in ("", tenant):
         for name in [node] if node else list(live.nodes):
-            wanted = replace(query, owned=True, tenant=tenant)
+            wanted = replace(query, owned=True, tenant=tenant, limit=query.limit + 1)  # one more says whether to go on
             lists[name] = _pages(live.nodes[name].parts.store, wanted, last.get(name, ""))
     for site in sorted(reach.sites & live.nodes.keys()):
         listed = _pages(live.nodes[site].parts.store, query, last.get(f"{site}:", ""))
