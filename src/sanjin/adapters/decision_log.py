@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+NAME = "decisions.jsonl"
 FILE_BYTES = 8 << 20
 FILES_BEFORE = 7
 """Files kept beside the newest: 64 MiB in all, about 300,000 decisions."""
@@ -34,6 +35,19 @@ class _Private(RotatingFileHandler):
         return open(self.baseFilename, "a", encoding="utf-8", opener=opener)
 
 
+_writers: dict[Path, _Private] = {}
+
+
+def _writer(folder: Path, rotates: bool) -> logging.Handler:
+    """The process's one writer of a folder's log, since two would turn the files over under each other."""
+    if not rotates:
+        return _Private(folder / NAME, encoding="utf-8", delay=True)
+    name = (folder / NAME).absolute()
+    if name not in _writers:
+        _writers[name] = _Private(name, maxBytes=FILE_BYTES, backupCount=FILES_BEFORE, encoding="utf-8", delay=True)
+    return _writers[name]
+
+
 class DecisionLog:
     """Writes to ``decisions.jsonl`` in ``folder`` (None: nowhere). From any thread.
 
@@ -43,11 +57,7 @@ class DecisionLog:
     def __init__(self, folder: Path | None, rotates: bool = True) -> None:
         # not in the tree of loggers: what is written here goes to this file and nowhere else
         self._logger = logging.Logger("sanjin.decisions", logging.INFO)
-        self._handler: logging.Handler = logging.NullHandler()
-        if folder is not None:
-            name = folder / "decisions.jsonl"
-            most = FILE_BYTES if rotates else 0
-            self._handler = _Private(name, maxBytes=most, backupCount=FILES_BEFORE, encoding="utf-8", delay=True)
+        self._handler = _writer(folder, rotates) if folder else logging.NullHandler()
         self._logger.addHandler(self._handler)
         self._second, self._refused, self._skipped = 0, 0, 0
 

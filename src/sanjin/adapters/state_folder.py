@@ -11,6 +11,8 @@ file                    what it holds
 ``policy.yaml``         the policy document, where one was set
 ``scarcity.json``       prices of scarce capacity that were learnt, where they were
 ``clock.json``          where a faster clock began, so that a restart goes on with it
+``node.json``           which site this is, who its parent is and where it listens, of one node
+``identity/``           keys and certificates of one node, and the children that it knows
 ``lock``                held while a region is up
 ``<node>/``             a node's store, runs and data
 ======================= ==========================================================
@@ -22,6 +24,7 @@ import fcntl
 import json
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +41,18 @@ def default_folder() -> Path:
         return Path(given)
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "sanjin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """What one node runs with. ``listen`` is a host and port for children (empty: none can call), ``names`` are
+    further names or addresses that they reach it under; ``data`` the folder of all sites' datasets (empty: here)."""
+
+    site: str
+    parent: str = ""
+    listen: str = ""
+    names: tuple[str, ...] = ()
+    data: str = ""
 
 
 class StateFolder:
@@ -100,6 +115,28 @@ class StateFolder:
         if not path.exists():
             raise NotFound(f"{self.path} holds no state of a region; see --state")
         return path
+
+    def keep_clock(self, document: str) -> None:
+        """Keep the clock that a parent told (``clock.json`` of its state folder), where this state has none yet."""
+        if document and not (self.path / "clock.json").exists():
+            self._write("clock.json", document)
+
+    def clock_document(self) -> str:
+        """What ``clock.json`` holds; empty where region time is the time of day."""
+        path = self.path / "clock.json"
+        return path.read_text() if path.exists() else ""
+
+    def keep_node(self, settings: NodeSettings) -> None:
+        """Keep what a node was started with, so that the next start need not say it."""
+        self._write("node.json", msgspec.json.encode(settings).decode())
+
+    def node_settings(self) -> NodeSettings | None:
+        """What the node of this folder was last started with; None where none was. Raises SanjinError."""
+        path = self.path / "node.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=NodeSettings) if path.exists() else None
+        except msgspec.DecodeError as fault:
+            raise SanjinError(f"{path}: {fault}; remove the file and start the node with --site") from fault
 
     def keep_policy(self, document: str) -> None:
         """Keep a policy document for the next start."""

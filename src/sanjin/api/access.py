@@ -1,4 +1,6 @@
-"""Who may call: whoever holds a good token, from this machine. What they may do, the routes ask (:mod:`.guard`).
+"""Who may call: whoever holds a good token, from this machine (over TLS from others).
+
+What they may do, the routes ask (:mod:`.guard`).
 
 A pure ASGI layer in front of everything. The Host header must name this machine, so that a page in
 a browser cannot reach the API under a name of its own (DNS rebinding).
@@ -17,10 +19,6 @@ from sanjin.model.errors import NotAllowed, SanjinError
 OPEN = frozenset({"/v1/health"})
 """Paths that need no token."""
 
-OTHERWISE = ("/v1/exchange", "/v1/enrol")
-"""Paths, with all below them, whose callers are known by other means than a token (nodes, by their certificates):
-whoever serves them checks that itself."""
-
 UNASKED = frozenset({"/openapi.json"})
 """Paths that everybody with a token may read, so that nobody needs to ask."""
 
@@ -30,11 +28,18 @@ log = logging.getLogger("sanjin.access")
 
 
 class Access:
-    """Lets through whom ``callers`` knows, as ``request.state.caller``; answers anything else itself."""
+    """Lets through whom ``callers`` knows, as ``request.state.caller``; answers anything else itself.
 
-    def __init__(self, app: ASGIApp, callers: Callers) -> None:
+    Paths in ``others`` are let through: who may call them is settled there (nodes, by their certificates).
+    ``remote``: other machines may call, over TLS.
+    """
+
+    def __init__(
+        self, app: ASGIApp, callers: Callers, others: frozenset[str] = frozenset(), remote: bool = False
+    ) -> None:
         self.app = app
         self._callers = callers
+        self._open, self._remote = OPEN | others, remote
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -43,7 +48,7 @@ class Access:
         path = scope["path"]
         try:
             given = self._from_here(scope)
-            if path in OPEN or any(path == p or path.startswith(f"{p}/") for p in OTHERWISE):
+            if path in self._open:
                 await self.app(scope, receive, send)
                 return
             caller = self._callers.find(given)
@@ -54,7 +59,8 @@ class Access:
         await self.app(scope, receive, send if path in UNASKED else _Asked(scope, receive, send, caller))
 
     def _from_here(self, scope: Scope) -> bytes:
-        """The ``Authorization`` header of a request that names this machine. Raises NotAllowed."""
+        """The ``Authorization`` header of a request, which must name this machine unless others may call. Raises
+        NotAllowed."""
         host, given = b"", b""
         for name, value in scope["headers"]:
             if name == b"host":
@@ -63,7 +69,7 @@ class Access:
                 given = value
         name = host.decode("latin-1")
         name = name if name.endswith("]") else name.rpartition(":")[0] or name
-        if name.lower() not in HOSTS:
+        if not self._remote and name.lower() not in HOSTS:
             raise NotAllowed(f"the API answers on this machine only, not as {name!r}")
         return given
 

@@ -16,6 +16,7 @@ from sanjin.api import problems
 from sanjin.api.access import Access
 from sanjin.api.bodies import SCHEMAS
 from sanjin.api.callers import Callers
+from sanjin.api.exchange import PATHS
 from sanjin.api.guard import Guard
 from sanjin.api.rights import Rights
 from sanjin.api.routes import routes
@@ -32,8 +33,17 @@ class _NoMethod(SanjinError):
     code = "no_method"
 
 
-def make_app(live: LiveRegion, hub: EventHub, token: str, version: str, state: Path | None = None) -> ASGIApp:
-    """The ASGI application over a live region.
+def make_app(
+    live: LiveRegion,
+    hub: EventHub,
+    token: str,
+    version: str,
+    children: APIRouter | None = None,
+    remote: bool = False,
+    state: Path | None = None,
+) -> ASGIApp:
+    """The ASGI application over a live region; ``children`` are the routes that other nodes call. ``remote``: other
+    machines may call it, over TLS.
 
     ``token`` is the operator's; ``state`` the folder that has the file of the other users and takes the log of
     decisions (None: there are no other users, and decisions are not kept).
@@ -49,16 +59,19 @@ def make_app(live: LiveRegion, hub: EventHub, token: str, version: str, state: P
         utc_offset_h=region.utc_offset_h,
         now_s=clock.now(),
         rate=clock.rate,
-        nodes=tuple(region.nodes),
+        nodes=tuple(live.nodes),
         policy=live.policy,
         up_since_s=clock.now(),
     )
     app = _app(version, routes(live, hub, about, guard))
+    if children:
+        app.include_router(children)
     app.add_exception_handler(SanjinError, problems.handle)
     app.add_exception_handler(Exception, problems.handle)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    return Access(app, Callers(token, UserFile(state) if state else None, decisions))
+    callers = Callers(token, UserFile(state) if state else None, decisions)
+    return Access(app, callers, PATHS if children else frozenset(), remote)
 
 
 def describe(version: str) -> dict[str, Any]:

@@ -81,7 +81,7 @@ _SUBMIT_FAULTS: dict[int | str, dict[str, Any]] = {
     507: {"description": "the store cannot write; nothing was accepted", **_PROBLEM},
 }
 
-NodeName = Annotated[str, Query(description="id of a node; empty: the root of the tree", max_length=100)]
+NodeName = Annotated[str, Query(description="id of a node; empty: the highest here", max_length=100)]
 JobId = Annotated[str, Path(description="id of a job, as submit gave it", max_length=120)]
 
 
@@ -102,7 +102,7 @@ def routes(live: LiveRegion, hub: EventHub, about: RegionStatus, guard: Guard) -
 
 def _node(live: LiveRegion, name: str) -> Node:
     if not name:
-        return live.nodes[live.region.root().id]
+        return live.nodes[live.root]
     node = live.nodes.get(name)
     if node is None:
         raise ProblemsFound([problem("no_node", "node", value=name, known=", ".join(live.nodes))])

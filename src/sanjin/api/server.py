@@ -1,13 +1,15 @@
-"""Serving the API on loopback."""
+"""Serving the API: on loopback in the clear, elsewhere over TLS."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from sanjin.api.tls import PeerProtocol
 from sanjin.model.errors import NotAllowed
 
 HOST = "127.0.0.1"
@@ -16,16 +18,24 @@ GRACE_WALL_S = 2
 
 
 class Server:
-    """One HTTP server. ``port`` 0 takes a free one; :attr:`url` says where it listens."""
+    """One HTTP server. ``port`` 0 takes a free one; :attr:`url` says where it listens.
 
-    def __init__(self, app: ASGIApp, port: int) -> None:
+    With ``tls`` it serves over TLS, and tells the application who called (:data:`sanjin.api.tls.PEER`); in the clear
+    it listens on this machine only.
+    """
+
+    def __init__(self, app: ASGIApp, port: int, host: str = HOST, tls: ssl.SSLContext | None = None) -> None:
+        if tls is None and host != HOST:
+            raise NotAllowed(f"in the clear the API listens on {HOST} only, not on {host}")
         try:
-            self._socket = socket.create_server((HOST, port), backlog=512)
+            self._socket = socket.create_server((host, port), backlog=512)
         except OSError as fault:
-            raise NotAllowed(f"cannot listen on {HOST}:{port}: {fault.strerror}; give another --port") from fault
-        self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"
+            raise NotAllowed(f"cannot listen on {host}:{port}: {fault.strerror}; give another port") from fault
+        self.url = f"{'https' if tls else 'http'}://{host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             app,
+            http=PeerProtocol if tls else "auto",
+            ssl_context_factory=(lambda config, default: tls) if tls else None,
             log_level="warning",
             access_log=False,
             lifespan="off",

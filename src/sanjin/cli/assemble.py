@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from sanjin.model.policy import Policy
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.ports import Clock
+from sanjin.tree.exchange import Uplink
 from sanjin.tree.node import Listener
 from sanjin.tree.region import LiveRegion
 
@@ -36,8 +38,15 @@ def assemble(
     listener: Listener | None = None,
     scarcity: Scarcity | None = None,
     policy: Policy | None = None,
+    only: Collection[str] = (),
+    uplink: Uplink | None = None,
+    data_folder: Path | None = None,
 ) -> LiveRegion:
-    """A region whose nodes share this machine: as many runs at once as it has cores, over all sites."""
+    """A region whose nodes share this machine: as many runs at once as it has cores, over all sites.
+
+    ``only`` are the nodes that run here (empty: all), ``uplink`` the line of one to a parent elsewhere. Datasets of all
+    sites lie in ``data_folder`` (the state folder where it is None).
+    """
     slots = HostSlots(max(os.cpu_count() or 1, 1))
     return LiveRegion(
         region,
@@ -45,12 +54,14 @@ def assemble(
         clock,
         store=SqliteStore,
         engine=lambda _, own: LocalEngine(own, slots=slots),
-        mover=lambda name, root: FolderMover(root, name),
+        mover=lambda name, root: FolderMover(data_folder or root, name),
         version=version,
         listener=listener,
         scarcity=scarcity,
         policy=policy,
         keep_prices=lambda prices: StateFolder(folder).keep_scarcity(msgspec.json.encode(prices)),
+        only=only,
+        uplink=uplink,
     )
 
 

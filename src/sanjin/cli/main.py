@@ -70,6 +70,7 @@ _region.command("sanjin.cli.synthesizing:series", name="series", help="Write a s
 _region.command("sanjin.cli.synthesizing:country", name="country", help="Write a generated country. 生成全国网络。")
 _audit.command("sanjin.cli.running:verify", name="verify", help="Verify every journal. 校验日志。")
 _audit.command("sanjin.cli.running:journal", name="journal", help="List a node's journal. 日志条目。")
+app.command("sanjin.cli.node:app", name="node", help="One node of a region in a process of its own. 单个节点。")
 _prices.command("sanjin.cli.pricing:learn", name="learn", help="Learn them from last week's work. 学习。")
 _prices.command("sanjin.cli.pricing:show", name="show", help="Show them. 查看。")
 _policy.command("sanjin.cli.policies:set_policy", name="set", help="Set it from a document. 设置。")

@@ -116,6 +116,14 @@ class NotReachable(SanjinError):
     code = "not_reachable"
 
 
+class RegionDiffers(SanjinError):
+    """Two nodes do not work with the same region document."""
+
+    exit_code = 5
+    status = 409
+    code = "region_differs"
+
+
 class StoreFailed(SanjinError):
     """The store cannot write (full disk, read-only file system); reads go on."""
 

@@ -204,6 +204,26 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
     "empty_batch": (("there is no job in it", "没有作业"), ("send at least one line", "请至少提交一行")),
     "no_node": (("there is no node {value} here", "此处没有节点 {value}"), ("use one of: {known}", "可用:{known}")),
+    "no_site": (
+        ("it is not said which node this is", "未指明是哪个节点"),
+        ("give --site at the first start", "首次启动请给出 --site"),
+    ),
+    "another_node": (
+        ("this state folder is that of {known}, not of {value}", "此状态目录属于 {known},不属于 {value}"),
+        ("use another --state for {value}", "请为 {value} 另选 --state"),
+    ),
+    "not_https": (
+        ("{value} is no https address", "{value} 不是 https 地址"),
+        ("say where the parent listens: https://HOST:PORT", "请给出上级的监听地址:https://HOST:PORT"),
+    ),
+    "not_an_address": (
+        ("{value} is no host and port", "{value} 不是主机与端口"),
+        ("say HOST:PORT, such as 10.0.0.1:8443", "请写成 HOST:PORT,如 10.0.0.1:8443"),
+    ),
+    "not_a_child": (
+        ("{value} is not a child of {node}", "{value} 不是 {node} 的下级"),
+        ("use one of: {known}", "可用:{known}"),
+    ),
     "no_token": (
         ("the request has no valid token", "请求没有有效令牌"),
         ("send the token of the state folder as `Authorization: Bearer`", "请以 Bearer 方式发送状态目录中的令牌"),

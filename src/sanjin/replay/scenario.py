@@ -127,11 +127,12 @@ def _scenario(
     found = applied(overlaid(document, raw, f"{table.notes.file} ({name})"), policy)
     series = table.text("series", optional=True)
     from_s = round(table.number("from_h", 0.0, HOURS_MAX) * HOUR_S / SLOT_S) * SLOT_S if table.has("from_h") else 0
+    hour = f"{from_s / HOUR_S:g}"
     return Scenario(
         id=name,
         series=read_series(Path(series), found) if series else None,
-        title_en=(table.text("title_en", optional=True) or name) + (f" (from hour {from_s / HOUR_S:g})" if from_s else ""),
-        title_zh=(table.text("title_zh", optional=True) or name) + (f"(自第 {from_s / HOUR_S:g} 小时)" if from_s else ""),
+        title_en=(table.text("title_en", optional=True) or name) + (f" (from hour {hour})" if from_s else ""),
+        title_zh=(table.text("title_zh", optional=True) or name) + (f"(自第 {hour} 小时)" if from_s else ""),
         region=found,
         policy=policy,
         rule=rule,

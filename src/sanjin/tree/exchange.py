@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
+import msgspec
+
 from sanjin.model.errors import NotReachable
 from sanjin.ports import Mail
 
@@ -47,6 +49,22 @@ class Answer:
     """Prices of scarce capacity, where the child has others."""
     want_demand: bool = False
     """The parent has begun anew and knows nothing of last week's jobs."""
+
+
+encode = msgspec.msgpack.Encoder().encode
+"""A request or an answer as it is sent."""
+
+_request, _answer = msgspec.msgpack.Decoder(Request), msgspec.msgpack.Decoder(Answer)
+
+
+def read_request(body: bytes) -> Request:
+    """The request that :func:`encode` wrote. Raises ValueError where it is none."""
+    return _request.decode(body)
+
+
+def read_answer(body: bytes) -> Answer:
+    """The answer that :func:`encode` wrote. Raises ValueError where it is none."""
+    return _answer.decode(body)
 
 
 class Uplink(Protocol):

@@ -83,9 +83,11 @@ def _pool_status(node: Node, pool: str, ahead: int) -> PoolStatus:
 
 def owner(live: LiveRegion, job: str) -> Node:
     """The node where a job was submitted. Raises NotFound."""
-    node = live.nodes.get(job.rpartition("-")[0])
+    name = job.rpartition("-")[0]
+    node = live.nodes.get(name)
     if node is None:
-        raise NotFound(f"there is no job {job}")
+        other = f"; {name} is another process's node: ask there" if name in live.region.nodes else ""
+        raise NotFound(f"there is no job {job}{other}")
     return node
 
 
@@ -191,6 +193,7 @@ def job_bill(live: LiveRegion, name: str) -> JobBill:
     metered = [e for e in events if isinstance(e, ev.Metered)]
     settled = [e for e in events if isinstance(e, ev.Settled)]
     if not settled:
+        _elsewhere(live, name)
         raise NotFound(f"job {name} has no settled run")
     accounts: dict[str, int] = {}
     for posting in (p for e in settled for p in e.postings):
@@ -219,7 +222,8 @@ def parts(live: LiveRegion, name: str) -> list[str]:
 def _told(live: LiveRegion, name: str) -> list[ev.Event]:
     """What the node that ran a job wrote of it."""
     record = live.job(name)
-    return _entries_of(live.nodes[record.site], name) if record and record.site else []
+    node = live.nodes.get(record.site) if record else None
+    return _entries_of(node, name) if node else []
 
 
 def _entries_of(node: Node, name: str) -> list[ev.Event]:
@@ -286,5 +290,13 @@ def runs_of(live: LiveRegion, name: str) -> tuple[Node, list[str]]:
             lost = False
         lost = lost or isinstance(event, ev.Requeued)
     if not found:
+        _elsewhere(live, name)
         raise NotFound(f"job {name} has not started yet")
     return live.nodes[job(live, name).site], found
+
+
+def _elsewhere(live: LiveRegion, name: str) -> None:
+    """Raises NotFound where another process has what the job's site wrote of it."""
+    site = job(live, name).site
+    if site and site not in live.nodes:
+        raise NotFound(f"job {name} is at {site}, and its node has the rest: ask there")

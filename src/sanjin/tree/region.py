@@ -1,8 +1,8 @@
-"""A whole region in one process: every node with its own store, engine and data folder."""
+"""The nodes of a region that one process runs, all or some: each with its own store, engine and data folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from sanjin.flow.explain import chosen_site, explanation
@@ -15,14 +15,15 @@ from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.ports import Clock, Engine, Mover, Store
-from sanjin.tree.exchange import Switchboard
+from sanjin.tree.exchange import Switchboard, Uplink
 from sanjin.tree.node import Listener, Node, Parts
 
 
 class LiveRegion:
-    """All nodes of a region, joined by a switchboard; they share nothing else.
+    """Nodes of a region, joined by a switchboard; they share nothing else.
 
-    ``store``, ``engine`` and ``mover`` make the adapters of a node, given its id and folder.
+    ``store``, ``engine`` and ``mover`` make the adapters of a node, given its id and folder. ``only`` names the nodes
+    that this process runs (empty: all); ``uplink`` is the line of one of them to a parent that it does not run.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class LiveRegion:
         scarcity: Scarcity | None = None,
         policy: Policy | None = None,
         keep_prices: Callable[[Scarcity], None] = lambda _: None,
+        only: Collection[str] = (),
+        uplink: Uplink | None = None,
     ) -> None:
         self.region = region
         self.clock = clock
@@ -46,8 +49,10 @@ class LiveRegion:
         self.nodes: dict[str, Node] = {}
         self.policy = policy or Policy()
         book, network = PriceBook(region), network_of(region)
-        for name, model in region.nodes.items():
-            own = folder / name
+        here = [name for name in region.nodes if not only or name in only]
+        self.root = here[0]
+        for name in here:
+            model, own = region.nodes[name], folder / name
             parts = Parts(
                 region=region,
                 network=network,
@@ -60,8 +65,8 @@ class LiveRegion:
                 policy=self.policy,
                 keep_prices=keep_prices,
             )
-            uplink = self.board.uplink(name, model.parent) if model.parent else None
-            node = Node(name, parts, uplink, listener)
+            line = self.board.uplink(name, model.parent) if model.parent in here else uplink
+            node = Node(name, parts, line, listener)
             self.board.join(name, node.answer)
             self.nodes[name] = node
             node.open(version)

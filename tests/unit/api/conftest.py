@@ -121,7 +121,7 @@ def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AccessWorld]:
     folder = tmp_path_factory.mktemp("access")
     hub = EventHub()
     live = assemble(load_region(bundled("shanxi")), folder, RealClock(), "test", hub.listen)
-    app = make_app(live, hub, OPERATOR, "test", folder)
+    app = make_app(live, hub, OPERATOR, "test", state=folder)
     assert isinstance(app, Access)
     server = Server(app, 0)
     world = AccessWorld(live, hub, app, server.url, folder, _people(folder))

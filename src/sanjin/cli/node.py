@@ -1,0 +1,281 @@
+"""``sanjin node``: one node of a region in a process of its own, and who may be its children."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from sanjin import __version__
+from sanjin.adapters.state_folder import NodeSettings, StateFolder, default_folder
+from sanjin.cli.output import Format, State, at, data, note, table, text
+from sanjin.cli.policies import kept_policy
+from sanjin.cli.running import region_file
+from sanjin.flow.submit import problem
+from sanjin.model.errors import NotAllowed, NotReachable, ProblemsFound
+from sanjin.model.units import HOUR_S
+from sanjin.regions.load import load_region
+from sanjin.regions.policy import applied
+
+if TYPE_CHECKING:
+    from sanjin.adapters.identity.issuer import Issuer
+    from sanjin.api.exchange import Shared
+    from sanjin.client.uplink import HttpUplink
+    from sanjin.model.region import Region
+
+app = App(name="node", help="One node of a region in a process of its own. 单个节点。", help_format="plaintext")
+
+INVITE_HOURS, INVITE_HOURS_MAX = 24, 720
+
+
+@app.default
+def node(
+    *,
+    site: Annotated[str, Parameter(help="Which node of the region this is. 站点。")] = "",
+    region: Annotated[str, Parameter(help="The document, for a node without a parent. 区域文档。")] = "",
+    parent: Annotated[str, Parameter(help="Where the parent listens: https://HOST:PORT. 上级地址。")] = "",
+    token: Annotated[str, Parameter(help="The parent's invitation; or a file that has it. 邀请。")] = "",
+    listen: Annotated[str, Parameter(help="HOST:PORT for children, over TLS. 监听地址。")] = "",
+    name: Annotated[tuple[str, ...], Parameter(help="Further names that children reach it under. 别名。")] = (),
+    data_folder: Annotated[Path | None, Parameter(help="Datasets of all sites, shared by them. 数据目录。")] = None,
+    state: State = None,
+    port: Annotated[int, Parameter(help="Of the API on 127.0.0.1; 0 takes a free one. 端口。")] = 0,
+    rate: Annotated[float | None, Parameter(help="Region seconds a wall second, of the root. 时间倍率。")] = None,
+    output: Format = "table",
+) -> None:
+    """Run one node of a region, until Ctrl-C. 运行单个节点。
+
+    At the first start it says which site it is, who its parent is and shows the invitation that the parent made; later
+    starts need the state folder only. It goes on without its parent for as long as the line is cut.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    folder = StateFolder(state or default_folder())
+    folder.claim()
+    try:
+        given = NodeSettings(
+            site=site, parent=parent, listen=listen, names=name, data=str(data_folder.resolve()) if data_folder else ""
+        )
+        settings = _settled(folder, given)
+        _documents(folder, settings, region, token)
+        folder.keep_node(settings)
+        _run(folder, settings, port, rate, output)
+    finally:
+        folder.release()
+
+
+def _settled(folder: StateFolder, given: NodeSettings) -> NodeSettings:
+    """What was said now, and where nothing was, what was said at an earlier start. Raises ProblemsFound."""
+    kept = folder.node_settings() or NodeSettings(site="")
+    if given.site and kept.site and given.site != kept.site:
+        raise ProblemsFound([problem("another_node", "--site", value=given.site, known=kept.site)])
+    found = NodeSettings(
+        site=given.site or kept.site, parent=given.parent or kept.parent, listen=given.listen or kept.listen,
+        names=given.names or kept.names, data=given.data or kept.data,
+    )  # fmt: skip
+    faults = [] if found.site else [problem("no_site", "--site")]
+    if found.parent and not found.parent.startswith("https://"):
+        faults.append(problem("not_https", "--parent", value=found.parent))
+    if found.listen and not found.listen.rpartition(":")[2].isdecimal():
+        faults.append(problem("not_an_address", "--listen", value=found.listen))
+    if faults:
+        raise ProblemsFound(faults)
+    return found
+
+
+def _documents(folder: StateFolder, settings: NodeSettings, region: str, token: str) -> None:
+    """Get the documents that all nodes share: from the parent, or from here. Raises NotAllowed, NotReachable."""
+    if not settings.parent:
+        if region:
+            folder.keep_region(region_file(region).read_text(encoding="utf-8"))
+        elif not (folder.path / "region.yaml").exists():
+            folder.keep_region(region_file("shanxi").read_text(encoding="utf-8"))
+        return
+    from sanjin.adapters.identity.device import Device
+    from sanjin.adapters.identity.issuer import read_token
+    from sanjin.client.uplink import enrol
+
+    known = load_region(folder.region_document()).id if (folder.path / "region.yaml").exists() else ""
+    said = read_token(_spoken(token)) if token else None
+    if said and said.node != settings.site:
+        raise NotAllowed(f"the invitation is for {said.node}, not for {settings.site}")
+    region_id = said.region if said else known
+    device = Device(folder.path / "identity", region_id, settings.site) if region_id else None
+    if device is None or not (said or device.enrolled()):
+        raise NotAllowed(f"{settings.site} is not enrolled: give --token, made at the parent by: sanjin node invite")
+    try:
+        found = enrol(device, settings.parent, None if device.enrolled() else said)
+    except NotReachable as fault:
+        if not known:
+            raise
+        note(text("cli.parent_away", fault=fault))
+        return
+    folder.keep_region(found.region)
+    folder.keep_clock(found.clock)
+    if found.policy:
+        folder.keep_policy(found.policy)
+
+
+def _spoken(token: str) -> str:
+    path = Path(token)
+    return path.read_text().strip() if not token.startswith("sjn1.") and path.exists() else token
+
+
+def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | None, output: Format) -> None:
+    from sanjin.api.app import make_app
+    from sanjin.api.exchange import exchange_routes
+    from sanjin.api.server import Server
+    from sanjin.api.stream import EventHub
+    from sanjin.cli.assemble import assemble, settle_memory
+
+    policy, model = kept_policy(folder), load_region(folder.region_document())
+    if settings.site not in model.nodes:
+        raise ProblemsFound([problem("no_node", "--site", value=settings.site, known=", ".join(model.nodes))])
+    clock = folder.clock(rate, None)
+    hub, uplink = EventHub(), _uplink(folder, settings, model)
+    live = assemble(
+        applied(model, policy), folder.path, clock, __version__, hub.listen, folder.scarcity(), policy,
+        only=(settings.site,), uplink=uplink, data_folder=Path(settings.data) if settings.data else None,
+    )  # fmt: skip
+    issuer, public = issuer_of(folder, model, settings.site), None
+    children = exchange_routes(live.nodes[settings.site], issuer, shared(folder))
+    token, app = folder.token(), make_app(live, hub, folder.token(), __version__, state=folder.path)
+    local = Server(app, port)
+    if settings.listen:
+        host, _, number = settings.listen.rpartition(":")
+        names = (host.strip("[]"), *settings.names)
+        over_tls = make_app(live, hub, token, __version__, children, remote=True, state=folder.path)
+        public = Server(over_tls, int(number), host.strip("[]"), issuer.serving_context(names))
+    live.start()
+    settle_memory()
+    try:
+        folder.announce(local.url)
+        _greet(model, settings, local.url, public.url if public else "", output)
+        if public:
+            public.start()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        local.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if public:
+            public.stop()
+        if uplink:
+            uplink.close()
+        live.stop()
+
+
+def issuer_of(folder: StateFolder, model: Region, site: str) -> Issuer:
+    """What the node of this folder knows of its children."""
+    from sanjin.adapters.identity.issuer import Issuer
+
+    return Issuer(folder.path / "identity", model.id, site)
+
+
+def shared(folder: StateFolder) -> Shared:
+    """The documents that children get."""
+    from sanjin.api.exchange import Shared
+    from sanjin.client.uplink import region_digest
+
+    region = folder.region_document().read_text(encoding="utf-8")
+    policy = folder.policy_document()
+    return Shared(
+        region=region, policy=policy.read_text(encoding="utf-8") if policy else "", clock=folder.clock_document(),
+        digest=region_digest(region),
+    )  # fmt: skip
+
+
+def _uplink(folder: StateFolder, settings: NodeSettings, model: Region) -> HttpUplink | None:
+    if not settings.parent:
+        return None
+    from sanjin.adapters.identity.device import Device
+    from sanjin.client.uplink import HttpUplink, region_digest
+
+    device = Device(folder.path / "identity", model.id, settings.site)
+    digest = region_digest(folder.region_document().read_text(encoding="utf-8"))
+    return HttpUplink(device, settings.parent, digest)
+
+
+def _greet(model: Region, settings: NodeSettings, url: str, public: str, output: Format) -> None:
+    import json
+
+    if output == "table":
+        print(text("cli.node_up", site=settings.site, region=model.id, url=url), flush=True)
+        if settings.parent:
+            note(text("cli.node_parent", url=settings.parent))
+        if public:
+            note(text("cli.node_listens", url=public))
+        note(text("cli.stop_hint"))
+    else:
+        told = {"site": settings.site, "url": url, "listens": public, "parent": settings.parent}
+        print(json.dumps(told), flush=True)
+
+
+@app.command
+def invite(
+    site: Annotated[str, Parameter(help="A child of this node. 下级站点。")],
+    /,
+    *,
+    hours: Annotated[float, Parameter(help="For how long it is good. 有效小时。")] = INVITE_HOURS,
+    state: State = None,
+    output: Format = "table",
+) -> None:
+    """Make an invitation for a child: good once, shown once. 邀请下级节点。"""
+    folder, settings, model = _known(state)
+    children = model.children(settings.site)
+    if site not in children:
+        known = ", ".join(children) or "-"
+        raise ProblemsFound([problem("not_a_child", "SITE", value=site, node=settings.site, known=known)])
+    if hours > INVITE_HOURS_MAX:
+        raise ProblemsFound([problem("too_big", "--hours", value=hours, most=INVITE_HOURS_MAX)])
+    if hours <= 0:
+        raise ProblemsFound([problem("too_small", "--hours", value=hours, least=0.01)])
+    made = issuer_of(folder, model, settings.site).invite(site, round(hours * HOUR_S))
+    if not data({"site": site, "token": made.text(), "hours": hours}, output):
+        print(made.text())
+        note(text("cli.invited", site=site, hours=f"{hours:g}"))
+
+
+@app.command
+def children(*, state: State = None, output: Format = "table") -> None:
+    """List the children that were enrolled at this node. 已加入的下级节点。"""
+    folder, settings, model = _known(state)
+    found = list(issuer_of(folder, model, settings.site).children().values())
+    if not data(found, output):
+        offset = model.utc_offset_h
+        rows = [
+            [c.node, at(c.since_s, offset, year=True), text("cli.revoked" if c.revoked else "cli.enrolled"), c.key[:16]]
+            for c in found
+        ]
+        table(("head.node", "head.since", "head.state", "head.key"), rows, left=(0, 1, 2, 3))
+
+
+@app.command
+def revoke(
+    site: Annotated[str, Parameter(help="A child of this node. 下级站点。")],
+    /,
+    *,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Only say what would be done. 试算。")] = False,
+    state: State = None,
+    output: Format = "table",
+) -> None:
+    """Believe a child no more, from its next call on; it needs a new invitation. 吊销下级节点。"""
+    folder, settings, model = _known(state)
+    issuer = issuer_of(folder, model, settings.site)
+    if dry_run:
+        issuer.known(site)
+    else:
+        issuer.revoke(site)
+    if not data({"site": site, "revoked": not dry_run}, output):
+        note(text("cli.would_revoke" if dry_run else "cli.has_revoked", site=site))
+
+
+def _known(state: Path | None) -> tuple[StateFolder, NodeSettings, Region]:
+    """The folder of a node that ran before. Raises NotAllowed."""
+    folder = StateFolder(state or default_folder())
+    settings = folder.node_settings()
+    if settings is None:
+        raise NotAllowed(f"{folder.path}: no node was started here; start one with: sanjin node --site")
+    return folder, settings, load_region(folder.region_document())

@@ -1,0 +1,189 @@
+"""A child's line to its parent over HTTPS: enrolment, the one call between nodes, and the certificate kept fresh.
+
+The child opens every connection, so it may sit behind a NAT. Two calls may be on the line at once: one that the parent
+holds until it has something to say, and one that has news from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+
+import httpx
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from sanjin.adapters.identity.device import Device, authority_context
+from sanjin.adapters.identity.issuer import Token
+from sanjin.api.exchange import REGION_HEADER, Enrol, Enrolled
+from sanjin.client.client import fault_of
+from sanjin.model.errors import NotAllowed, NotReachable, SanjinError
+from sanjin.tree.exchange import Answer, Request, encode, read_answer
+
+LINES = 2
+"""Calls on the line at once."""
+
+HELD_WALL_S = 30.0
+"""How long an answer may take; parents hold one for some seconds."""
+
+log = logging.getLogger("sanjin.uplink")
+
+
+def enrol(device: Device, parent: str, token: Token | None) -> Enrolled:
+    """Get a certificate from ``parent`` (its URL) and keep it: by an invitation, or as a node that it knows.
+
+    Raises NotAllowed where the parent refuses, or is not the one that the invitation speaks of; NotReachable where it
+    does not answer.
+    """
+    url = f"{parent.rstrip('/')}/v1/enrol"
+    context = device.context(with_certificate=False) if token is None else _trusting(parent, token)
+    body = msgspec.json.encode(Enrol(request=device.request().decode(), secret=token.secret if token else ""))
+    try:
+        answer = httpx.post(url, content=body, verify=context, timeout=10.0)
+    except httpx.TransportError as fault:
+        raise NotReachable(f"{parent} does not answer as the parent of {device.node}: {fault}") from fault
+    if not answer.is_success:
+        raise fault_of(answer.content, answer.status_code)
+    found = msgspec.json.decode(answer.content, type=Enrolled)
+    if token and _digest(found.authority) != token.authority:
+        raise NotAllowed(f"{parent} is not the node that made this invitation")
+    device.keep(found.certificate.encode(), found.authority.encode())
+    return found
+
+
+def _trusting(parent: str, token: Token) -> ssl.SSLContext:
+    """TLS to the node that made an invitation: the authority that it shows must be the one that is named there."""
+    url = httpx.URL(parent)
+    shown = _authority_of(url.host, url.port or 443, token)
+    return authority_context(shown)
+
+
+def _authority_of(host: str, port: int, token: Token) -> str:
+    """The authority that a parent serves under, PEM, where it is the one that ``token`` names."""
+    # unverified on purpose: what comes back is believed only if its digest is the one in the invitation
+    unverified = httpx.Client(verify=_unverified(), timeout=10.0)
+    try:
+        answer = unverified.get(f"https://{host}:{port}/v1/authority")
+    except httpx.TransportError as fault:
+        raise NotReachable(f"{host}:{port} does not answer: {fault}") from fault
+    finally:
+        unverified.close()
+    shown = answer.text if answer.is_success else ""
+    try:
+        matches = _digest(shown) == token.authority
+    except ValueError:
+        matches = False
+    if not matches:
+        raise NotAllowed(f"{host}:{port} is not the node that made this invitation")
+    return shown
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _digest(authority: str) -> str:
+    """SHA-256 of a certificate (PEM). Raises ValueError where it is none."""
+    return x509.load_pem_x509_certificate(authority.encode()).fingerprint(hashes.SHA256()).hex()
+
+
+def region_digest(document: str) -> str:
+    """How a child names the region document that it works with."""
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+class HttpUplink:
+    """The line of ``device`` to ``parent``. ``digest`` is that of its region document; ``refused`` is told what the
+    parent said where it refuses a call, and an empty text when it takes calls again."""
+
+    def __init__(
+        self, device: Device, parent: str, digest: str, refused: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._device, self._parent, self._digest = device, parent.rstrip("/"), digest
+        self._refused, self._said = refused, ""
+        self._calls: SimpleQueue[tuple[Request, Future[Answer]] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._http: httpx.Client | None = None
+        self._fresh_at = 0.0
+        for n in range(LINES):
+            threading.Thread(target=self._run, name=f"{device.node}-line-{n}", daemon=True).start()
+
+    def call(self, request: Request) -> Future[Answer]:
+        """Send a request; the future gets the answer, or NotReachable."""
+        future: Future[Answer] = Future()
+        self._calls.put((request, future))
+        return future
+
+    def close(self) -> None:
+        """End the lines; calls on the way are left."""
+        for _ in range(LINES):
+            self._calls.put(None)
+
+    def _run(self) -> None:
+        while (item := self._calls.get()) is not None:
+            request, future = item
+            try:
+                future.set_result(self._ask(request))
+            except SanjinError as fault:
+                future.set_exception(fault)
+            except Exception as fault:  # whatever a connection does, the node only hears that nobody answered
+                log.exception("the line to %s", self._parent)
+                future.set_exception(NotReachable(str(fault)))
+
+    def _ask(self, request: Request) -> Answer:
+        try:
+            answer = self._client().post(
+                f"{self._parent}/v1/exchange", content=encode(request), headers={REGION_HEADER: self._digest}
+            )
+        except (httpx.TransportError, ssl.SSLError) as fault:
+            self._drop()
+            raise NotReachable(f"{self._parent} does not answer: {fault}") from fault
+        if not answer.is_success:
+            fault = fault_of(answer.content, answer.status_code)
+            self._tell(str(fault))
+            raise NotReachable(str(fault)) from fault
+        self._tell("")
+        return read_answer(answer.content)
+
+    def _tell(self, what: str) -> None:
+        if what != self._said:
+            self._said = what
+            if what:
+                log.error("%s refuses: %s", self._parent, what)
+            self._refused(what)
+
+    def _client(self) -> httpx.Client:
+        """A client whose certificate is good, renewed where half of its life is over."""
+        with self._lock:
+            left, life = self._device.left_s()
+            if left < life / 2 and time.monotonic() >= self._fresh_at:
+                self._fresh_at = time.monotonic() + min(max(left, 0) / 4, 60.0)
+                try:
+                    enrol(self._device, self._parent, None)
+                    self._drop()
+                except SanjinError as fault:
+                    if left <= 0:
+                        raise
+                    log.warning("the certificate of %s could not be renewed: %s", self._device.node, fault)
+            if self._http is None:
+                limits = httpx.Limits(max_connections=LINES, max_keepalive_connections=LINES)
+                timeout = httpx.Timeout(HELD_WALL_S, connect=5.0)
+                self._http = httpx.Client(verify=self._device.context(), timeout=timeout, limits=limits)
+            return self._http
+
+    def _drop(self) -> None:
+        """The next call opens new connections."""
+        held, self._http = self._http, None
+        if held is not None:
+            held.close()
