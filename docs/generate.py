@@ -47,8 +47,9 @@ def api() -> str:
     found = describe(__version__)
     lines = ["# HTTP API", ""]
     lines += [
-        "`sanjin up` serves it on 127.0.0.1. The address is in `<state>/address`, the token in `<state>/token`:",
-        "send it as `Authorization: Bearer <token>`. The OpenAPI 3.1 description is at `/openapi.json`.",
+        "`sanjin up` serves it on 127.0.0.1. The address is in `<state>/address`, the operator's token in",
+        "`<state>/token`, other users' come from `sanjin user add` ([who may do what](../howto/who-may-do-what.md)):",
+        "send one as `Authorization: Bearer <token>`. The OpenAPI 3.1 description is at `/openapi.json`.",
         "Errors are problem details (RFC 9457) whose `errors` list everything that is wrong, in English and Chinese.",
         "",
     ]

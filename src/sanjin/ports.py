@@ -347,8 +347,8 @@ class Store(Protocol):
         """Balance of each (tenant, account) of the ledger here, fen: debits positive."""
         ...
 
-    def journal(self, after: int = 0, limit: int = 1000, job: str = "") -> list[Entry]:
-        """Journal lines with a number above ``after``, in order."""
+    def journal(self, after: int = 0, limit: int = 1000, job: str = "", tenant: str = "") -> list[Entry]:
+        """Journal lines with a number above ``after``, in order, of one job or one tenant's jobs where given."""
         ...
 
     def tip(self) -> tuple[int, bytes]:

@@ -160,3 +160,15 @@ def test_a_store_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreFailed):
         SqliteStore(tmp_path / "file" / "state.db")
+
+
+def test_the_journal_of_a_tenant_has_the_entries_of_its_jobs_alone(opened: Callable[[], Store]) -> None:
+    store = opened()
+    other = replace(record(2), spec=replace(record(2).spec, tenant="u"))
+    jobs = ("n-1", "n-2", "", "n-1", "n-2")
+    lines = [Entry(seq=i, at_s=5, kind="k", job=job, body=b"{}", hash=bytes([i])) for i, job in enumerate(jobs, 1)]
+    store.commit(Batch(jobs={"n-1": record(1), "n-2": other}, journal=lines))
+    assert [e.seq for e in store.journal(tenant="t")] == [1, 4]
+    assert [e.seq for e in store.journal(2, 1, tenant="u")] == [5]
+    assert [e.seq for e in store.journal(job="n-1", tenant="u")] == []
+    assert store.journal(tenant="nobody") == []

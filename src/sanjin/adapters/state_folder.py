@@ -3,7 +3,9 @@
 ======================= ==========================================================
 file                    what it holds
 ======================= ==========================================================
-``token``               the secret that the API asks for; only its owner may read it
+``token``               the operator's secret for the API; only its owner may read it
+``users.json``          the other users with hashes of their tokens; see :mod:`.users`
+``decisions.jsonl``     who was allowed what, and who was not; see :mod:`.decision_log`
 ``address``             where the API of the running region listens
 ``region.yaml``         the region document that it was last started with
 ``policy.yaml``         the policy document, where one was set
@@ -94,8 +96,12 @@ class StateFolder:
 
     def found(self) -> tuple[str, str]:
         """(address, token) of the region that is up. Raises NotReachable where none is."""
+        return self.address(), self.token()
+
+    def address(self) -> str:
+        """Where the API of the region listens that is up. Raises NotReachable where none is."""
         try:
-            return (self.path / "address").read_text().strip(), self.token()
+            return (self.path / "address").read_text().strip()
         except FileNotFoundError as fault:
             raise NotReachable(f"no region is up on {self.path}; start one with: sanjin up") from fault
 

@@ -1,7 +1,8 @@
-"""The HTTP API of a region: REST, problem details, one stream of events. Loopback and a token."""
+"""The HTTP API of a region: REST, problem details, one stream of events. Loopback and tokens."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -9,10 +10,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from sanjin.adapters.decision_log import DecisionLog
+from sanjin.adapters.users import UserFile
 from sanjin.api import problems
 from sanjin.api.access import Access
 from sanjin.api.bodies import SCHEMAS
+from sanjin.api.callers import Callers
 from sanjin.api.exchange import PATHS
+from sanjin.api.guard import Guard
+from sanjin.api.rights import Rights
 from sanjin.api.routes import routes
 from sanjin.api.stream import EventHub
 from sanjin.model.errors import NotFound, ProblemsFound, SanjinError
@@ -28,10 +34,22 @@ class _NoMethod(SanjinError):
 
 
 def make_app(
-    live: LiveRegion, hub: EventHub, token: str, version: str, children: APIRouter | None = None, remote: bool = False
+    live: LiveRegion,
+    hub: EventHub,
+    token: str,
+    version: str,
+    children: APIRouter | None = None,
+    remote: bool = False,
+    state: Path | None = None,
 ) -> ASGIApp:
     """The ASGI application over a live region; ``children`` are the routes that other nodes call. ``remote``: other
-    machines may call it, over TLS."""
+    machines may call it, over TLS.
+
+    ``token`` is the operator's; ``state`` the folder that has the file of the other users and takes the log of
+    decisions (None: there are no other users, and decisions are not kept).
+    """
+    decisions = DecisionLog(state)
+    guard = Guard(live, Rights(decisions))
     region, clock = live.region, live.clock
     about = RegionStatus(
         region=region.id,
@@ -45,20 +63,21 @@ def make_app(
         policy=live.policy,
         up_since_s=clock.now(),
     )
-    app = _app(version, routes(live, hub, about))
+    app = _app(version, routes(live, hub, about, guard))
     if children:
         app.include_router(children)
     app.add_exception_handler(SanjinError, problems.handle)
     app.add_exception_handler(Exception, problems.handle)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    return Access(app, token, PATHS if children else frozenset(), remote)
+    callers = Callers(token, UserFile(state) if state else None, decisions)
+    return Access(app, callers, PATHS if children else frozenset(), remote)
 
 
 def describe(version: str) -> dict[str, Any]:
     """The OpenAPI description, without a region."""
     nothing = cast(Any, None)
-    return _app(version, routes(nothing, nothing, nothing)).openapi()
+    return _app(version, routes(nothing, nothing, nothing, nothing)).openapi()
 
 
 def _app(version: str, router: APIRouter) -> FastAPI:

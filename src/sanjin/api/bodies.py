@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import msgspec
 from fastapi import Request
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -31,15 +32,28 @@ SCHEMAS: dict[str, object] = _many.json_schema(ref_template="#/components/schema
 """JSON schemas of a submission and its parts, by name."""
 
 
-async def read_submissions(request: Request, check: Check) -> list[Submission]:
+@dataclass(frozen=True, slots=True)
+class _Payer:
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    spec: _Payer
+
+
+_sent = msgspec.json.Decoder(_Sent)
+
+
+async def read_submissions(request: Request, check: Check, tenant: str = "") -> list[Submission]:
     """The submissions in a request's body. Raises ProblemsFound with all faults, or TooLarge.
 
-    Where a line cannot be read, the other lines are checked too, so that all faults are said at once.
+    What says no tenant is for ``tenant`` (empty: for the usual one). Where a line cannot be read, the other lines are
+    checked too, so that all faults are said at once.
     """
     body = await _body(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != NDJSON:
-        return [_parse_one(body, 0)]
+    if not is_lines(request):
+        return [_paid([_parse_one(body, 0)], [body], tenant)[0]]
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not lines:
         raise ProblemsFound([problem("empty_batch", "")])
@@ -50,8 +64,23 @@ async def read_submissions(request: Request, check: Check) -> list[Submission]:
     except ValidationError:
         found = []
     if len(found) != len(lines):  # some line is wrong, or one line holds two: say which
-        raise ProblemsFound(_by_line(lines, check))
-    return found
+        raise ProblemsFound(_by_line(lines, check, tenant))
+    return _paid(found, lines, tenant)
+
+
+def is_lines(request: Request) -> bool:
+    """Whether a request sends one submission a line."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == NDJSON
+
+
+def _paid(found: list[Submission], texts: Sequence[bytes], tenant: str) -> list[Submission]:
+    """The submissions, each for somebody: those whose JSON names no tenant for ``tenant``."""
+    if not tenant:
+        return found
+    return [
+        replace(s, spec=replace(s.spec, tenant=tenant)) if _sent.decode(text).spec.tenant is None else s
+        for s, text in zip(found, texts, strict=True)
+    ]
 
 
 async def _body(request: Request) -> bytes:
@@ -66,11 +95,11 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _by_line(lines: list[bytes], check: Check) -> list[Problem]:
+def _by_line(lines: list[bytes], check: Check, tenant: str) -> list[Problem]:
     found: list[Problem] = []
     for number, line in enumerate(lines, 1):
         try:
-            found.extend(replace(p, line=number) for p in check([_parse_one(line, number)]))
+            found.extend(replace(p, line=number) for p in check(_paid([_parse_one(line, number)], [line], tenant)))
         except ProblemsFound as fault:
             found.extend(fault.problems)
     return found

@@ -8,8 +8,12 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Path, Query, Response
 
+from sanjin.api.callers import Caller
+from sanjin.api.guard import Asking, Guard
+from sanjin.api.rights import About
 from sanjin.flow.submit import problem
 from sanjin.flow.transparency import parse_tile
+from sanjin.model.access import Action
 from sanjin.model.errors import NotFound, ProblemsFound
 from sanjin.model.log import GrowthProof, InclusionProof, LogEntry
 from sanjin.tree.log import NodeLog
@@ -25,24 +29,30 @@ _STAYS = {"Cache-Control": "private, max-age=31536000, immutable"}
 _MOVES = {"Cache-Control": "no-cache"}
 
 
-def log_routes(live: LiveRegion) -> APIRouter:
+def log_routes(live: LiveRegion, guard: Guard) -> APIRouter:
     """The routes over the logs of a live region."""
     router = APIRouter(tags=["log"], prefix="/log/{node}")
 
+    def own(caller: Caller, node: str) -> NodeLog:
+        """The log of a node, for who may audit it: its leaves name jobs of every tenant."""
+        guard.need(caller, Action.AUDIT, About(site=node))
+        return _log(live, node)
+
     @router.get("/checkpoint", response_class=Response, responses=_TEXT)
-    def checkpoint(node: Whose) -> Response:
+    def checkpoint(caller: Asking, node: Whose) -> Response:
         """The signed note that says how many entries the node's log has, and the root over them, now."""
-        return Response(_log(live, node).checkpoint(), media_type="text/plain; charset=utf-8", headers=_MOVES)
+        return Response(own(caller, node).checkpoint(), media_type="text/plain; charset=utf-8", headers=_MOVES)
 
     @router.get("/key", response_class=Response, responses=_TEXT)
-    def key(node: Whose) -> Response:
+    def key(caller: Asking, node: Whose) -> Response:
         """The public keys: on the first line the log's, then its witnesses'. Compare them with what you had safely."""
-        log = _log(live, node)
+        log = own(caller, node)
         lines = [k.text() for k in (log.verifier, *log.witnesses)]
         return Response("\n".join([*lines, ""]), media_type="text/plain; charset=utf-8", headers=_MOVES)
 
     @router.get("/tile/{path:path}", response_class=Response, responses=_BYTES)
     def tile(
+        caller: Asking,
         node: Whose,
         path: Annotated[str, Path(description="`<L>/<N>[.p/<W>]`, or `entries/<N>[.p/<W>]`", max_length=200)],
     ) -> Response:
@@ -50,19 +60,21 @@ def log_routes(live: LiveRegion) -> APIRouter:
         name = parse_tile(path)
         if name is None:
             raise NotFound(f"tile/{path} is no tile's name; see https://c2sp.org/tlog-tiles")
-        return Response(_log(live, node).tile(name), media_type="application/octet-stream", headers=_STAYS)
+        return Response(own(caller, node).tile(name), media_type="application/octet-stream", headers=_STAYS)
 
     @router.get("/entries", response_model=list[LogEntry])
     def entries(
+        caller: Asking,
         node: Whose,
         after: Annotated[int, Query(ge=0, le=2**53)] = 0,
         limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
     ) -> Response:
         """Journal entries after entry `after`, up to the last checkpoint, each with its leaf and the leaf's hash."""
-        return _json(_log(live, node).entries(after, limit))
+        return _json(own(caller, node).entries(after, limit))
 
     @router.get("/proof", response_model=InclusionProof | GrowthProof)
     def proof(
+        caller: Asking,
         node: Whose,
         entry: Annotated[int, Query(description="that this entry is in the log", ge=0, le=2**53)] = 0,
         since: Annotated[int, Query(description="that it grew from so many entries", ge=-1, le=2**53)] = -1,
@@ -70,7 +82,7 @@ def log_routes(live: LiveRegion) -> APIRouter:
         """A proof against the checkpoint that comes with it (RFC 6962): of an entry, or that the log only grew."""
         if (entry > 0) == (since >= 0):
             raise ProblemsFound([problem("wrong_value", "entry", value="give either entry, from 1 on, or since")])
-        log = _log(live, node)
+        log = own(caller, node)
         return _json(log.inclusion(entry) if entry else log.growth(since))
 
     return router

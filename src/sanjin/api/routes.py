@@ -1,4 +1,6 @@
-"""The routes of the API. Each asks the region and encodes what it says; no rule lives here.
+"""The routes of the API. Each asks the guard whether the caller may, then the region, and encodes what that says.
+
+No rule lives here; an answer for which nobody asked the guard is withheld (:mod:`sanjin.api.access`).
 
 Answers are made by msgspec straight from the domain's dataclasses; the declared models are what
 FastAPI documents.
@@ -7,8 +9,8 @@ FastAPI documents.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -16,10 +18,14 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from sanjin.api.bodies import NDJSON, read_submissions
+from sanjin.api.callers import Caller
+from sanjin.api.guard import Asking, Guard, Sending
 from sanjin.api.log_routes import log_routes
 from sanjin.api.problems import MEDIA_TYPE
+from sanjin.api.rights import About
 from sanjin.api.stream import EventHub
 from sanjin.flow.submit import problem
+from sanjin.model.access import Action
 from sanjin.model.errors import NotFound, ProblemsFound
 from sanjin.model.job import JobState
 from sanjin.model.placement import Explanation
@@ -48,6 +54,9 @@ LOG_WALL_S = 0.2
 LOG_BYTES = 1 << 20
 DRY_RUN_MAX = 100
 PARTS_TOLD = 10
+
+FAULT = "this node failed; its log says how"
+"""What is said of a node's failure to whom its details are not for."""
 
 _encode = msgspec.json.Encoder().encode
 _BODY: dict[str, Any] = {
@@ -82,11 +91,14 @@ def answer(value: object, status: int = 200) -> Response:
     return Response(_encode(value), status_code=status, media_type="application/json")
 
 
-def routes(live: LiveRegion, hub: EventHub, about: RegionStatus) -> APIRouter:
+def routes(live: LiveRegion, hub: EventHub, about: RegionStatus, guard: Guard) -> APIRouter:
     """All routes over a live region. Making them touches nothing: each looks when it is called."""
     router = APIRouter(prefix="/v1", responses=FAULTS)
-    for part in (_submitting(live), _reading(live), _region(live, hub, about), log_routes(live)):
-        router.include_router(part)
+    router.include_router(_submitting(live, guard))
+    router.include_router(_reading(live, guard))
+    router.include_router(_region(live, about, guard))
+    router.include_router(_books(live, hub, guard))
+    router.include_router(log_routes(live, guard))
     return router
 
 
@@ -99,90 +111,101 @@ def _node(live: LiveRegion, name: str) -> Node:
     return node
 
 
-def _submitting(live: LiveRegion) -> APIRouter:
+def _submitting(live: LiveRegion, guard: Guard) -> APIRouter:
     router = APIRouter(tags=["jobs"])
 
     @router.post("/jobs", status_code=201, response_model=Accepted, responses=_SUBMIT_FAULTS, openapi_extra=_BODY)
-    async def submit(request: Request, node: NodeName = "") -> Response:
+    async def submit(request: Request, caller: Asking, node: NodeName = "") -> Response:
         """Submit a job (JSON) or up to 1,000 (NDJSON), all or none.
 
-        The answer comes once they are durable. Sending the same key and job again gives the same id.
+        The answer comes once they are durable. Sending the same key and job again gives the same id. Without a tenant
+        a job is for the caller's.
         """
-        target = _node(live, node)
-        submissions = await read_submissions(request, target.check)
+        target, sending = _node(live, node), Sending(guard, caller, Action.SUBMIT)
+        submissions = await read_submissions(request, sending.checked(target.check), sending.tenant)
+        sending.admit(submissions)
         at = "" if len(submissions) == 1 else "jobs"
         records = await asyncio.wrap_future(target.submit(submissions, at))
+        guard.submitted(caller, [r.id for r in records])
         return answer(Accepted(tuple(r.id for r in records)), 201)
 
     @router.post("/dry-run", response_model=list[Explanation], responses=_SUBMIT_FAULTS, openapi_extra=_BODY)
-    async def dry_run(request: Request, node: NodeName = "") -> Response:
+    async def dry_run(request: Request, caller: Asking, node: NodeName = "") -> Response:
         """Where up to 100 jobs would go if they were submitted now, with prices. Nothing changes.
 
         Each is priced alone, not after the ones before it.
         """
-        target = _node(live, node)
-        submissions = await read_submissions(request, target.check)
+        target, sending = _node(live, node), Sending(guard, caller, Action.DRY_RUN)
+        submissions = await read_submissions(request, sending.checked(target.check), sending.tenant)
+        sending.admit(submissions)
         if len(submissions) > DRY_RUN_MAX:
             raise ProblemsFound([problem("batch_size", "", value=len(submissions), most=DRY_RUN_MAX)])
         return answer(await asyncio.wrap_future(target.dry_run([s.spec for s in submissions])))
 
     @router.post("/jobs/{job}/cancel", response_model=Cancelled)
-    async def cancel(job: JobId) -> Response:
+    async def cancel(job: JobId, caller: Asking) -> Response:
         """Ask for a job's end, wherever it is."""
-        await asyncio.to_thread(overview.job, live, job)
+        await asyncio.to_thread(guard.job, caller, Action.CANCEL_JOB, job)
         asked = await asyncio.wrap_future(overview.owner(live, job).cancel(job))
         return answer(Cancelled(asked))
 
     @router.post("/jobs/{job}/replace", response_model=Cancelled)
-    async def replace(job: JobId, node: NodeName = "") -> Response:
+    async def replaced(caller: Asking, job: JobId, node: NodeName = "") -> Response:
         """Say that the silent node that has a job does not run it, so that it is placed again, also where it must not
         run twice. Ask the node above the silent one."""
+        guard.need(caller, Action.CANCEL_JOB, what=job)  # of nobody's work: an operator's
         return answer(Cancelled(await asyncio.wrap_future(_node(live, node).confirm(job))))
 
     return router
 
 
-def _reading(live: LiveRegion) -> APIRouter:
+def _reading(live: LiveRegion, guard: Guard) -> APIRouter:
     router = APIRouter(tags=["jobs"])
 
     @router.get("/jobs", response_model=JobPage)
     def jobs(
+        caller: Asking,
         node: Annotated[str, Query(description="submitted at this node; empty: anywhere", max_length=100)] = "",
         state: JobState | None = None,
         tenant: Annotated[str, Query(max_length=200)] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         after: Annotated[str, Query(description="`next` of the page before", max_length=10_000)] = "",
     ) -> Response:
-        """Jobs, newest first."""
+        """Jobs that the caller may read, newest first."""
+        reach = guard.reach(caller, Action.LIST_JOBS)
         if node:
             _node(live, node)
         query = JobQuery(state=state or "", tenant=tenant, limit=limit)
-        return answer(overview.jobs(live, query, node, after))
+        page = overview.jobs(live, query, node, after, reach)
+        return answer(JobPage(jobs=tuple(guard.shown(caller, r) for r in page.jobs), next=page.next))
 
     @router.get("/jobs/{job}", response_model=JobRecord)
-    def one(job: JobId) -> Response:
+    def one(job: JobId, caller: Asking) -> Response:
         """One job as the node knows it where it was submitted."""
-        return answer(overview.job(live, job))
+        return answer(guard.shown(caller, guard.job(caller, Action.READ_JOB, job)))
 
     @router.get("/jobs/{job}/events", response_model=list[Happening])
-    def events(job: JobId) -> Response:
+    def events(job: JobId, caller: Asking) -> Response:
         """Everything that any node wrote about a job, in order of time."""
-        return answer(overview.happenings(live, job))
+        guard.job(caller, Action.READ_JOB, job)
+        return answer(overview.happenings(live, job, guard.lens(caller, Action.READ_JOB).entry))
 
     @router.get("/jobs/{job}/explain", response_model=list[Explanation])
-    def explain(job: JobId) -> Response:
+    def explain(job: JobId, caller: Asking) -> Response:
         """Every decision about a job: for each site its price in terms, or the rule that bars it."""
-        overview.job(live, job)
+        guard.job(caller, Action.READ_JOB, job)
         return answer(live.explain(job))
 
     @router.get("/jobs/{job}/bill", response_model=JobBill)
-    def bill(job: JobId) -> Response:
+    def bill(job: JobId, caller: Asking) -> Response:
         """How a job's run was billed."""
+        guard.job(caller, Action.READ_BILL, job)
         return answer(overview.job_bill(live, job))
 
     @router.get("/jobs/{job}/logs", response_class=StreamingResponse, responses=_LOG)
     async def logs(
         job: JobId,
+        caller: Asking,
         stream: Annotated[str, Query(pattern="^(stdout|stderr)$")] = "stdout",
         offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
         follow: bool = False,
@@ -192,12 +215,12 @@ def _reading(live: LiveRegion) -> APIRouter:
         Of work that was stopped and went on, what all its runs printed. The parts of a divided array have
         logs of their own.
         """
-        await asyncio.to_thread(overview.job, live, job)
+        await asyncio.to_thread(guard.job, caller, Action.READ_LOGS, job)
         parts = await asyncio.to_thread(overview.parts, live, job)
         if parts != [job]:
             some = ", ".join(parts[:PARTS_TOLD]) + (", ..." if len(parts) > PARTS_TOLD else "")
             raise ProblemsFound([problem("divided", "job", value=job, count=len(parts), parts=some)])
-        return StreamingResponse(_log(live, job, stream, offset, follow), media_type="application/octet-stream")
+        return StreamingResponse(_log(live, job, stream, offset, follow, caller), media_type="application/octet-stream")
 
     return router
 
@@ -207,9 +230,11 @@ _LOG: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def _log(live: LiveRegion, job: str, stream: str, offset: int, follow: bool) -> AsyncIterator[bytes]:
+async def _log(
+    live: LiveRegion, job: str, stream: str, offset: int, follow: bool, caller: Caller
+) -> AsyncIterator[bytes]:
     number = inside = 0  # which of the job's runs, and from which byte of its log
-    while True:
+    while caller.still():
         over = (await asyncio.to_thread(overview.job, live, job)).state.ended
         part, more = await asyncio.to_thread(_log_part, live, job, stream, number, inside)
         inside += len(part)
@@ -236,61 +261,84 @@ def _log_part(live: LiveRegion, job: str, stream: str, number: int, inside: int)
     return node.parts.engine.logs(runs[number], stream, inside, LOG_BYTES), number + 1 < len(runs)
 
 
-def _region(live: LiveRegion, hub: EventHub, about: RegionStatus) -> APIRouter:
+def _region(live: LiveRegion, about: RegionStatus, guard: Guard) -> APIRouter:
     router = APIRouter(tags=["region"])
 
     @router.get("/health", response_model=Health)
     async def health() -> Response:
-        """Whether the region is well. Needs no token."""
-        faults = {name: node.fault for name, node in live.nodes.items() if node.fault}
+        """Whether the region is well. Needs no token, so it does not say what is wrong: `/v1/sites` does."""
+        faults = {name: FAULT for name, node in live.nodes.items() if node.fault}
         return answer(Health(not faults, faults))
 
     @router.get("/region", response_model=RegionStatus)
-    async def region() -> Response:
+    async def region(caller: Asking) -> Response:
         """Which region this is, its nodes and its time."""
-        return answer(dataclasses.replace(about, now_s=live.clock.now()))
+        guard.need(caller, Action.READ_REGION)
+        return answer(replace(about, now_s=live.clock.now()))
 
     @router.get("/sites", response_model=list[SiteStatus])
-    def sites() -> Response:
-        """Every site now: capacity, prices, work."""
-        return answer([overview.site_status(node) for node in live.nodes.values()])
+    def sites(caller: Asking) -> Response:
+        """Every site now: capacity, prices, work. What is wrong with a node, only to readers of its journal."""
+        guard.need(caller, Action.READ_SITES)
+        found = [overview.site_status(node) for node in live.nodes.values()]
+        return answer(
+            [
+                replace(s, fault=FAULT) if s.fault and not guard.may(caller, Action.AUDIT, About(site=s.site)) else s
+                for s in found
+            ]
+        )
+
+    return router
+
+
+def _books(live: LiveRegion, hub: EventHub, guard: Guard) -> APIRouter:
+    router = APIRouter(tags=["region"])
 
     @router.get("/bills", response_model=list[Bill])
-    def bills(tenant: Annotated[str, Query(max_length=200)] = "") -> Response:
-        """What each tenant's settled jobs came to."""
-        return answer([b for b in overview.bills(live) if tenant in ("", b.tenant)])
+    def bills(caller: Asking, tenant: Annotated[str, Query(max_length=200)] = "") -> Response:
+        """What each tenant's settled jobs came to, of tenants whose bills the caller may read."""
+        reach = guard.reach(caller, Action.READ_BILL)
+        found = (b for b in overview.bills(live) if reach.everything or b.tenant == reach.tenant)
+        return answer([b for b in found if tenant in ("", b.tenant)])
 
     @router.get("/audit", response_model=list[AuditResult])
-    def audit(node: Annotated[str, Query(max_length=100)] = "") -> Response:
+    def audit(caller: Asking, node: Annotated[str, Query(max_length=100)] = "") -> Response:
         """Verify the journals: every hash, the tip, the ledger, each bill, and what was signed of the log."""
-        names = [_node(live, node).name] if node else list(live.nodes)
+        if node:
+            names = [_node(live, node).name]
+            guard.need(caller, Action.AUDIT, About(site=node))
+        else:
+            reach = guard.reach(caller, Action.AUDIT)
+            names = [n for n in live.nodes if reach.everything or n in reach.sites]
         found = {n: overview.audit_node(live.region, n, live.nodes[n].parts.store) for n in names}
         return answer([live.logs[n].audited(r) if n in live.logs else r for n, r in found.items()])
 
     @router.get("/journal", response_model=list[Happening])
     def journal(
+        caller: Asking,
         node: NodeName = "",
         after: Annotated[int, Query(ge=0, le=2**53)] = 0,
         limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
     ) -> Response:
-        """A node's journal after entry ``after``."""
-        target = _node(live, node)
-        return answer([overview.happening(target.name, e) for e in target.parts.store.journal(after, limit)])
+        """A node's journal after entry ``after``: the entries that the caller may read."""
+        name = _node(live, node).name
+        page = guard.lens(caller, Action.READ_JOURNAL).page(name, after, limit)
+        return answer([overview.happening(name, e) for e in page])
 
     @router.get("/events", response_class=StreamingResponse, responses=_EVENTS)
     async def events(
         request: Request,
+        caller: Asking,
         job: Annotated[str, Query(max_length=120)] = "",
         node: Annotated[str, Query(max_length=100)] = "",
     ) -> Response:
-        """Every journal entry of every node as it is written (server-sent events).
+        """Every journal entry of every node as it is written, of those that the caller may read (server-sent events).
 
         `Last-Event-ID` continues a stream. The first event is `hello`, or `reset` where some were missed.
         """
-        last = request.headers.get("last-event-id", "")
-        return StreamingResponse(
-            hub.read(last, job, node), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-        )
+        lens = guard.lens(caller, Action.READ_EVENTS)
+        read = hub.read(request.headers.get("last-event-id", ""), job, node, lens)
+        return StreamingResponse(read, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     return router
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
+from typing import Protocol
 
 import msgspec
 
@@ -29,6 +30,28 @@ AT_ONCE = 500
 class _Reader:
     loop: asyncio.AbstractEventLoop
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Seer(Protocol):
+    """Shows a reader of entries what the reader may see."""
+
+    whole: bool
+    """Whether that is all, and :meth:`entry` need not be asked."""
+
+    def still(self) -> bool:
+        """Whether the reader may go on."""
+        ...
+
+    def entry(self, node: str, entry: Entry) -> Entry | None:
+        """What is to be shown of an entry, or None."""
+        ...
+
+
+_News = tuple[int, str, Entry]
+
+
+def _seen(news: Sequence[_News], lens: Seer) -> list[_News]:
+    return [(number, node, e) for number, node, entry in news if (e := lens.entry(node, entry))]
 
 
 class EventHub:
@@ -51,8 +74,11 @@ class EventHub:
         for reader in readers:
             reader.loop.call_soon_threadsafe(reader.woken.set)
 
-    async def read(self, last_id: str, job: str = "", node: str = "") -> AsyncIterator[bytes]:
-        """The stream from after ``last_id`` (empty: from now), for one job or node where given."""
+    async def read(self, last_id: str, job: str = "", node: str = "", lens: Seer | None = None) -> AsyncIterator[bytes]:
+        """The stream from after ``last_id`` (empty: from now), for one job or node where given.
+
+        ``lens`` shows of each entry what the reader may see; the stream ends with the reader's right to it.
+        """
         reader = _Reader(asyncio.get_running_loop())
         with self._lock:
             self._readers.add(reader)
@@ -60,12 +86,15 @@ class EventHub:
         try:
             word = b"hello" if known else b"reset"
             yield b"id: %s-%d\nevent: %s\ndata: {}\n\n" % (self._start.encode(), position, word)
-            while True:
+            while lens is None or lens.still():
                 reader.woken.clear()
                 news = self._after(position)
                 if news:
                     position = news[-1][0]
-                    text = b"".join(self._text(*n) for n in news if self._wanted(n[1], n[2], node, job))
+                    wanted = [n for n in news if self._wanted(n[1], n[2], node, job)]
+                    if lens is not None and not lens.whole:  # it may have to look jobs up
+                        wanted = await asyncio.to_thread(_seen, wanted, lens)
+                    text = b"".join(self._text(*n) for n in wanted)
                     if text:
                         yield text
                     continue

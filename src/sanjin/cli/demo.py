@@ -88,7 +88,7 @@ def demo(
             raise SanjinError("--rate must not be 1: the day would take a day")
         hub = EventHub()
         live = assemble(region, state.path, clock, __version__, hub.listen)
-        server = Server(make_app(live, hub, state.token(), __version__), 0)
+        server = Server(make_app(live, hub, state.token(), __version__, state=state.path), 0)
         live.start()
         settle_memory()
         server.start()

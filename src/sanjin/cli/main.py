@@ -26,7 +26,8 @@ Exit codes: 0 done; 1 failure; 2 usage; 3 wrong input; 4 not found;
 退出码:0 完成;1 失败;2 用法;3 输入错误;4 不存在;5 不允许;
 6 无区域;7 无法写入;8 日志损坏;9 所等作业失败;130 中断。
 
-Environment 环境变量: SANJIN_LANG=en|zh|both, SANJIN_STATE=<folder>
+Environment 环境变量: SANJIN_LANG=en|zh|both, SANJIN_STATE=<folder>,
+SANJIN_TOKEN=<token>, SANJIN_URL=<address>
 """
 
 app = App(
@@ -41,6 +42,8 @@ _audit = App(name="audit", help="Journals: verify, list, publish, prove. 审计�
 
 _prices = App(name="prices", help="What scarce capacity is worth. 稀缺价格。")
 _forecast = App(name="forecast", help="What will come: demand, on-site generation. 预测。")
+
+_user = App(name="user", help="Who may do what: users and their tokens. 用户与权限。")
 
 _policy = App(name="policy", help="By which rule work is placed. 调度策略。")
 
@@ -76,6 +79,15 @@ _prices.command("sanjin.cli.pricing:learn", name="learn", help="Learn them from 
 _prices.command("sanjin.cli.pricing:show", name="show", help="Show them. 查看。")
 _policy.command("sanjin.cli.policies:set_policy", name="set", help="Set it from a document. 设置。")
 _policy.command("sanjin.cli.policies:show", name="show", help="Show it. 查看。")
+for _name, _help in (
+    ("add", "Add a user and print the token, once. 新增用户。"),
+    ("list", "List users. 用户列表。"),
+    ("revoke", "End a user's token. 撤销用户。"),
+    ("grant", "Give a role, a site, a dataset. 授权。"),
+    ("ungrant", "Take them away. 收回授权。"),
+):
+    _user.command(f"sanjin.cli.users:{_name}_user", name=_name, help=_help)
+app.command(_user)
 app.command(_policy)
 _forecast.command("sanjin.cli.forecasting:demand", name="demand", help="Core-hours that jobs will ask for. 需求预测。")
 _forecast.command("sanjin.cli.forecasting:generation", name="generation", help="A site's own power. 发电预测。")

@@ -141,12 +141,12 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     )  # fmt: skip
     issuer, public = issuer_of(folder, model, settings.site), None
     children = exchange_routes(live.nodes[settings.site], issuer, shared(folder))
-    token, app = folder.token(), make_app(live, hub, folder.token(), __version__)
+    token, app = folder.token(), make_app(live, hub, folder.token(), __version__, state=folder.path)
     local = Server(app, port)
     if settings.listen:
         host, _, number = settings.listen.rpartition(":")
         names = (host.strip("[]"), *settings.names)
-        over_tls = make_app(live, hub, token, __version__, children, remote=True)
+        over_tls = make_app(live, hub, token, __version__, children, remote=True, state=folder.path)
         public = Server(over_tls, int(number), host.strip("[]"), issuer.serving_context(names))
     live.start()
     settle_memory()

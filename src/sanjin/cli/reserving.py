@@ -25,7 +25,7 @@ def reserve(
     memory: Annotated[str, Parameter(help="Memory: 512MiB, 2GB. 内存。")] = "512MiB",
     accelerators: Annotated[int, Parameter(help="Accelerator cards. 加速卡数。")] = 0,
     pool: Annotated[_Pool | None, Parameter(help="Only pools of this kind. 资源池类型。")] = None,
-    tenant: Annotated[str, Parameter(help="For whom. 租户。")] = "public",
+    tenant: Annotated[str, Parameter(help="For whom; by default the token's. 租户。")] = "public",
     name: Annotated[str, Parameter(help="A name for it. 名称。")] = "reservation",
     key: Annotated[str, Parameter(help="Client key: the same key is the same reservation. 客户端键。")] = "",
     dry_run: Annotated[bool, Parameter(negative=(), help="Show where it would be; reserve nothing. 试算。")] = False,

@@ -114,7 +114,7 @@ def up(
         hub = EventHub()
         scarcity, policy = folder.scarcity(), kept_policy(folder)
         live = assemble(applied(model, policy), folder.path, clock, __version__, hub.listen, scarcity, policy)
-        server = Server(make_app(live, hub, folder.token(), __version__), port)
+        server = Server(make_app(live, hub, folder.token(), __version__, state=folder.path), port)
         live.start()
         settle_memory()
         try:

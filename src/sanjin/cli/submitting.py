@@ -16,6 +16,7 @@ from sanjin.cli.job_file import JobFile, read_job_file
 from sanjin.cli.output import Format, State, data, note, text
 from sanjin.cli.watching import exit_of, print_records
 from sanjin.client import Client
+from sanjin.client.client import as_line
 from sanjin.flow.submit import problem
 from sanjin.model.errors import ProblemsFound
 from sanjin.model.job import Effects, JobSpec, Submission
@@ -32,7 +33,7 @@ class CommandOptions:
 
     name: Annotated[str, Parameter(help="Name of the job. 作业名。")] = ""
     key: Annotated[str, Parameter(help="Client key: the same key is the same job. 客户端键。")] = ""
-    tenant: Annotated[str, Parameter(help="Who pays. 租户。")] = "public"
+    tenant: Annotated[str, Parameter(help="Who pays; by default the token's. 租户。")] = "public"
     cores: Annotated[int, Parameter(help="CPU cores. 核数。")] = 1
     nodes: Annotated[int, Parameter(help="Machines at once, each with these cores. 节点数。")] = 1
     members: Annotated[int, Parameter(help="Members of an array; each has $SANJIN_INDEX. 数组成员数。")] = 0
@@ -88,7 +89,7 @@ def submit(
             submission = Submission(
                 key=options.key or _fresh_key(), spec=_spec(options, command, region.now_s, region.utc_offset_h)
             )
-            lines = [msgspec.json.encode(submission)]
+            lines = [as_line(submission)]
         else:
             lines, node = found.lines, node or found.node
         try:

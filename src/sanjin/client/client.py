@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,7 @@ QUIET_WALL_S = 5.0
 
 _ENDS = (Ended.kind, Reported.kind)
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_USUAL_TENANT = JobSpec(name="", command=()).tenant
 _NDJSON = {"Content-Type": "application/x-ndjson"}
 _T = TypeVar("_T")
 _FAULTS: dict[str, type[SanjinError]] = {
@@ -64,8 +66,16 @@ class Client:
 
     @classmethod
     def here(cls, state: Path | None = None) -> Client:
-        """The region that is up on this machine with this state folder (default: the usual one)."""
-        return cls(*StateFolder(state or default_folder()).found())
+        """The region that is up on this machine with this state folder (default: the usual one).
+
+        ``$SANJIN_TOKEN`` is used in place of the folder's token, and ``$SANJIN_URL`` in place of the address in it.
+        """
+        url, token = os.environ.get("SANJIN_URL", ""), os.environ.get("SANJIN_TOKEN", "")
+        folder = StateFolder(state or default_folder())
+        if not token:
+            found, token = folder.found()
+            url = url or found
+        return cls(url or folder.address(), token)
 
     def close(self) -> None:
         """Close the connections."""
@@ -85,10 +95,11 @@ class Client:
         """Submit jobs and return their ids once they are durable; each thousand goes in one call.
 
         A plain JobSpec gets a key of its own. Sending a Submission again is harmless: the same key
-        and job give the same id.
+        and job give the same id. A job of tenant ``public``, which is what a JobSpec says that says nothing, is for
+        the tenant of the token where that has one.
         """
         listed = [s if isinstance(s, Submission) else Submission(key=str(uuid.uuid4()), spec=s) for s in jobs]
-        return self.submit_lines([msgspec.json.encode(s) for s in listed], node)
+        return self.submit_lines([as_line(s) for s in listed], node)
 
     def submit_lines(self, lines: Sequence[bytes], node: str = "") -> list[str]:
         """Submit jobs that are JSON already, one Submission each; the node says all that is wrong with them."""
@@ -100,7 +111,7 @@ class Client:
 
     def dry_run(self, specs: Sequence[JobSpec], node: str = "") -> list[Explanation]:
         """Where up to 100 jobs would go if they were submitted now. Nothing changes."""
-        return self.dry_run_lines([msgspec.json.encode(Submission(key="-", spec=s)) for s in specs], node)
+        return self.dry_run_lines([as_line(Submission(key="-", spec=s)) for s in specs], node)
 
     def dry_run_lines(self, lines: Sequence[bytes], node: str = "") -> list[Explanation]:
         """The same for jobs that are JSON already, one Submission each."""
@@ -226,6 +237,14 @@ class Client:
         if not answer.is_success:
             raise fault_of(answer.content, answer.status_code)
         return msgspec.json.decode(answer.content, type=kind)
+
+
+def as_line(submission: Submission) -> bytes:
+    """A submission as JSON. The tenant that a job has by default is left out: the API knows the caller's."""
+    spec = msgspec.to_builtins(submission.spec)
+    if spec["tenant"] == _USUAL_TENANT:
+        del spec["tenant"]
+    return msgspec.json.encode({"key": submission.key, "spec": spec})
 
 
 def _to_ask(notice: Notice, jobs: dict[str, None], ended: dict[str, JobRecord]) -> list[str]:

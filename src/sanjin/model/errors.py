@@ -68,6 +68,14 @@ class KeyReused(ProblemsFound):
     code = "key_reused"
 
 
+class NotYourTenant(ProblemsFound):
+    """Jobs were sent for another tenant than the caller's."""
+
+    exit_code = 5
+    status = 403
+    code = "other_tenant"
+
+
 class TooLarge(SanjinError):
     """A request carries more than one call may."""
 
@@ -77,7 +85,7 @@ class TooLarge(SanjinError):
 
 
 class NoToken(SanjinError):
-    """The request does not carry the token."""
+    """The request does not carry a valid token."""
 
     exit_code = 5
     status = 401

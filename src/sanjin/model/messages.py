@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
 from sanjin.model.problem_messages import PROBLEMS
 from sanjin.model.replay_messages import REPLAYS
 
@@ -546,6 +547,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
 }
 
 MESSAGES.update(REPLAYS)
-for _code, (_what, _todo) in PROBLEMS.items():
+MESSAGES.update(ACCESS)
+for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS).items():
     MESSAGES[f"problem.{_code}"] = _what
     MESSAGES[f"todo.{_code}"] = _todo

@@ -6,13 +6,15 @@ Everything here only reads. It may be called from any thread while the nodes wor
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from sanjin.flow import audit
 from sanjin.flow.audit import happening
 from sanjin.flow.settle import settle
 from sanjin.model import event as ev
+from sanjin.model.access import EVERYTHING, Reach
 from sanjin.model.energy import period_at
 from sanjin.model.errors import NotFound
 from sanjin.model.record import JobRecord
@@ -24,6 +26,8 @@ from sanjin.tree.node import Node
 from sanjin.tree.region import LiveRegion
 
 JOURNAL_A_READ = 5000
+
+Seeing = Callable[[str, Entry], Entry | None]
 
 
 def site_status(node: Node) -> SiteStatus:
@@ -95,34 +99,84 @@ def job(live: LiveRegion, name: str) -> JobRecord:
     return record
 
 
-def jobs(live: LiveRegion, query: JobQuery, node: str = "", after: str = "") -> JobPage:
-    """Jobs submitted at ``node`` (empty: anywhere), newest first; ``after`` is a page's ``next``.
+def jobs(
+    live: LiveRegion, query: JobQuery, node: str = "", after: str = "", reach: Reach = EVERYTHING
+) -> JobPage:
+    """Jobs within ``reach`` that were submitted at ``node`` (empty: anywhere), newest first.
 
-    ``next`` names, for each node, the last job that was listed.
+    ``after`` is a page's ``next``, which names for each list that was merged the last job taken of it: of each
+    node's own jobs (``datong-7``), and for who sees only some sites of what each of them runs (``datong:taiyuan-3``).
     """
-    last = {name.rpartition("-")[0]: name for name in after.split(",") if name}
-    names = [node] if node else list(live.nodes)
-    lists = [
-        live.nodes[n].parts.store.jobs(replace(query, owned=True, before=last.get(n, ""))) for n in names
-    ]
-    merged = heapq.merge(*lists, key=lambda r: r.submitted_s, reverse=True)
-    found = [record for record, _ in zip(merged, range(query.limit), strict=False)]
-    for record in found:
-        last[record.id.rpartition("-")[0]] = record.id
-    more = sum(map(len, lists)) > len(found) or any(len(each) == query.limit for each in lists)
-    return JobPage(jobs=tuple(found), next=",".join(last.values()) if more and found else "")
+    last = dict(_mark(each) for each in after.split(",") if each)
+    lists: dict[str, Iterator[JobRecord]] = {}
+    tenant = query.tenant if reach.everything else reach.tenant
+    if (reach.everything or reach.tenant) and query.tenant in ("", tenant):
+        for name in [node] if node else list(live.nodes):
+            wanted = replace(query, owned=True, tenant=tenant, limit=query.limit + 1)  # one more says whether to go on
+            lists[name] = _pages(live.nodes[name].parts.store, wanted, last.get(name, ""))
+    for site in sorted(reach.sites & live.nodes.keys()):
+        listed = _pages(live.nodes[site].parts.store, query, last.get(f"{site}:", ""))
+        lists[f"{site}:"] = (
+            r
+            for r in listed
+            if r.site == site and r.spec.tenant != reach.tenant and node in ("", r.id.rpartition("-")[0])
+        )
+    merged = heapq.merge(*(_tagged(mark, each) for mark, each in lists.items()), key=lambda m: -m[1].submitted_s)
+    found = list(islice(merged, query.limit + 1))
+    for mark, record in found[: query.limit]:
+        last[mark] = record.id
+    more = ",".join(f"{mark}{job}" if mark.endswith(":") else job for mark, job in last.items())
+    return JobPage(jobs=tuple(r for _, r in found[: query.limit]), next=more if len(found) > query.limit else "")
 
 
-def happenings(live: LiveRegion, name: str) -> list[Happening]:
+def _mark(text: str) -> tuple[str, str]:
+    """(list, last job taken of it) of a part of ``next``."""
+    site, colon, job = text.rpartition(":")
+    return (site + colon, job) if colon else (job.rpartition("-")[0], job)
+
+
+def _tagged(mark: str, records: Iterator[JobRecord]) -> Iterator[tuple[str, JobRecord]]:
+    return ((mark, record) for record in records)
+
+
+def _pages(store: Store, query: JobQuery, before: str) -> Iterator[JobRecord]:
+    """All jobs of a store that match, read as they are wanted; ``before`` names one that must match too."""
+    if before:
+        last = store.job(before)
+        if last is None or query.tenant not in ("", last.spec.tenant):
+            return  # to whom the job is nothing, it is no place to go on from either
+    while part := store.jobs(replace(query, before=before)):
+        yield from part
+        before = part[-1].id
+        if len(part) < query.limit:
+            return
+
+
+def at_site(node: Node, name: str) -> bool:
+    """Whether a job runs or ran at this node's site, as the node itself knows."""
+    record = node.parts.store.job(name)
+    return record is not None and record.site == node.name
+
+
+def happenings(live: LiveRegion, name: str, seen: Seeing | None = None) -> list[Happening]:
     """Everything that any node wrote about a job, in order of time. Raises NotFound.
+
+    ``seen`` makes of each entry what is to be shown of it, or None.
 
     Of the same second, the owner's entries come first, and a report after what it reports.
     """
     job(live, name)
     first = owner(live, name)
     nodes = [first, *(n for n in live.nodes.values() if n is not first)]
-    lists = [[happening(n.name, entry) for entry in n.parts.store.journal(job=name)] for n in nodes]
+    show = seen or _whole
+    lists = [
+        [happening(n.name, e) for each in n.parts.store.journal(job=name) if (e := show(n.name, each))] for n in nodes
+    ]
     return list(heapq.merge(*lists, key=lambda h: (h.at_s, h.kind == ev.Reported.kind)))
+
+
+def _whole(_: str, entry: Entry) -> Entry | None:
+    return entry
 
 
 def job_bill(live: LiveRegion, name: str) -> JobBill:

@@ -132,10 +132,15 @@ class MemoryStore:
             found[(line.tenant, line.account)] = found.get((line.tenant, line.account), 0) + line.fen
         return found
 
-    def journal(self, after: int = 0, limit: int = 1000, job: str = "") -> list[Entry]:
-        """Journal lines with a number above ``after``, in order."""
+    def journal(self, after: int = 0, limit: int = 1000, job: str = "", tenant: str = "") -> list[Entry]:
+        """Journal lines with a number above ``after``, in order, of one job or one tenant's jobs where given."""
         lines = self._journal[bisect_right(self._journal, after, key=lambda e: e.seq) :]
-        return list(islice((e for e in lines if not job or e.job == job), limit))
+        found = (e for e in lines if (not job or e.job == job) and (not tenant or self._is_of(e.job, tenant)))
+        return list(islice(found, limit))
+
+    def _is_of(self, job: str, tenant: str) -> bool:
+        record = self._jobs.get(job)
+        return record is not None and record.spec.tenant == tenant
 
     def tip(self) -> tuple[int, bytes]:
         """Number and hash of the last journal line."""
