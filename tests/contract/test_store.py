@@ -13,7 +13,8 @@ from alembic.migration import MigrationContext
 
 from sanjin.adapters.store import schema
 from sanjin.adapters.store.memory import MemoryStore
-from sanjin.adapters.store.sqlite import HEAD, SqliteStore
+from sanjin.adapters.store.sql import HEAD
+from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.flow.audit import chain
 from sanjin.model.errors import StoreFailed
 from sanjin.model.job import JobSpec, JobState
