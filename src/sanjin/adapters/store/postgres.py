@@ -12,7 +12,8 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,9 +34,9 @@ _SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_-]{0,62}")
 _ADDRESS = "postgresql://USER@HOST:PORT/DATABASE?schema=NAME"
 
 _SESSION = "-c synchronous_commit=on -c tcp_keepalives_idle=3 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
-_READER = r"-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\ read"
+_READER = "-c default_transaction_read_only=on"
 # a writer that freezes inside a commit must not keep the row of the seat from who takes over
-_WRITER = r"-c default_transaction_isolation=read\ committed -c idle_in_transaction_session_timeout=4000"
+_WRITER = "-c idle_in_transaction_session_timeout=4000"
 _CONNECT: dict[str, Any] = {
     "client_encoding": "utf8",
     "connect_timeout": 5,
@@ -59,8 +60,9 @@ class PostgresStore(SqlStore):
     def __init__(self, url: str, node: str = "") -> None:
         address, self.schema = _read_address(url, node)
         self._secrets = [s for s in (address.password, address.query.get("password")) if isinstance(s, str) and s]
-        self._writer = self._connecting(address, _WRITER, 1)
-        super().__init__(_place(address, self.schema), self._connecting(address, _READER, 4))
+        self._writer = self._connecting(address, _WRITER, 1, "READ COMMITTED")
+        # most reads are one question, which sees one instant by itself: no words to begin and end it
+        super().__init__(_place(address, self.schema), self._connecting(address, _READER, 4, "AUTOCOMMIT"))
         self._seat: Seat | None = None
         self._claiming = threading.Lock()
         self._doubt = False
@@ -73,7 +75,7 @@ class PostgresStore(SqlStore):
             self.close()
             raise
 
-    def _connecting(self, address: sa.URL, options: str, connections: int) -> sa.Engine:
+    def _connecting(self, address: sa.URL, options: str, connections: int, isolation: Any) -> sa.Engine:
         ours = {"application_name": f"sanjin {self.schema}", **_CONNECT}
         said = address.query
         asked = said.get("options", "")
@@ -82,6 +84,7 @@ class PostgresStore(SqlStore):
             return sa.create_engine(
                 address,
                 pool_size=connections,
+                isolation_level=isolation,
                 pool_pre_ping=True,  # a connection that died while nobody used it is replaced, not handed out
                 hide_parameters=True,
                 connect_args={
@@ -167,6 +170,11 @@ class PostgresStore(SqlStore):
 
     # -- reading and writing
 
+    @contextmanager
+    def _read_all(self) -> Generator[sa.Connection]:
+        with self._read() as c:
+            yield c.execution_options(isolation_level="REPEATABLE READ")
+
     def load(self) -> Stored:
         """Everything that a starting node needs."""
         if self._doubt:
@@ -195,12 +203,14 @@ class PostgresStore(SqlStore):
                 for statement, rows in statements:
                     c.exec_driver_sql(statement, tuple([list(column) for column in zip(*rows, strict=True)]))
         except DBAPIError as fault:
-            if fault.connection_invalidated and turn and self._written(seat.epoch, turn):
+            if fault.connection_invalidated and turn and self._written(seat, turn):
                 return
+            if seat.gone.is_set():
+                raise NotActive(f"{self.place}: another process took over while this one wrote") from fault
             doubt = "; whether it was written will show when the store is loaded again" if self._doubt else ""
             raise StoreFailed(f"{self.place}: cannot write: {self._said(fault)}{doubt}") from fault
 
-    def _written(self, epoch: int, turn: int) -> bool:
+    def _written(self, seat: Seat, turn: int) -> bool:
         """Whether the commit of that number is in the database; waits for its end."""
         self._doubt = True
         try:
@@ -208,8 +218,10 @@ class PostgresStore(SqlStore):
                 last = c.exec_driver_sql(_LAST).one()
         except DBAPIError:
             return False
-        self._doubt = int(last.epoch) != epoch  # who took over has counted on
-        return not self._doubt and int(last.turn) == turn
+        self._doubt = False
+        if int(last.epoch) != seat.epoch:
+            seat.gone.set()
+        return int(last.epoch) == seat.epoch and int(last.turn) == turn
 
     def close(self) -> None:
         """Let go of the database, and of the right to write."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class SqlStore:
     """The questions that a node asks of its state, the same in every SQL database.
 
     ``place`` names the database in the texts of errors, without secrets; reads take their connections
-    from ``engine``, each a transaction of its own that sees one instant.
+    from ``engine``, where each question sees one instant.
     """
 
     def __init__(self, place: str, engine: sa.Engine) -> None:
@@ -69,6 +69,10 @@ class SqlStore:
         except (DBAPIError, OSError, sqlite3.Error) as fault:
             raise StoreFailed(f"{self.place}: cannot read: {self._said(fault)}") from fault
 
+    def _read_all(self) -> AbstractContextManager[sa.Connection]:
+        """A connection for several questions that must see one instant."""
+        return self._read()
+
     def _said(self, fault: BaseException) -> str:
         """What the database said, without the statement and its values."""
         return str(getattr(fault, "orig", None) or fault).strip()
@@ -82,7 +86,7 @@ class SqlStore:
 
     def load(self) -> Stored:
         """Everything that a starting node needs."""
-        with self._read() as c:
+        with self._read_all() as c:
             live = c.execute(
                 sa.select(schema.job.c.body).where(schema.job.c.live == 1).order_by(schema.job.c.number)
             ).scalars()
