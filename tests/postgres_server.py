@@ -49,9 +49,9 @@ class PostgresServer:
             assert time.monotonic() < end and self._process.poll() is None, (self.folder / "log").read_text()
             time.sleep(0.02)
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it and cut every connection."""
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(how)
         self._process.wait(30)
 
     def url(self, schema: str = "", password: str = "") -> str:
@@ -78,6 +78,6 @@ def postgres() -> Iterator[PostgresServer]:
     try:
         server = PostgresServer(binaries, folder)
         yield server
-        server.stop()
+        server.stop(signal.SIGQUIT)  # at once: nobody needs the data any more
     finally:
         shutil.rmtree(folder, ignore_errors=True)

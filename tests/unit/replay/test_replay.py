@@ -218,8 +218,8 @@ def test_live_nodes_over_one_postgresql_place_a_trace_as_the_loop_does(
     region: Region, tmp_path: Path, postgres: PostgresServer
 ) -> None:
     """Eleven nodes, each in a schema of its own: the database changes nothing of what is decided."""
-    trace = generate(Recipe(jobs=20, days=1, seed=4, widest=4))
-    trace = replace(trace, arrive_s=np.maximum.accumulate(trace.arrive_s + np.arange(20)))
+    trace = generate(Recipe(jobs=12, days=1, seed=4, widest=4))
+    trace = replace(trace, arrive_s=np.maximum.accumulate(trace.arrive_s + np.arange(12)))
     rule = MapRule(load=0.8, fold_days=0, data_share=0, delay_low_yuan=0.01)
     work = in_whole_fen(workload(region, trace, rule, SLOTS))
 
