@@ -14,7 +14,7 @@ def needs(program: str) -> str:
     """The path of a program; skips the test where it is missing, or fails when ``CI=true``."""
     found = shutil.which(program)
     if found is None:
-        _give_up(f"{program} is not installed")
+        give_up(f"{program} is not installed")
     return str(found)
 
 
@@ -24,10 +24,11 @@ def needs_bwrap() -> None:
 
     needs("bwrap")
     if find_bwrap().kind != "bwrap":
-        _give_up(find_bwrap().remark)
+        give_up(find_bwrap().remark)
 
 
-def _give_up(why: str) -> None:
+def give_up(why: str) -> None:
+    """Skip this test, or fail it when ``CI=true``."""
     if os.environ.get("CI") == "true":
         pytest.fail(why)
     pytest.skip(why)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 
 from sanjin.adapters.store import schema
+from sanjin.adapters.store.choose import store_of
 from sanjin.adapters.store.memory import MemoryStore
-from sanjin.adapters.store.sqlite import HEAD, SqliteStore
+from sanjin.adapters.store.sql import HEAD
+from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.flow.audit import chain
 from sanjin.model.errors import StoreFailed
 from sanjin.model.job import JobSpec, JobState
@@ -21,13 +23,24 @@ from sanjin.model.record import JobRecord
 from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Store, Totals
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+@pytest.fixture(params=["sqlite", "memory", "postgresql"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
     """Opens the store under test, each time anew; what is in memory is the same object."""
-    if request.param == "sqlite":
-        return lambda: SqliteStore(tmp_path / "any" / "state.db")
-    one = MemoryStore()
-    return lambda: one
+    one, made = MemoryStore(), list[Store]()
+    if request.param == "memory":
+        yield lambda: one
+        return
+    where = tmp_path / "any" / "state.db"
+    if request.param == "postgresql":
+        where = request.getfixturevalue("postgres").url()
+
+    def new() -> Store:
+        made.append(store_of(where))
+        return made[-1]
+
+    yield new
+    for store in made:
+        store.close()
 
 
 @pytest.fixture

@@ -132,6 +132,13 @@ class StoreFailed(SanjinError):
     code = "store_failed"
 
 
+class NotActive(StoreFailed):
+    """Another process writes this state: this one waits to take over, or has been taken over."""
+
+    status = 503
+    code = "not_active"
+
+
 class AuditBroken(SanjinError):
     """The journal does not verify: an entry was changed, lost or moved."""
 

@@ -220,11 +220,14 @@ class Node:
     def _failed(self, fault: SanjinError) -> None:
         self.fault = str(fault)
         log.error("node %s: %s", self.name, fault)
-        threading.Event().wait(RETRY_WALL_S)
-        try:
-            self._rebuild()
-        except SanjinError as again:
-            log.error("node %s: cannot rebuild: %s", self.name, again)
+        while not self._stop:
+            # no turn before the view is made anew: what the failed one changed in it was never written
+            threading.Event().wait(RETRY_WALL_S)
+            try:
+                self._rebuild()
+                return
+            except SanjinError as again:
+                log.error("node %s: cannot rebuild: %s", self.name, again)
 
     def has_something_to_do(self) -> bool:
         """Whether a turn now could change anything, for who takes a node's turns by hand; runs that ended aside."""

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sanjin.adapters.store.choose import store_of
+from sanjin.adapters.store.sql import SqlStore
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.flow.settle import settle
 from sanjin.flow.supply import Board
@@ -31,6 +33,7 @@ from sanjin.replay.through_node import in_whole_fen, replay_through_nodes
 from sanjin.replay.trace import Trace
 from sanjin.replay.workload import Rule as MapRule
 from sanjin.replay.workload import Workload, workload
+from tests.postgres_server import PostgresServer
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "traces"
 SLOTS = 7 * 96 + 2 * HORIZON_SLOTS
@@ -209,6 +212,22 @@ def test_live_nodes_place_a_trace_as_the_loop_does(region: Region, tmp_path: Pat
     assert live.start_s.tolist() == compiled.start_s.tolist()
     assert live.digest() == compiled.digest()
     assert live.end_s.tolist() == compiled.end_s.tolist()
+
+
+def test_live_nodes_over_one_postgresql_place_a_trace_as_the_loop_does(
+    region: Region, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    """Eleven nodes, each in a schema of its own: the database changes nothing of what is decided."""
+    trace = generate(Recipe(jobs=12, days=1, seed=4, widest=4))
+    trace = replace(trace, arrive_s=np.maximum.accumulate(trace.arrive_s + np.arange(12)))
+    rule = MapRule(load=0.8, fold_days=0, data_share=0, delay_low_yuan=0.01)
+    work = in_whole_fen(workload(region, trace, rule, SLOTS))
+
+    def store(path: Path) -> SqlStore:
+        return store_of(postgres.url(f"replay-{path.parent.name}"))
+
+    live = replay_through_nodes(work, Policy(), tmp_path, store, lambda _: None)
+    assert live.digest() == replay_online(work, Policy()).digest()
 
 
 def spot(hours: int = 40 * 24) -> Series:

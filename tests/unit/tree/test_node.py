@@ -11,11 +11,13 @@ import pytest
 from sanjin.flow import audit
 from sanjin.flow.settle import settle
 from sanjin.model import event as ev
-from sanjin.model.errors import KeyReused, ProblemsFound
+from sanjin.model.errors import KeyReused, ProblemsFound, StoreFailed
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.reason import Reason
 from sanjin.model.region import DataGrade, PoolKind
+from sanjin.ports import Stored
 from sanjin.regions.load import bundled, load_region
+from sanjin.tree import node as node_module
 from tests.tree_world import World
 
 
@@ -256,3 +258,19 @@ def test_transfers_share_the_links_and_every_node_knows(tmp_path: Path) -> None:
         assert (each.view.links.load() <= network.slot_bytes[:, None]).all(), each.name
         assert each.view.links.load()[list(shared)].any(), each.name
     world.close()
+
+
+def test_no_turn_is_taken_on_a_view_that_could_not_be_made_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that cannot be read for a while: what a failed turn changed in the view must not be written later."""
+    monkeypatch.setattr(node_module, "RETRY_WALL_S", 0.0)
+    node = world.nodes["taiyuan"]
+    load, before, away = node.parts.store.load, node.view, [StoreFailed("away"), StoreFailed("still away")]
+
+    def loaded() -> Stored:
+        if away:
+            raise away.pop()
+        return load()
+
+    monkeypatch.setattr(node.parts.store, "load", loaded)
+    node._failed(StoreFailed("line cut"))
+    assert away == [] and node.view is not before

@@ -6,15 +6,21 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 
 metadata = MetaData()
 
+# In PostgreSQL text is compared by its bytes, as SQLite and Python do: the same order everywhere, and no index
+# that breaks when the system's locales change; counters have 64 bits, as in SQLite.
+Text = String().with_variant(String(collation="C"), "postgresql")
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
 job = Table(
     "job",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("id", String, nullable=False, unique=True),
-    Column("tenant", String, nullable=False),
+    # the order of coming, without gaps: SQLite gives the next one by itself, PostgreSQL is told it
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
     # set only where the job was submitted at this node: a relayed job keeps its key elsewhere
-    Column("owned_key", String, nullable=True),
-    Column("state", String, nullable=False),
+    Column("owned_key", Text, nullable=True),
+    Column("state", Text, nullable=False),
     Column("live", Integer, nullable=False),
     Column("fen", BigInteger, nullable=False),
     Column("facility_mwh", BigInteger, nullable=False),
@@ -28,10 +34,10 @@ job = Table(
 journal = Table(
     "journal",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Number, primary_key=True, autoincrement=False),
     Column("at_s", BigInteger, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("job", String, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("job", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     Index("journal_job", "job", "seq"),
@@ -40,29 +46,29 @@ journal = Table(
 outbox = Table(
     "outbox",
     metadata,
-    Column("peer", String, primary_key=True),
-    Column("seq", Integer, primary_key=True),
-    Column("kind", String, nullable=False),
+    Column("peer", Text, primary_key=True),
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
 
 peer = Table(
     "peer",
     metadata,
-    Column("peer", String, primary_key=True),
-    Column("sent", Integer, nullable=False),
-    Column("received", Integer, nullable=False),
+    Column("peer", Text, primary_key=True),
+    Column("sent", Number, nullable=False),
+    Column("received", Number, nullable=False),
 )
 
 ledger = Table(
     "ledger",
     metadata,
-    Column("entry", Integer, primary_key=True),
-    Column("line", Integer, primary_key=True),
-    Column("job", String, nullable=False),
-    Column("tenant", String, nullable=False),
+    Column("entry", Number, primary_key=True, autoincrement=False),
+    Column("line", Number, primary_key=True, autoincrement=False),
+    Column("job", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
     Column("at_s", BigInteger, nullable=False),
-    Column("account", String, nullable=False),
+    Column("account", Text, nullable=False),
     Column("fen", BigInteger, nullable=False),
     Index("ledger_tenant", "tenant"),
 )
@@ -70,7 +76,17 @@ ledger = Table(
 tip = Table(
     "tip",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("seq", Integer, nullable=False),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Number, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+)
+
+writer = Table(
+    "writer",
+    metadata,
+    # one row, where several processes may share a database: the epoch grows when another becomes the
+    # writer, the turn with every commit, whose transaction holds the row. A file leaves it empty.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Number, nullable=False),
+    Column("turn", Number, nullable=False),
 )

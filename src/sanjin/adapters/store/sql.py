@@ -1,0 +1,259 @@
+"""What the SQL stores share: the schema's revision, every question, and how a record becomes a row.
+
+How rows are written in bulk, and how a connection is made durable, differs from one database to the
+other and stands in :mod:`sanjin.adapters.store.sqlite` and :mod:`sanjin.adapters.store.postgres`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from sanjin.adapters.store import schema
+from sanjin.model.errors import StoreFailed
+from sanjin.model.record import JobRecord
+from sanjin.ports import Entry, JobQuery, LedgerLine, Mail, PeerMark, Stored, Totals
+
+HEAD = "0002"
+"""The schema revision that this code works with."""
+
+_record = msgspec.json.Decoder(JobRecord)
+_encode = msgspec.json.Encoder().encode
+_KEYS_A_QUERY = 500
+
+
+def upgrade(connection: sa.Connection) -> None:
+    """Bring the schema to HEAD; Alembic is imported only where there is something to do.
+
+    Raises StoreFailed where the schema is of a later version than this code.
+    """
+    if sa.inspect(connection).has_table("alembic_version"):
+        found = connection.scalar(sa.text("select version_num from alembic_version"))
+        if found == HEAD:
+            return
+        if found and str(found) > HEAD:
+            raise StoreFailed(f"the schema is at {found}, this version of Sanjin knows {HEAD}: use a later one")
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
+
+
+class SqlStore:
+    """The questions that a node asks of its state, the same in every SQL database.
+
+    ``place`` names the database in the texts of errors, without secrets; reads take their connections
+    from ``engine``, where each question sees one instant.
+    """
+
+    def __init__(self, place: str, engine: sa.Engine) -> None:
+        self.place = place
+        self._engine = engine
+
+    @contextmanager
+    def _read(self) -> Generator[sa.Connection]:
+        """A connection to ask. Raises StoreFailed where the database does not answer."""
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except (DBAPIError, OSError, sqlite3.Error) as fault:
+            raise StoreFailed(f"{self.place}: cannot read: {self._said(fault)}") from fault
+
+    def _read_all(self) -> AbstractContextManager[sa.Connection]:
+        """A connection for several questions that must see one instant."""
+        return self._read()
+
+    def _said(self, fault: BaseException) -> str:
+        """What the database said, without the statement and its values."""
+        return str(getattr(fault, "orig", None) or fault).strip()
+
+    def claim(self, wait_s: float | None = None, lost: Callable[[], None] | None = None) -> bool:
+        """Become the one that writes; true once it is. A file belongs to whoever holds its folder: true at once.
+
+        See :meth:`sanjin.adapters.store.postgres.PostgresStore.claim` for the meaning where nodes share a database.
+        """
+        return True
+
+    def load(self) -> Stored:
+        """Everything that a starting node needs."""
+        with self._read_all() as c:
+            live = c.execute(
+                sa.select(schema.job.c.body).where(schema.job.c.live == 1).order_by(schema.job.c.number)
+            ).scalars()
+            records = [_record.decode(body) for body in live]
+            mail = [Mail(peer=m.peer, seq=m.seq, kind=m.kind, body=m.body) for m in c.execute(
+                sa.select(schema.outbox).order_by(schema.outbox.c.peer, schema.outbox.c.seq)
+            )]
+            marks = {
+                m.peer: PeerMark(peer=m.peer, sent=m.sent, received=m.received)
+                for m in c.execute(sa.select(schema.peer))
+            }
+            number = c.scalar(sa.select(sa.func.max(schema.job.c.number))) or 0
+            spent = c.execute(
+                sa.select(schema.job.c.tenant, sa.func.sum(schema.job.c.fen))
+                .where(schema.job.c.live == 0, schema.job.c.owned_key.is_not(None))
+                .group_by(schema.job.c.tenant)
+            )
+            seq, tip_hash = self._tip(c)
+            return Stored(
+                live=records,
+                outbox=mail,
+                marks=marks,
+                tip_seq=seq,
+                tip_hash=tip_hash,
+                next_number=number + 1,
+                spent_fen={tenant: int(fen) for tenant, fen in spent},
+            )
+
+    def find_keys(self, tenant: str, keys: Sequence[str]) -> dict[str, JobRecord]:
+        """Jobs that were submitted here under these client keys."""
+        found: dict[str, JobRecord] = {}
+        with self._read() as c:
+            for at in range(0, len(keys), _KEYS_A_QUERY):
+                part = keys[at : at + _KEYS_A_QUERY]
+                rows = c.execute(
+                    sa.select(schema.job.c.owned_key, schema.job.c.body).where(
+                        schema.job.c.tenant == tenant, schema.job.c.owned_key.in_(part)
+                    )
+                )
+                found.update({key: _record.decode(body) for key, body in rows})
+        return found
+
+    def job(self, job: str) -> JobRecord | None:
+        """One job, live or ended."""
+        with self._read() as c:
+            body = c.scalar(sa.select(schema.job.c.body).where(schema.job.c.id == job))
+            return None if body is None else _record.decode(body)
+
+    def jobs(self, query: JobQuery) -> list[JobRecord]:
+        """Jobs that match, newest first."""
+        # first the numbers alone, from an index: sorting whole jobs of a large tenant takes a hundred times as long
+        rows = sa.select(schema.job.c.number).order_by(schema.job.c.number.desc()).limit(query.limit)
+        if query.state:
+            rows = rows.where(schema.job.c.state == query.state)
+        if query.tenant:
+            rows = rows.where(schema.job.c.tenant == query.tenant)
+        if query.owned:
+            rows = rows.where(schema.job.c.owned_key.is_not(None))
+        if query.before:
+            number = sa.select(schema.job.c.number).where(schema.job.c.id == query.before).scalar_subquery()
+            rows = rows.where(schema.job.c.number < number)
+        whole = sa.select(schema.job.c.body).where(schema.job.c.number.in_(rows)).order_by(schema.job.c.number.desc())
+        with self._read() as c:
+            return [_record.decode(body) for body in c.execute(whole).scalars()]
+
+    def counts(self) -> dict[str, int]:
+        """Number of jobs owned here, by state."""
+        with self._read() as c:
+            rows = c.execute(
+                sa.select(schema.job.c.state, sa.func.count())
+                .where(schema.job.c.owned_key.is_not(None))
+                .group_by(schema.job.c.state)
+            )
+            return {state: int(count) for state, count in rows}
+
+    def totals(self) -> dict[str, Totals]:
+        """What the jobs owned here came to, by tenant."""
+        job = schema.job.c
+        rows = (
+            sa.select(
+                job.tenant, sa.func.count(), sa.func.sum(job.fen), sa.func.sum(job.facility_mwh),
+                sa.func.sum(job.carbon_mg),
+            )
+            .where(job.owned_key.is_not(None), job.live == 0)
+            .group_by(job.tenant)
+        )
+        with self._read() as c:
+            return {
+                tenant: Totals(jobs=int(n), fen=int(fen), facility_mwh=int(mwh), carbon_mg=int(mg))
+                for tenant, n, fen, mwh, mg in c.execute(rows)
+            }
+
+    def accounts(self) -> dict[tuple[str, str], int]:
+        """Balance of each (tenant, account) of the ledger here, fen: debits positive."""
+        line = schema.ledger.c
+        rows = sa.select(line.tenant, line.account, sa.func.sum(line.fen)).group_by(line.tenant, line.account)
+        with self._read() as c:
+            return {(tenant, account): int(fen) for tenant, account, fen in c.execute(rows)}
+
+    def journal(self, after: int = 0, limit: int = 1000, job: str = "", tenant: str = "") -> list[Entry]:
+        """Journal lines with a number above ``after``, in order, of one job or one tenant's jobs where given."""
+        rows = sa.select(schema.journal).where(schema.journal.c.seq > after).order_by(schema.journal.c.seq)
+        if job:
+            rows = rows.where(schema.journal.c.job == job)
+        if tenant:  # numbers first, as in jobs()
+            line, own = schema.journal.alias(), sa.select(schema.job.c.id).where(schema.job.c.tenant == tenant)
+            numbers = sa.select(line.c.seq).where(line.c.seq > after, line.c.job.in_(own)).order_by(line.c.seq)
+            if job:
+                numbers = numbers.where(line.c.job == job)
+            rows = rows.where(schema.journal.c.seq.in_(numbers.limit(limit)))
+        with self._read() as c:
+            return [
+                # unpacked, not by name: whole journals are read this way, and a name costs as much as the row
+                Entry(seq=seq, at_s=at_s, kind=kind, job=name, body=_bytes(body), hash=_bytes(digest))
+                for seq, at_s, kind, name, body, digest in c.execute(rows.limit(limit))
+            ]
+
+    def tip(self) -> tuple[int, bytes]:
+        """Number and hash of the last journal line, as recorded beside the journal."""
+        with self._read() as c:
+            return self._tip(c)
+
+    @staticmethod
+    def _tip(c: sa.Connection) -> tuple[int, bytes]:
+        row = c.execute(sa.select(schema.tip.c.seq, schema.tip.c.hash)).first()
+        return (0, b"") if row is None else (int(row[0]), bytes(row[1]))
+
+    def ledger(self, tenant: str = "") -> list[LedgerLine]:
+        """Postings, in order."""
+        rows = sa.select(schema.ledger).order_by(schema.ledger.c.entry, schema.ledger.c.line)
+        if tenant:
+            rows = rows.where(schema.ledger.c.tenant == tenant)
+        with self._read() as c:
+            return [
+                LedgerLine(entry=r.entry, job=r.job, tenant=r.tenant, at_s=r.at_s, account=r.account, fen=r.fen)
+                for r in c.execute(rows)
+            ]
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+
+def _bytes(value: Any) -> bytes:
+    """A stored blob; who edits the file by hand may leave text, which must not stop an audit."""
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
+def job_row(record: JobRecord) -> tuple[Any, ...]:
+    """Columns of ``job`` but its number, as the table has them."""
+    return (
+        record.id,
+        record.spec.tenant,
+        record.key if record.owned else None,
+        record.state.value,
+        int(record.state.live),
+        record.fen,
+        record.facility_mwh,
+        record.carbon_mg,
+        _encode(record),
+    )
+
+
+def ledger_rows(lines: Sequence[LedgerLine]) -> Iterator[tuple[Any, ...]]:
+    """Columns of ``ledger`` as the table has them; lines of one entry are numbered from 0."""
+    entry, number = -1, 0
+    for line in lines:
+        number = number + 1 if line.entry == entry else 0
+        entry = line.entry
+        yield (entry, number, line.job, line.tenant, line.at_s, line.account, line.fen)
