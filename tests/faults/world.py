@@ -261,7 +261,7 @@ class World:
         if node._uplink and not node._calling:
             wait = min(wait, max(node._retry_at - now, 0.0))
         if node._uplink and node._sent_version != view.supply.own_version:
-            wait = min(wait, max(node._offered_at + node_module.OFFER_WALL_S - now, 0.0))
+            wait = min(wait, max(node._offered_at + node_module.OFFER_WALL_S - now, node._retry_at - now, 0.0))
         for child, line in node._children.items():
             if line.held:
                 wait = min(wait, max(line.held.since + HOLD_S - now, 0.0))

@@ -441,7 +441,7 @@ class Loop:
             self._place_now([events[-1].job])
 
     def _start(self) -> None:
-        for event in list(run.due(self.view, self.now_s)):
+        for event in run.due(self.view, self.now_s):
             record = self.record(event)
             if record is not None and isinstance(event, ev.Started):
                 self._done.starts.append(self._order(record))
