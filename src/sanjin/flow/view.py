@@ -364,8 +364,9 @@ def _declined(view: View, e: ev.Declined, at_s: int) -> JobRecord:
 
 
 def _taken_back(view: View, e: ev.TakenBack, at_s: int) -> JobRecord:
-    barred = (*view.jobs[e.job].barred, e.child)
-    return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", barred=barred)
+    record = view.jobs[e.job]
+    barred, epoch = (*record.barred, e.child), max(record.epoch, e.epoch)
+    return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", barred=barred, epoch=epoch)
 
 
 def _transfer_started(view: View, e: ev.TransferStarted, at_s: int) -> JobRecord:
