@@ -39,10 +39,10 @@ class Life:
     violation: tuple[str, str] | None
 
 
-def live(seed: int, nodes: int, hours: float, jobs: int = 0) -> Life:
-    """Live one seed."""
+def live(seed: int, nodes: int, hours: float, jobs: int = 0, compare: bool = True) -> Life:
+    """Live one seed; ``compare`` as in :class:`World`."""
     logging.getLogger("sanjin.node").setLevel(logging.CRITICAL)
-    began, world, violation = time.monotonic(), World(draw(seed, nodes, hours, jobs)), None
+    began, world, violation = time.monotonic(), World(draw(seed, nodes, hours, jobs), compare=compare), None
     try:
         world.run()
     except Violation as found:

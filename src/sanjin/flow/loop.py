@@ -239,7 +239,9 @@ class Loop:
 
     def _mail(self, work: Work) -> None:
         view = self.view
-        self._batch.acked.update(work.acked)
+        for peer, upto in work.acked.items():
+            if any(m.seq <= upto for m in self.outbox.get(peer, ())):  # else there is nothing to write
+                self._batch.acked[peer] = upto
         for mail in work.mail:
             mark = view.mark(mail.peer)
             if mail.seq <= mark.received:
