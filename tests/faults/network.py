@@ -20,8 +20,11 @@ from sanjin.model.errors import NotReachable
 from sanjin.tree.exchange import Answer, Request
 from tests.faults.plan import Cut, Noise, Plan
 
-HOLD_S = 60.0
+HOLD_S = 240.0
 """How long a parent holds an answer back here: longer than in a real region, where it is 5 s, to save empty calls."""
+
+RESET_SHARE = 0.6
+"""Lost messages of which the caller is told within seconds, as of a connection that breaks; else it waits in vain."""
 
 TIMEOUT_S = HOLD_S + 10.0
 QUIET = Noise(at_s=0, until_s=0, child="", drop=0.0, repeat=0.0, late=0.0, late_s=0.0)
@@ -156,6 +159,8 @@ class Wires:
         lost = self._is_cut(call.child, up=up) or rng.random() < noise.drop
         if lost:
             self._counts["drops"] += 1
+            if rng.random() < RESET_SHARE:
+                self._time.after(rng.uniform(0.1, 15.0), lambda: self._fail(call, "the connection broke"))
             self._ends.tell(f"{call.child}: {'request' if up else 'answer'} {call.number} is lost")
         return lost
 

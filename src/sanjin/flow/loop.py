@@ -299,7 +299,12 @@ class Loop:
                     self._end(self.view.jobs[job], report)
             elif report.state is RunState.ABSENT and job is not None:
                 # the intent was written and the process never began: begin it now
-                self._done.starts.append(self._order(self.view.jobs[job]))
+                record = self.view.jobs[job]
+                self._done.starts.append(self._order(record))
+                if record.cancel_asked:  # what was asked of it meanwhile found no process
+                    self._done.cancels.append(record.run)
+                elif record.stop_asked:
+                    self._done.stops.append(record.run)
 
     def _end(self, record: JobRecord, report: RunReport) -> None:
         clock = self.clock
