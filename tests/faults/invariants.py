@@ -18,7 +18,7 @@ from sanjin.flow.settle import settle
 from sanjin.flow.supply import Supply
 from sanjin.flow.view import View, restore
 from sanjin.model import event as ev
-from sanjin.model.job import Effects, JobState
+from sanjin.model.job import Effects
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.ports import Batch, EndReason, PeerMark, RunOrder, Store
@@ -171,6 +171,9 @@ class Checks:
                 self._cores[key] += sign * each.spec.quota_cores() * admitted
                 self._fen[key] += sign * (max(each.reserved_fen, each.fen) if each.state.live else each.fen)
         envelope = self.region.tenants[record.spec.tenant].envelope(node)
+        if old is not None and old.reserved_fen and not record.state.live and record.fen > old.reserved_fen:
+            what = f"{node}: {record.id} cost {record.fen} fen in {record.runs} runs, {old.reserved_fen} were set aside"
+            self.fail("a job costs no more than was set aside", what)
         if self._cores[key] > envelope.cores:
             self.fail("quota holds", f"{key}: {self._cores[key]} of {envelope.cores} cores, {record.id}")
         if self._fen[key] > round(envelope.yuan * 100):
@@ -229,7 +232,7 @@ class Checks:
         name = node.name
         for tenant in view.use.keys() | again.use.keys():
             a, b = view.tenant(tenant), again.tenant(tenant)
-            if (a.cores, a.reserved_fen) != (b.cores, b.reserved_fen):
+            if (a.cores, a.reserved_fen, a.spent_fen) != (b.cores, b.reserved_fen, b.spent_fen):
                 self.fail("memory is what the store says", f"{name}: use of {tenant}: {a} in memory, {b} stored")
         for what, a, b in (
             ("jobs", {j: r.state for j, r in view.jobs.items()}, {j: r.state for j, r in again.jobs.items()}),
@@ -267,8 +270,6 @@ class Checks:
             record = self.records[node].get(job)
             if record is None or not record.sent_to:
                 return record
-            if record.state.ended:  # the owner's way is left as it was; it ends at who ran the job
-                pass
             node = record.sent_to
         return None
 

@@ -265,7 +265,7 @@ class World:
             wait = min(wait, max(node._retry_at - now, 0.0))
         if node._uplink and node._sent_version != view.supply.own_version:
             wait = min(wait, max(node._offered_at + node_module.OFFER_WALL_S - now, node._retry_at - now, 0.0))
-        for child, line in node._children.items():
+        for line in node._children.values():
             if line.held:
                 wait = min(wait, max(line.held.since + HOLD_S - now, 0.0))
                 if line.told_version != view.supply.version:

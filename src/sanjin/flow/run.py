@@ -26,7 +26,8 @@ _REASONS = {
 def due(view: View, now_s: int) -> Iterator[ev.Started | ev.Opened]:
     """Starts whose time has come, whose inputs are here, whose lease is live and whose machines are free.
 
-    The caller applies each event before it asks for the next. A job whose inputs are still on their way is looked at again when they arrive.
+    The caller applies each event before it asks for the next. A job whose inputs are still on their way is looked at
+    again when they arrive.
     """
     again: list[tuple[int, str]] = []
     seen: set[str] = set()  # a job stands in the heap once for each change of its record

@@ -108,3 +108,27 @@ def test_a_call_that_acknowledges_nothing_new_writes_nothing(make: Callable[...,
     world = make()
     node = world.nodes["taiyuan"]
     assert not node.loop.turn(Work(acked={"datong": 0})).worked
+
+
+def test_a_budget_for_the_place_does_not_bound_what_is_set_aside(make: Callable[..., World]) -> None:
+    """The budget bounds the price of the expected time; the run may take up to its limit."""
+    world = make()
+    jobs = [submit(world, HOME, key, site=HOME, cores=64, duration_s=3600, budget_fen=budget)
+            for key, budget in (("1", 0), ("2", 400))]  # fmt: skip
+    free, bound = (world.nodes[HOME].view.jobs[job].reserved_fen for job in jobs)
+    assert free == bound > 400
+
+
+def test_a_restart_keeps_what_a_paused_job_has_already_cost(make: Callable[..., World]) -> None:
+    world = make()
+    job = submit(world, HOME, "1", site=HOME, cores=640, duration_s=6000, stoppable=True)
+    world.run(300)
+    node = world.nodes[HOME]
+    found = node.view.jobs[job]
+    assert found.state is JobState.RUNNING
+    node.parts.engine.stop([found.run])
+    node.step(0.0)
+    before = node.view.tenant("public").spent_fen
+    assert node.view.jobs[job].fen == before > 0
+    node.stop()
+    assert world.open(HOME).view.tenant("public").spent_fen == before
