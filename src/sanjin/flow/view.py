@@ -191,7 +191,8 @@ class View:
         if use is not None and any(use[i] + need[i] > row[tables.CORES + i] for i in range(3)):
             return False
         site = row[tables.SITE]
-        power = sum(self.in_use[p][3] for p in supply.pools_at[site] if p in self.in_use)
+        pools = supply.pools_at[site]
+        power = sum(self.in_use[p][3] for p in pools if p in self.in_use)
         return not power or power + need[3] <= int(supply.it_cap_mw[site])
 
     def close_account(self, record: JobRecord, fen: int) -> None:
