@@ -237,7 +237,7 @@ class Supply:
         self.pool_models = tuple(p for _, p in listed)
         self.accelerators = sorted({p.accelerator_kind for _, p in listed if p.accelerator_kind})
         self.pool = np.array([_pool_row(self.site_index[s], p, self.accelerators) for s, p in listed], np.int64)
-        self.pools_at: list[list[int]] = [np.flatnonzero(self.pool[:, tables.SITE] == s).tolist() for s in range(len(self.sites))]
+        self.pools_at = [np.flatnonzero(self.pool[:, tables.SITE] == s).tolist() for s in range(len(self.sites))]
         self.it_cap_mw = np.array([round(region.nodes[s].site.power.it_cap.value * 1e6) for s in self.sites], np.int64)
         subtree = set(region.subtree(node))
         self.own = np.array([s in subtree for s in self.sites], np.int64)

@@ -191,8 +191,7 @@ class View:
         if use is not None and any(use[i] + need[i] > row[tables.CORES + i] for i in range(3)):
             return False
         site = row[tables.SITE]
-        pools = supply.pools_at[site]
-        power = sum(self.in_use[p][3] for p in pools if p in self.in_use)
+        power = sum(other[3] for p, other in self.in_use.items() if int(supply.pool[p, tables.SITE]) == site)
         return not power or power + need[3] <= int(supply.it_cap_mw[site])
 
     def close_account(self, record: JobRecord, fen: int) -> None:
