@@ -20,7 +20,8 @@ def ceiling_fen(view: View, spec: JobSpec) -> int:
     """What the job can cost at most, in fen (at least 1): so an envelope is never overspent.
 
     The dearest slot of the horizon at the dearest pool up to the job's time limit, and every input
-    over the dearest path. A job's own budget bounds it where that is less.
+    over the dearest path. A job's own budget bounds the price of its place, which is reckoned with the expected
+    time; what it really costs may be more, and is bounded by this alone.
     """
     ceiling = view.supply.ceiling
     seconds = spec.limit_s()
@@ -32,8 +33,7 @@ def ceiling_fen(view: View, spec: JobSpec) -> int:
     micro = pico // PICO_PER_MICRO
     for dataset in spec.inputs:
         micro += round(view.region.datasets[dataset].size.value * view.network.dearest_yuan_gb * MICRO_PER_YUAN)
-    fen = max(fen_from_micro(micro), 1)
-    return min(fen, spec.budget_fen) if spec.budget_fen else fen
+    return max(fen_from_micro(micro), 1)
 
 
 def admit(view: View, jobs: Iterable[str]) -> Iterable[ev.Event]:

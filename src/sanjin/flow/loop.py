@@ -245,7 +245,9 @@ class Loop:
 
     def _mail(self, work: Work) -> None:
         view = self.view
-        self._batch.acked.update(work.acked)
+        for peer, upto in work.acked.items():
+            if any(m.seq <= upto for m in self.outbox.get(peer, ())):  # else there is nothing to write
+                self._batch.acked[peer] = upto
         for mail in work.mail:
             mark = view.mark(mail.peer)
             if mail.seq <= mark.received:
@@ -303,7 +305,12 @@ class Loop:
                     self._end(self.view.jobs[job], report)
             elif report.state is RunState.ABSENT and job is not None:
                 # the intent was written and the process never began: begin it now
-                self._done.starts.append(self._order(self.view.jobs[job]))
+                record = self.view.jobs[job]
+                self._done.starts.append(self._order(record))
+                if record.cancel_asked:  # what was asked of it meanwhile found no process
+                    self._done.cancels.append(record.run)
+                elif record.stop_asked:
+                    self._done.stops.append(record.run)
 
     def _end(self, record: JobRecord, report: RunReport) -> None:
         clock = self.clock
@@ -447,7 +454,7 @@ class Loop:
             self._place_now([events[-1].job])
 
     def _start(self) -> None:
-        for event in list(run.due(self.view, self.now_s)):
+        for event in run.due(self.view, self.now_s):
             record = self.record(event)
             if record is not None and isinstance(event, ev.Started):
                 self._done.starts.append(self._order(record))

@@ -24,9 +24,10 @@ _REASONS = {
 
 
 def due(view: View, now_s: int) -> Iterator[ev.Started | ev.Opened]:
-    """Starts whose time has come, whose inputs are here and whose lease is live.
+    """Starts whose time has come, whose inputs are here, whose lease is live and whose machines are free.
 
-    A job whose inputs are still on their way is looked at again when they arrive.
+    The caller applies each event before it asks for the next. A job whose inputs are still on their way is looked at
+    again when they arrive.
     """
     again: list[tuple[int, str]] = []
     seen: set[str] = set()  # a job stands in the heap once for each change of its record
@@ -40,6 +41,8 @@ def due(view: View, now_s: int) -> Iterator[ev.Started | ev.Opened]:
             again.append((start_s, job))  # no start without a live lease
         elif job in view.making_room:
             again.append((start_s, job))  # what makes room for it still runs
+        elif not view.has_room_now(record):
+            again.append((start_s, job))
         elif record.spec.reserves:
             yield ev.Opened(job=job)
         elif inputs_here(view, record):

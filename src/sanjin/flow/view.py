@@ -14,6 +14,7 @@ from typing import Any
 
 from sanjin.flow.links import Links
 from sanjin.flow.supply import Supply
+from sanjin.kernels import tables
 from sanjin.model import event as ev
 from sanjin.model.job import JobState
 from sanjin.model.network import Network
@@ -76,6 +77,8 @@ class View:
     """Run key to job, of runs at this site."""
     stoppable: set[str] = field(default_factory=set[str])
     """The keys of those that can be stopped and go on later."""
+    in_use: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    """Cores, MiB, cards and mW of each pool that runs, and reservations that have begun, really take now."""
     here: dict[str, str] = field(default_factory=dict[str, str])
     holders: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     links: Links = field(init=False)
@@ -175,6 +178,27 @@ class View:
             for begin, end in record.placement.windows()[record.window :]:
                 if max(begin, at_s) < end:
                     self.supply.take(pool, max(begin, at_s), end, need, -1)
+
+    def occupy(self, record: JobRecord, sign: int) -> None:
+        """Count (``sign`` 1) what begins to run at this site, or what is over (-1)."""
+        if record.placement and not record.spec.reservation:  # what is inside one is counted with it
+            pool = self.supply.pool_of(record.placement)
+            use = self.in_use.setdefault(pool, [0, 0, 0, 0])
+            for i, amount in enumerate(self.supply.need(record.spec, pool)):
+                use[i] += sign * amount
+
+    def has_room_now(self, record: JobRecord) -> bool:
+        """Whether what runs leaves room for a placed job: what outlasts its window, began late or is still stopping
+        takes machines that were promised to another."""
+        if record.placement is None or record.spec.reservation:
+            return True
+        supply, pool = self.supply, self.supply.pool_of(record.placement)
+        need, row, use = supply.need(record.spec, pool), supply.pool[pool].tolist(), self.in_use.get(pool)
+        if use is not None and any(use[i] + need[i] > row[tables.CORES + i] for i in range(3)):
+            return False
+        site = row[tables.SITE]
+        power = sum(other[3] for p, other in self.in_use.items() if int(supply.pool[p, tables.SITE]) == site)
+        return not power or power + need[3] <= int(supply.it_cap_mw[site])
 
     def close_account(self, record: JobRecord, fen: int) -> None:
         """The job ended: what it held of its tenant's envelope here is free again, ``fen`` is spent."""
@@ -346,8 +370,9 @@ def _declined(view: View, e: ev.Declined, at_s: int) -> JobRecord:
 
 
 def _taken_back(view: View, e: ev.TakenBack, at_s: int) -> JobRecord:
-    barred = (*view.jobs[e.job].barred, e.child)
-    return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", barred=barred)
+    record = view.jobs[e.job]
+    barred, epoch = (*record.barred, e.child), max(record.epoch, e.epoch)
+    return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", barred=barred, epoch=epoch)
 
 
 def _replaced(view: View, e: ev.Replaced, at_s: int) -> JobRecord:
@@ -379,6 +404,7 @@ def _transfer_ended(view: View, e: ev.TransferEnded, at_s: int) -> None:
 
 def _started(view: View, e: ev.Started, at_s: int) -> JobRecord:
     view.running[e.run] = e.job
+    view.occupy(view.jobs[e.job], 1)
     if view.jobs[e.job].spec.stoppable:
         view.stoppable.add(e.run)
     runs = view.jobs[e.job].runs + 1
@@ -386,6 +412,7 @@ def _started(view: View, e: ev.Started, at_s: int) -> JobRecord:
 
 
 def _opened(view: View, e: ev.Opened, at_s: int) -> JobRecord:
+    view.occupy(view.jobs[e.job], 1)
     return view.change(e.job, at_s, state=JobState.RUNNING, reason=None, start_s=at_s)
 
 
@@ -413,7 +440,9 @@ def _paused(view: View, e: ev.Paused, at_s: int) -> JobRecord:
 
 
 def _left_the_machine(view: View, record: JobRecord) -> None:
-    """The job's run is over."""
+    """The job's run is over, if it had one."""
+    if record.state is JobState.RUNNING and not record.sent_to:
+        view.occupy(record, -1)
     view.running.pop(record.run, None)
     view.stoppable.discard(record.run)
     if record.room_for:
@@ -549,6 +578,8 @@ def restore(view: View, stored: Stored, now_s: int) -> None:
             use = view.tenant(record.spec.tenant)
             use.cores += record.spec.quota_cores()
             use.reserved_fen += record.reserved_fen
+        if record.owned and not record.sent_to and record.state is not JobState.DIVIDED:
+            view.tenant(record.spec.tenant).spent_fen += record.fen  # of runs here that stopped and are settled
         here = record.placement and not record.sent_to and record.placement.site in view.sites
         if here and record.placement and record.state in _HAS_A_PLACE:
             pool = view.supply.pool_of(record.placement)
@@ -556,6 +587,8 @@ def restore(view: View, stored: Stored, now_s: int) -> None:
             for begin, end in windows:
                 finish = end if record.room_for else max(end, now_s + 1)
                 view.supply.take(pool, begin, finish, view.supply.need(record.spec, pool), 1)
+        if here and record.state is JobState.RUNNING:
+            view.occupy(record, 1)
         if here and record.state is JobState.RUNNING and not record.spec.reserves:
             view.running[record.run] = record.id
             if record.spec.stoppable:

@@ -223,11 +223,13 @@ class Declined(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenBack(Event):
-    """A child declined; the job is to be placed again. ``child`` is not tried twice in a row."""
+    """A child declined; the job is to be placed again. ``child`` is not tried twice in a row. ``epoch`` is that of
+    the last lease below, which the next one must pass."""
 
     kind: ClassVar[str] = "job.taken_back"
     child: str
     reason: Reason
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,7 +183,8 @@ class TreeRouter:
         if record is None or record.sent_to != mail.peer or (not from_parent and message.epoch < record.epoch):
             return _late(message, mail.peer)  # about a job that has gone elsewhere
         if isinstance(message, Decline):
-            return [ev.TakenBack(job=message.job, child=mail.peer, reason=message.reason)]
+            back = ev.TakenBack(job=message.job, child=mail.peer, reason=message.reason, epoch=message.epoch)
+            return [back, *_cancelled_meanwhile(record, now_s)]
         values = {name: getattr(message, name) for name in _REPORT_FIELDS}
         return [ev.Reported(job=message.job, peer=mail.peer, epoch=message.epoch, **values)]
 
