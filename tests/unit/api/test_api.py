@@ -283,6 +283,7 @@ def test_every_route_is_described(world: World) -> None:
         "/v1/jobs/{job}/events",
         "/v1/jobs/{job}/explain",
         "/v1/jobs/{job}/logs",
+        "/v1/jobs/{job}/replace",
         "/v1/journal",
         "/v1/log/{node}/checkpoint",
         "/v1/log/{node}/entries",
