@@ -24,7 +24,8 @@ from sanjin.model.record import JobRecord
 from sanjin.model.units import HOUR_S, SLOT_S
 from sanjin.ports import Store, Transfer
 from sanjin.tree import node as node_module
-from sanjin.tree.node import Node, Parts, _Moved
+from sanjin.tree.inbox import Moved
+from sanjin.tree.node import Node, Parts
 from tests.faults.invariants import Checks, Violation
 from tests.faults.machines import Crash as Dies
 from tests.faults.machines import Door, SimClock, SimEngine, SimMover
@@ -59,7 +60,7 @@ class SimNode(Node):
 
     def _came(self, transfer: Transfer, life: int) -> None:
         if self._world.lives[self.name] == life and self._world.nodes.get(self.name) is self:
-            self._inbox.put(_Moved(self.parts.mover.fetch([transfer])))
+            self._inbox.put(Moved(self.parts.mover.fetch([transfer])))
             self._world.wake(self.name)
 
 

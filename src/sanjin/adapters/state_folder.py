@@ -46,13 +46,17 @@ def default_folder() -> Path:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
     """What one node runs with. ``listen`` is a host and port for children (empty: none can call), ``names`` are
-    further names or addresses that they reach it under; ``data`` the folder of all sites' datasets (empty: here)."""
+    further names or addresses that they reach it under; ``data`` the folder of all sites' datasets (empty: here).
+    ``parent`` may be several addresses with commas between, ``store`` a database (empty: SQLite in the folder), and
+    ``identity`` a folder of keys that replicas share (empty: here)."""
 
     site: str
     parent: str = ""
     listen: str = ""
     names: tuple[str, ...] = ()
     data: str = ""
+    store: str = ""
+    identity: str = ""
 
 
 class StateFolder:

@@ -216,6 +216,7 @@ def _reading(live: LiveRegion, guard: Guard) -> APIRouter:
         logs of their own.
         """
         await asyncio.to_thread(guard.job, caller, Action.READ_LOGS, job)
+        await asyncio.to_thread(overview.here, live, job)
         parts = await asyncio.to_thread(overview.parts, live, job)
         if parts != [job]:
             some = ", ".join(parts[:PARTS_TOLD]) + (", ..." if len(parts) > PARTS_TOLD else "")

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from sanjin.examples import data
 from sanjin.model.policy import Policy
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
-from sanjin.ports import Clock
+from sanjin.ports import Clock, Store
 from sanjin.tree.exchange import Uplink
 from sanjin.tree.node import Listener
 from sanjin.tree.region import LiveRegion
@@ -42,6 +42,7 @@ def assemble(
     only: Collection[str] = (),
     uplink: Uplink | None = None,
     data_folder: Path | None = None,
+    store: Callable[[Path], Store] = SqliteStore,
 ) -> LiveRegion:
     """A region whose nodes share this machine: as many runs at once as it has cores, over all sites.
 
@@ -53,7 +54,7 @@ def assemble(
         region,
         folder,
         clock,
-        store=SqliteStore,
+        store=store,
         engine=lambda _, own: LocalEngine(own, slots=slots),
         mover=lambda name, root: FolderMover(data_folder or root, name),
         version=version,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +23,7 @@ from sanjin.regions.policy import applied
 
 if TYPE_CHECKING:
     from sanjin.adapters.identity.issuer import Issuer
+    from sanjin.adapters.store.sql import SqlStore
     from sanjin.api.exchange import Shared
     from sanjin.client.uplink import HttpUplink
     from sanjin.model.region import Region
@@ -41,6 +43,8 @@ def node(
     listen: Annotated[str, Parameter(help="HOST:PORT for children, over TLS. 监听地址。")] = "",
     name: Annotated[tuple[str, ...], Parameter(help="Further names that children reach it under. 别名。")] = (),
     data_folder: Annotated[Path | None, Parameter(help="Datasets of all sites, shared by them. 数据目录。")] = None,
+    store: Annotated[str, Parameter(help="postgresql://USER@HOST/DB; else SQLite in the folder. 状态库。")] = "",
+    identity: Annotated[Path | None, Parameter(help="Keys that replicas share; else in the folder. 密钥目录。")] = None,
     state: State = None,
     port: Annotated[int, Parameter(help="Of the API on 127.0.0.1; 0 takes a free one. 端口。")] = 0,
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second, of the root. 时间倍率。")] = None,
@@ -56,14 +60,23 @@ def node(
     folder.claim()
     try:
         given = NodeSettings(
-            site=site, parent=parent, listen=listen, names=name, data=str(data_folder.resolve()) if data_folder else ""
-        )
+            site=site, parent=parent, listen=listen, names=name, store=store, data=_full(data_folder),
+            identity=_full(identity),
+        )  # fmt: skip
         settings = _settled(folder, given)
         _documents(folder, settings, region, token)
         folder.keep_node(settings)
         _run(folder, settings, port, rate, output)
     finally:
         folder.release()
+
+
+def _full(path: Path | None) -> str:
+    return str(path.resolve()) if path else ""
+
+
+def _parents(settings: NodeSettings) -> list[str]:
+    return [each for each in settings.parent.split(",") if each]
 
 
 def _settled(folder: StateFolder, given: NodeSettings) -> NodeSettings:
@@ -73,11 +86,11 @@ def _settled(folder: StateFolder, given: NodeSettings) -> NodeSettings:
         raise ProblemsFound([problem("another_node", "--site", value=given.site, known=kept.site)])
     found = NodeSettings(
         site=given.site or kept.site, parent=given.parent or kept.parent, listen=given.listen or kept.listen,
-        names=given.names or kept.names, data=given.data or kept.data,
+        names=given.names or kept.names, data=given.data or kept.data, store=given.store or kept.store,
+        identity=given.identity or kept.identity,
     )  # fmt: skip
     faults = [] if found.site else [problem("no_site", "--site")]
-    if found.parent and not found.parent.startswith("https://"):
-        faults.append(problem("not_https", "--parent", value=found.parent))
+    faults += [problem("not_https", "--parent", value=p) for p in _parents(found) if not p.startswith("https://")]
     if found.listen and not found.listen.rpartition(":")[2].isdecimal():
         faults.append(problem("not_an_address", "--listen", value=found.listen))
     if faults:
@@ -102,11 +115,11 @@ def _documents(folder: StateFolder, settings: NodeSettings, region: str, token: 
     if said and said.node != settings.site:
         raise NotAllowed(f"the invitation is for {said.node}, not for {settings.site}")
     region_id = said.region if said else known
-    device = Device(folder.path / "identity", region_id, settings.site) if region_id else None
+    device = Device(_identity(folder, settings), region_id, settings.site) if region_id else None
     if device is None or not (said or device.enrolled()):
         raise NotAllowed(f"{settings.site} is not enrolled: give --token, made at the parent by: sanjin node invite")
     try:
-        found = enrol(device, settings.parent, None if device.enrolled() else said)
+        found = enrol(device, _parents(settings), said)
     except NotReachable as fault:
         if not known:
             raise
@@ -124,6 +137,7 @@ def _spoken(token: str) -> str:
 
 
 def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | None, output: Format) -> None:
+    from sanjin.adapters.store.sqlite import SqliteStore
     from sanjin.api.app import make_app
     from sanjin.api.exchange import exchange_routes
     from sanjin.api.server import Server
@@ -134,12 +148,14 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     if settings.site not in model.nodes:
         raise ProblemsFound([problem("no_node", "--site", value=settings.site, known=", ".join(model.nodes))])
     clock = folder.clock(rate, None)
+    held = _claimed(settings)
     hub, uplink = EventHub(), _uplink(folder, settings, model)
     live = assemble(
         applied(model, policy), folder.path, clock, __version__, hub.listen, folder.scarcity(), policy,
         only=(settings.site,), uplink=uplink, data_folder=Path(settings.data) if settings.data else None,
+        store=(lambda _: held) if held else SqliteStore,
     )  # fmt: skip
-    issuer, public = issuer_of(folder, model, settings.site), None
+    issuer, public = issuer_of(folder, settings, model), None
     children = exchange_routes(live.nodes[settings.site], issuer, shared(folder))
     token, app = folder.token(), make_app(live, hub, folder.token(), __version__, state=folder.path)
     local = Server(app, port)
@@ -167,11 +183,33 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
         live.stop()
 
 
-def issuer_of(folder: StateFolder, model: Region, site: str) -> Issuer:
+def _claimed(settings: NodeSettings) -> SqlStore | None:
+    """The database of this node, once no other process writes it: who waits is the one that takes over."""
+    if not settings.store:
+        return None
+    from sanjin.adapters.store.choose import store_of
+
+    found = store_of(settings.store, settings.site)
+    if not found.claim(0.0, _taken_over):
+        note(text("cli.stands_by", site=settings.site))
+        found.claim(None, _taken_over)
+    return found
+
+
+def _taken_over() -> None:
+    """Another process has the state: this one must end, as if asked to."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _identity(folder: StateFolder, settings: NodeSettings) -> Path:
+    return Path(settings.identity) if settings.identity else folder.path / "identity"
+
+
+def issuer_of(folder: StateFolder, settings: NodeSettings, model: Region) -> Issuer:
     """What the node of this folder knows of its children."""
     from sanjin.adapters.identity.issuer import Issuer
 
-    return Issuer(folder.path / "identity", model.id, site)
+    return Issuer(_identity(folder, settings), model.id, settings.site)
 
 
 def shared(folder: StateFolder) -> Shared:
@@ -193,9 +231,9 @@ def _uplink(folder: StateFolder, settings: NodeSettings, model: Region) -> HttpU
     from sanjin.adapters.identity.device import Device
     from sanjin.client.uplink import HttpUplink, region_digest
 
-    device = Device(folder.path / "identity", model.id, settings.site)
+    device = Device(_identity(folder, settings), model.id, settings.site)
     digest = region_digest(folder.region_document().read_text(encoding="utf-8"))
-    return HttpUplink(device, settings.parent, digest)
+    return HttpUplink(device, _parents(settings), digest)
 
 
 def _greet(model: Region, settings: NodeSettings, url: str, public: str, output: Format) -> None:
@@ -232,7 +270,7 @@ def invite(
         raise ProblemsFound([problem("too_big", "--hours", value=hours, most=INVITE_HOURS_MAX)])
     if hours <= 0:
         raise ProblemsFound([problem("too_small", "--hours", value=hours, least=0.01)])
-    made = issuer_of(folder, model, settings.site).invite(site, round(hours * HOUR_S))
+    made = issuer_of(folder, settings, model).invite(site, round(hours * HOUR_S))
     if not data({"site": site, "token": made.text(), "hours": hours}, output):
         print(made.text())
         note(text("cli.invited", site=site, hours=f"{hours:g}"))
@@ -242,7 +280,7 @@ def invite(
 def children(*, state: State = None, output: Format = "table") -> None:
     """List the children that were enrolled at this node. 已加入的下级节点。"""
     folder, settings, model = _known(state)
-    found = list(issuer_of(folder, model, settings.site).children().values())
+    found = list(issuer_of(folder, settings, model).children().values())
     if not data(found, output):
         offset = model.utc_offset_h
         rows = [
@@ -263,7 +301,7 @@ def revoke(
 ) -> None:
     """Believe a child no more, from its next call on; it needs a new invitation. 吊销下级节点。"""
     folder, settings, model = _known(state)
-    issuer = issuer_of(folder, model, settings.site)
+    issuer = issuer_of(folder, settings, model)
     if dry_run:
         issuer.known(site)
     else:

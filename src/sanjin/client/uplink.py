@@ -11,7 +11,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
@@ -36,12 +36,22 @@ HELD_WALL_S = 30.0
 log = logging.getLogger("sanjin.uplink")
 
 
-def enrol(device: Device, parent: str, token: Token | None) -> Enrolled:
-    """Get a certificate from ``parent`` (its URL) and keep it: by an invitation, or as a node that it knows.
+def enrol(device: Device, parents: Sequence[str], token: Token | None) -> Enrolled:
+    """Get a certificate from the parent and keep it: by an invitation, or as a node that it knows.
 
-    Raises NotAllowed where the parent refuses, or is not the one that the invitation speaks of; NotReachable where it
-    does not answer.
+    ``parents`` are the URLs at which it, or a replica of it, may answer. Raises NotAllowed where it refuses, or is not
+    the one that the invitation speaks of; NotReachable where none answers.
     """
+    fault = NotReachable("no parent is named")
+    for parent in parents:
+        try:
+            return _enrol(device, parent, token)
+        except NotReachable as found:
+            fault = found
+    raise fault
+
+
+def _enrol(device: Device, parent: str, token: Token | None) -> Enrolled:
     url = f"{parent.rstrip('/')}/v1/enrol"
     context = device.context(with_certificate=False) if token is None else _trusting(parent, token)
     body = msgspec.json.encode(Enrol(request=device.request().decode(), secret=token.secret if token else ""))
@@ -104,14 +114,12 @@ def region_digest(document: str) -> str:
 
 
 class HttpUplink:
-    """The line of ``device`` to ``parent``. ``digest`` is that of its region document; ``refused`` is told what the
-    parent said where it refuses a call, and an empty text when it takes calls again."""
+    """The line of ``device`` to its parent at one of ``parents``: where one does not answer, the next call tries the
+    next. ``digest`` is that of its region document."""
 
-    def __init__(
-        self, device: Device, parent: str, digest: str, refused: Callable[[str], None] = lambda _: None
-    ) -> None:
-        self._device, self._parent, self._digest = device, parent.rstrip("/"), digest
-        self._refused, self._said = refused, ""
+    def __init__(self, device: Device, parents: Sequence[str], digest: str) -> None:
+        self._device, self._digest = device, digest
+        self._parents, self._at, self._said = [p.rstrip("/") for p in parents], 0, ""
         self._calls: SimpleQueue[tuple[Request, Future[Answer]] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._http: httpx.Client | None = None
@@ -138,17 +146,19 @@ class HttpUplink:
             except SanjinError as fault:
                 future.set_exception(fault)
             except Exception as fault:  # whatever a connection does, the node only hears that nobody answered
-                log.exception("the line to %s", self._parent)
+                log.exception("the line to %s", self._parents)
                 future.set_exception(NotReachable(str(fault)))
 
     def _ask(self, request: Request) -> Answer:
+        parent = self._parents[self._at % len(self._parents)]
         try:
             answer = self._client().post(
-                f"{self._parent}/v1/exchange", content=encode(request), headers={REGION_HEADER: self._digest}
+                f"{parent}/v1/exchange", content=encode(request), headers={REGION_HEADER: self._digest}
             )
         except (httpx.TransportError, ssl.SSLError) as fault:
             self._drop()
-            raise NotReachable(f"{self._parent} does not answer: {fault}") from fault
+            self._at += 1
+            raise NotReachable(f"{parent} does not answer: {fault}") from fault
         if not answer.is_success:
             fault = fault_of(answer.content, answer.status_code)
             self._tell(str(fault))
@@ -160,8 +170,7 @@ class HttpUplink:
         if what != self._said:
             self._said = what
             if what:
-                log.error("%s refuses: %s", self._parent, what)
-            self._refused(what)
+                log.error("the parent of %s refuses: %s", self._device.node, what)
 
     def _client(self) -> httpx.Client:
         """A client whose certificate is good, renewed where half of its life is over."""
@@ -170,7 +179,7 @@ class HttpUplink:
             if left < life / 2 and time.monotonic() >= self._fresh_at:
                 self._fresh_at = time.monotonic() + min(max(left, 0) / 4, 60.0)
                 try:
-                    enrol(self._device, self._parent, None)
+                    enrol(self._device, self._parents, None)
                     self._drop()
                 except SanjinError as fault:
                     if left <= 0:

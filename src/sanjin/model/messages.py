@@ -349,6 +349,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.parent_away": (
         "the parent cannot be reached; going on with what is known: {fault}", "上级不可达,按已知文档继续:{fault}"
     ),
+    "cli.stands_by": (
+        "another process runs {site} on this database; this one takes over when that ends",
+        "另一进程正以此数据库运行 {site};其结束后由本进程接管",
+    ),
     "cli.invited": (
         "an invitation for {site}, good once and for {hours} h; it is not shown again",
         "{site} 的邀请,一次有效,{hours} 小时内使用;不再显示",

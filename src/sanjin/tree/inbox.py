@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -68,3 +68,21 @@ class Confirm:
 
     job: str
     future: Future[bool]
+
+
+def refuse(future: Future[list[JobRecord]]) -> Callable[[list[JobRecord] | BaseException], None]:
+    """What tells a client its fault, or its jobs."""
+
+    def answer(what: list[JobRecord] | BaseException) -> None:
+        if isinstance(what, BaseException):
+            future.set_exception(what)
+        else:
+            future.set_result(what)
+
+    return answer
+
+
+def fail(future: Future[list[JobRecord]] | Future[bool] | Future[list[Explanation]], fault: BaseException) -> None:
+    """The turn failed: who waits hears of it."""
+    if not future.done():
+        future.set_exception(fault)

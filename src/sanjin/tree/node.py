@@ -33,7 +33,7 @@ from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store, Transfer
 from sanjin.tree import offer as offers
 from sanjin.tree.exchange import Answer, Request, Uplink
-from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Submit
+from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Submit, fail, refuse
 from sanjin.tree.mail import TreeRouter
 from sanjin.tree.pricing import Pricing, Seen
 
@@ -321,7 +321,7 @@ class Node:
         for item in self._drain(patience_s):
             if isinstance(item, Submit):
                 asked.append(item)
-                work.asks.append(Ask(item.submissions, _refuse(item.future)))
+                work.asks.append(Ask(item.submissions, refuse(item.future)))
             elif isinstance(item, Cancel):
                 cancels.append(item)
                 work.cancels.append(item.job)
@@ -348,7 +348,7 @@ class Node:
             done = self.loop.turn(work)
         except BaseException as fault:
             for item in (*asked, *cancels, *dry, *confirms):
-                _fail(item.future, fault)
+                fail(item.future, fault)
             raise
         self.fault = ""
         self._act(done)
@@ -450,7 +450,9 @@ class Node:
             view.parent_reachable = False
             self._retry_at = self.parts.clock.wall() + RETRY_WALL_S
             return
-        view.parent_reachable = True
+        if not view.parent_reachable:  # what found no place here may be raised now
+            view.parent_reachable = True
+            view.supply.changed(own=False, freed=True)
         self._heard(self.parent)
         view.lease_until_s = self.parts.clock.now() + answer.lease_s
         work.acked[self.parent] = answer.ack
@@ -583,18 +585,3 @@ class Node:
                 want_demand=ask,
             )
         )
-
-
-def _refuse(future: Future[list[JobRecord]]) -> Callable[[list[JobRecord] | BaseException], None]:
-    def answer(what: list[JobRecord] | BaseException) -> None:
-        if isinstance(what, BaseException):
-            future.set_exception(what)
-        else:
-            future.set_result(what)
-
-    return answer
-
-
-def _fail(future: Future[list[JobRecord]] | Future[bool] | Future[list[Explanation]], fault: BaseException) -> None:
-    if not future.done():
-        future.set_exception(fault)

@@ -186,7 +186,7 @@ def job_bill(live: LiveRegion, name: str) -> JobBill:
     metered = [e for e in events if isinstance(e, ev.Metered)]
     settled = [e for e in events if isinstance(e, ev.Settled)]
     if not settled:
-        _elsewhere(live, name)
+        here(live, name)
         raise NotFound(f"job {name} has no settled run")
     accounts: dict[str, int] = {}
     for posting in (p for e in settled for p in e.postings):
@@ -283,13 +283,13 @@ def runs_of(live: LiveRegion, name: str) -> tuple[Node, list[str]]:
             lost = False
         lost = lost or isinstance(event, ev.Requeued)
     if not found:
-        _elsewhere(live, name)
+        here(live, name)
         raise NotFound(f"job {name} has not started yet")
     return live.nodes[job(live, name).site], found
 
 
-def _elsewhere(live: LiveRegion, name: str) -> None:
-    """Raises NotFound where another process has what the job's site wrote of it."""
+def here(live: LiveRegion, name: str) -> None:
+    """Raises NotFound where what the site of a job wrote of it is at another process."""
     site = job(live, name).site
     if site and site not in live.nodes:
         raise NotFound(f"job {name} is at {site}, and its node has the rest: ask there")

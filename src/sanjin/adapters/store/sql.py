@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sanjin.adapters.store import schema
 from sanjin.model.errors import StoreFailed
 from sanjin.model.record import JobRecord
-from sanjin.ports import Entry, JobQuery, LedgerLine, Mail, PeerMark, Stored, Totals
+from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Stored, Totals
 
 HEAD = "0002"
 """The schema revision that this code works with."""
@@ -83,6 +83,10 @@ class SqlStore:
         See :meth:`sanjin.adapters.store.postgres.PostgresStore.claim` for the meaning where nodes share a database.
         """
         return True
+
+    def commit(self, batch: Batch) -> None:
+        """Each kind of database writes in its own way; see :meth:`sanjin.ports.Store.commit`."""
+        raise NotImplementedError
 
     def load(self) -> Stored:
         """Everything that a starting node needs."""
