@@ -87,6 +87,13 @@ class Guard:
             raise _denied(caller.user, action)
         return record
 
+    def any_job(self, caller: Caller, action: Action, name: str) -> None:
+        """Let who may do this to everybody's jobs go on, an operator, whether this node owns the job or not. To others
+        there is no such job. Raises NotFound."""
+        caller.asked = True
+        if not self.rights.ask(caller.user, action, NOBODYS, name):
+            raise NotFound(f"there is no job {name}")
+
     def _own_site(self, user: User, name: str) -> str:
         """The site of the user's own that runs or ran the job; empty where none did."""
         for site in user.sites:

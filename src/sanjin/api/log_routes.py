@@ -80,9 +80,9 @@ def log_routes(live: LiveRegion, guard: Guard) -> APIRouter:
         since: Annotated[int, Query(description="that it grew from so many entries", ge=-1, le=2**53)] = -1,
     ) -> Response:
         """A proof against the checkpoint that comes with it (RFC 6962): of an entry, or that the log only grew."""
+        log = own(caller, node)
         if (entry > 0) == (since >= 0):
             raise ProblemsFound([problem("wrong_value", "entry", value="give either entry, from 1 on, or since")])
-        log = own(caller, node)
         return _json(log.inclusion(entry) if entry else log.growth(since))
 
     return router

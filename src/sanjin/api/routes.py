@@ -21,6 +21,7 @@ from sanjin.api.bodies import NDJSON, read_submissions
 from sanjin.api.callers import Caller
 from sanjin.api.guard import Asking, Guard, Sending
 from sanjin.api.log_routes import log_routes
+from sanjin.api.metrics import metrics_routes
 from sanjin.api.problems import MEDIA_TYPE
 from sanjin.api.rights import About
 from sanjin.api.stream import EventHub
@@ -99,6 +100,7 @@ def routes(live: LiveRegion, hub: EventHub, about: RegionStatus, guard: Guard) -
     router.include_router(_region(live, about, guard))
     router.include_router(_books(live, hub, guard))
     router.include_router(log_routes(live, guard))
+    router.include_router(metrics_routes(live, guard))
     return router
 
 
@@ -153,7 +155,7 @@ def _submitting(live: LiveRegion, guard: Guard) -> APIRouter:
     async def replaced(caller: Asking, job: JobId, node: NodeName = "") -> Response:
         """Say that the silent node that has a job does not run it, so that it is placed again, also where it must not
         run twice. Ask the node above the silent one."""
-        guard.need(caller, Action.CANCEL_JOB, what=job)  # of nobody's work: an operator's
+        guard.any_job(caller, Action.CANCEL_JOB, job)
         return answer(Cancelled(await asyncio.wrap_future(_node(live, node).confirm(job))))
 
     return router

@@ -256,6 +256,10 @@ class Node:
         waiting = any(c.held for c in self._children.values())
         return min(wait, REFRESH_WALL_S) if waiting else wait
 
+    def peers(self) -> list[str]:
+        """The nodes that it talks to: its children, and its parent where it has one."""
+        return [*self._children, *([self.parent] if self.parent else [])]
+
     # -- what others ask (any thread)
 
     def check(self, submissions: Sequence[Submission], at: str = "") -> list[Problem]:

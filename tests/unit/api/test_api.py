@@ -267,6 +267,18 @@ def test_a_stream_that_cannot_go_on_says_reset(world: World, last: str) -> None:
         assert next(lines) == "event: reset"
 
 
+def test_metrics_are_what_prometheus_reads_and_agree_with_the_region(world: World) -> None:
+    parser = pytest.importorskip("prometheus_client.parser")
+    answer = world.http.get("/v1/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    found = {f.name: f for f in parser.text_string_to_metric_families(answer.text)}
+    free = {s.labels["pool"]: s.value for s in found["sanjin_free_cores"].samples}
+    sites = world.http.get("/v1/sites").json()
+    assert free == {f"{s['site']}/{p['pool']}": p["free_cores"] for s in sites for p in s["pools"]}
+    entries = {s.labels["node"]: s.value for s in found["sanjin_journal_entries"].samples}
+    assert entries.keys() == {s["site"] for s in sites} and min(entries.values()) >= 1
+
+
 def test_every_route_is_described(world: World) -> None:
     found = world.http.get("/openapi.json").json()
     assert found["openapi"].startswith("3.1")
@@ -290,6 +302,7 @@ def test_every_route_is_described(world: World) -> None:
         "/v1/log/{node}/key",
         "/v1/log/{node}/proof",
         "/v1/log/{node}/tile/{path}",
+        "/v1/metrics",
         "/v1/region",
         "/v1/sites",
     }
