@@ -26,12 +26,13 @@ from sanjin.api.exchange import REGION_HEADER, Enrol, Enrolled
 from sanjin.client.client import fault_of
 from sanjin.model.errors import NotAllowed, NotReachable, SanjinError
 from sanjin.tree.exchange import Answer, Request, encode, read_answer
+from sanjin.tree.node import HOLD_WALL_S
 
 LINES = 2
 """Calls on the line at once."""
 
-HELD_WALL_S = 30.0
-"""How long an answer may take; parents hold one for some seconds."""
+HELD_WALL_S = HOLD_WALL_S + 5.0
+"""How long an answer may take: a line that was cut without a word is noticed by this."""
 
 log = logging.getLogger("sanjin.uplink")
 
