@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from sanjin.adapters.files import write_secret
 from sanjin.model.access import User
 from sanjin.model.errors import NotAllowed, SanjinError
 
@@ -89,22 +90,6 @@ class UserFile:
         lock = os.open(self.path.with_name("users.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._write(msgspec.json.format(msgspec.json.encode(how(self.read())), indent=1))
+            write_secret(self.path, msgspec.json.format(msgspec.json.encode(how(self.read())), indent=1))
         finally:
             os.close(lock)
-
-    def _write(self, text: bytes) -> None:
-        made = self.path.with_name(f".users.{secrets.token_hex(4)}.new")
-        try:
-            with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            made.replace(self.path)
-        finally:
-            made.unlink(missing_ok=True)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

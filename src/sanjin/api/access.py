@@ -41,6 +41,10 @@ class Access:
         self._callers = callers
         self._open, self._remote = OPEN | others, remote
 
+    def over_tls(self, others: frozenset[str]) -> Access:
+        """The same application for a listener over TLS, which other machines reach; ``others`` as above."""
+        return Access(self.app, self._callers, others, remote=True)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":

@@ -8,7 +8,6 @@ from typing import Any, cast
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
 
 from sanjin.adapters.decision_log import DecisionLog
 from sanjin.adapters.users import UserFile
@@ -16,7 +15,6 @@ from sanjin.api import problems
 from sanjin.api.access import Access
 from sanjin.api.bodies import SCHEMAS
 from sanjin.api.callers import Callers
-from sanjin.api.exchange import PATHS
 from sanjin.api.guard import Guard
 from sanjin.api.rights import Rights
 from sanjin.api.routes import routes
@@ -39,11 +37,10 @@ def make_app(
     token: str,
     version: str,
     children: APIRouter | None = None,
-    remote: bool = False,
     state: Path | None = None,
-) -> ASGIApp:
-    """The ASGI application over a live region; ``children`` are the routes that other nodes call. ``remote``: other
-    machines may call it, over TLS.
+) -> Access:
+    """The ASGI application over a live region, for this machine; ``children`` are the routes that other nodes call,
+    of the same application :meth:`~sanjin.api.access.Access.over_tls`.
 
     ``token`` is the operator's; ``state`` the folder that has the file of the other users and takes the log of
     decisions (None: there are no other users, and decisions are not kept).
@@ -71,7 +68,7 @@ def make_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     callers = Callers(token, UserFile(state) if state else None, decisions)
-    return Access(app, callers, PATHS if children else frozenset(), remote)
+    return Access(app, callers)
 
 
 def describe(version: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,11 +85,7 @@ def _settled(folder: StateFolder, given: NodeSettings) -> NodeSettings:
     kept = folder.node_settings() or NodeSettings(site="")
     if given.site and kept.site and given.site != kept.site:
         raise ProblemsFound([problem("another_node", "--site", value=given.site, known=kept.site)])
-    found = NodeSettings(
-        site=given.site or kept.site, parent=given.parent or kept.parent, listen=given.listen or kept.listen,
-        names=given.names or kept.names, data=given.data or kept.data, store=given.store or kept.store,
-        identity=given.identity or kept.identity,
-    )  # fmt: skip
+    found = NodeSettings(**{f.name: getattr(given, f.name) or getattr(kept, f.name) for f in fields(NodeSettings)})
     faults = [] if found.site else [problem("no_site", "--site")]
     faults += [problem("not_https", "--parent", value=p) for p in _parents(found) if not p.startswith("https://")]
     if found.listen and not found.listen.rpartition(":")[2].isdecimal():
@@ -101,10 +98,8 @@ def _settled(folder: StateFolder, given: NodeSettings) -> NodeSettings:
 def _documents(folder: StateFolder, settings: NodeSettings, region: str, token: str) -> None:
     """Get the documents that all nodes share: from the parent, or from here. Raises NotAllowed, NotReachable."""
     if not settings.parent:
-        if region:
-            folder.keep_region(region_file(region).read_text(encoding="utf-8"))
-        elif not (folder.path / "region.yaml").exists():
-            folder.keep_region(region_file("shanxi").read_text(encoding="utf-8"))
+        if region or not (folder.path / "region.yaml").exists():
+            folder.keep_region(region_file(region or "shanxi").read_text(encoding="utf-8"))
         return
     from sanjin.adapters.identity.device import Device
     from sanjin.adapters.identity.issuer import read_token
@@ -139,7 +134,7 @@ def _spoken(token: str) -> str:
 def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | None, output: Format) -> None:
     from sanjin.adapters.store.sqlite import SqliteStore
     from sanjin.api.app import make_app
-    from sanjin.api.exchange import exchange_routes
+    from sanjin.api.exchange import PATHS, exchange_routes
     from sanjin.api.server import Server
     from sanjin.api.stream import EventHub
     from sanjin.cli.assemble import assemble, settle_memory
@@ -156,14 +151,13 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
         store=(lambda _: held) if held else SqliteStore,
     )  # fmt: skip
     issuer, public = issuer_of(folder, settings, model), None
-    children = exchange_routes(live.nodes[settings.site], issuer, shared(folder))
-    token, app = folder.token(), make_app(live, hub, folder.token(), __version__, state=folder.path)
+    children = exchange_routes(live.nodes[settings.site], issuer, shared(folder)) if settings.listen else None
+    app = make_app(live, hub, folder.token(), __version__, children, state=folder.path)
     local = Server(app, port)
     if settings.listen:
         host, _, number = settings.listen.rpartition(":")
         names = (host.strip("[]"), *settings.names)
-        over_tls = make_app(live, hub, token, __version__, children, remote=True, state=folder.path)
-        public = Server(over_tls, int(number), host.strip("[]"), issuer.serving_context(names))
+        public = Server(app.over_tls(PATHS), int(number), host.strip("[]"), issuer.serving_context(names))
     live.start()
     settle_memory()
     try:

@@ -17,10 +17,8 @@ from queue import SimpleQueue
 
 import httpx
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
-from sanjin.adapters.identity.device import Device, authority_context
+from sanjin.adapters.identity.device import Device, authority_context, digest_of
 from sanjin.adapters.identity.issuer import Token
 from sanjin.api.exchange import REGION_HEADER, Enrol, Enrolled
 from sanjin.client.client import fault_of
@@ -63,7 +61,7 @@ def _enrol(device: Device, parent: str, token: Token | None) -> Enrolled:
     if not answer.is_success:
         raise fault_of(answer.content, answer.status_code)
     found = msgspec.json.decode(answer.content, type=Enrolled)
-    if token and _digest(found.authority) != token.authority:
+    if token and digest_of(found.authority.encode()) != token.authority:
         raise NotAllowed(f"{parent} is not the node that made this invitation")
     device.keep(found.certificate.encode(), found.authority.encode())
     return found
@@ -71,29 +69,19 @@ def _enrol(device: Device, parent: str, token: Token | None) -> Enrolled:
 
 def _trusting(parent: str, token: Token) -> ssl.SSLContext:
     """TLS to the node that made an invitation: the authority that it shows must be the one that is named there."""
-    url = httpx.URL(parent)
-    shown = _authority_of(url.host, url.port or 443, token)
-    return authority_context(shown)
-
-
-def _authority_of(host: str, port: int, token: Token) -> str:
-    """The authority that a parent serves under, PEM, where it is the one that ``token`` names."""
     # unverified on purpose: what comes back is believed only if its digest is the one in the invitation
-    unverified = httpx.Client(verify=_unverified(), timeout=10.0)
     try:
-        answer = unverified.get(f"https://{host}:{port}/v1/authority")
+        answer = httpx.get(f"{parent.rstrip('/')}/v1/authority", verify=_unverified(), timeout=10.0)
     except httpx.TransportError as fault:
-        raise NotReachable(f"{host}:{port} does not answer: {fault}") from fault
-    finally:
-        unverified.close()
+        raise NotReachable(f"{parent} does not answer: {fault}") from fault
     shown = answer.text if answer.is_success else ""
     try:
-        matches = _digest(shown) == token.authority
+        matches = digest_of(shown.encode()) == token.authority
     except ValueError:
         matches = False
     if not matches:
-        raise NotAllowed(f"{host}:{port} is not the node that made this invitation")
-    return shown
+        raise NotAllowed(f"{parent} is not the node that made this invitation")
+    return authority_context(shown)
 
 
 def _unverified() -> ssl.SSLContext:
@@ -102,11 +90,6 @@ def _unverified() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _digest(authority: str) -> str:
-    """SHA-256 of a certificate (PEM). Raises ValueError where it is none."""
-    return x509.load_pem_x509_certificate(authority.encode()).fingerprint(hashes.SHA256()).hex()
 
 
 def region_digest(document: str) -> str:

@@ -230,9 +230,10 @@ def _check_most(
 ) -> None:
     """At no instant is more in use anywhere than there is. After a fork, what ran before goes on even where there is
     less now; nothing is added to it then. Raises LawBroken."""
-    most = _most(runs.start_s, runs.end_s, where, amounts, len(bound(work)))
     allowed = bound(work)
-    if work.fork:
+    if not work.fork:
+        most = _most(runs.start_s, runs.end_s, where, amounts, len(allowed))
+    else:
         at_s = work.begin_s + work.fork.checkpoint.at_s
         old, on = runs.start_s < at_s, runs.end_s > at_s
         before = bound(work.fork.before)

@@ -7,7 +7,6 @@ it has run out, the key itself is what its parent knows the node by: no operator
 
 from __future__ import annotations
 
-import os
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from sanjin.adapters.files import write_secret
 from sanjin.model.errors import NotAllowed
 
 
@@ -29,17 +29,6 @@ def node_of(uri: str, region: str) -> str:
     """The node that a SPIFFE id of this region names; empty where it is none."""
     base = f"spiffe://{region}/node/"
     return uri.removeprefix(base) if uri.startswith(base) else ""
-
-
-def write_secret(path: Path, body: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    made = path.with_name(f".{path.name}.new")
-    with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    made.replace(path)
 
 
 def load_key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -62,6 +51,11 @@ def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(key.public_bytes(encoding, kind))
     return digest.finalize().hex()
+
+
+def digest_of(certificate: bytes) -> str:
+    """SHA-256 of a certificate (PEM), hexadecimal. Raises ValueError where it is none."""
+    return x509.load_pem_x509_certificate(certificate).fingerprint(hashes.SHA256()).hex()
 
 
 class Device:

@@ -36,7 +36,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sanjin.adapters.identity.device import fingerprint, load_key, spiffe, write_secret
+from sanjin.adapters.files import write_secret
+from sanjin.adapters.identity.device import digest_of, fingerprint, load_key, spiffe
 from sanjin.model.errors import NotAllowed, NotFound, SanjinError
 
 LIFE_S = 3600
@@ -117,7 +118,7 @@ class Issuer:
 
     def authority_digest(self) -> str:
         """SHA-256 of the authority's certificate (DER), hexadecimal."""
-        return x509.load_pem_x509_certificate(self.authority()).fingerprint(hashes.SHA256()).hex()
+        return digest_of(self.authority())
 
     def serving_context(self, hosts: Sequence[str]) -> ssl.SSLContext:
         """TLS 1.3 for this node's listener, under the names and addresses ``hosts``. Who calls may show a certificate
