@@ -331,6 +331,10 @@ class Store(Protocol):
         """One job, live or ended."""
         ...
 
+    def find(self, jobs: Sequence[str]) -> dict[str, JobRecord]:
+        """Those of these jobs that are known here, live or ended."""
+        ...
+
     def jobs(self, query: JobQuery) -> list[JobRecord]:
         """Jobs that match."""
         ...

@@ -7,16 +7,17 @@ has in memory with what it would find in its store.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sanjin.flow import audit
+from sanjin.flow.restore import restore
 from sanjin.flow.settle import settle
 from sanjin.flow.supply import Supply
-from sanjin.flow.view import View, restore
+from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.job import Effects
 from sanjin.model.record import JobRecord
@@ -24,7 +25,7 @@ from sanjin.model.region import Region
 from sanjin.ports import Batch, EndReason, PeerMark, RunOrder, Store
 from sanjin.tree.node import Node
 
-_WATCHED = frozenset({"job.assigned", "job.placed", "job.started", "job.settled"})
+_WATCHED = frozenset({"job.assigned", "job.placed", "job.replaced", "job.started", "job.settled"})
 
 
 class Violation(AssertionError):
@@ -59,7 +60,8 @@ class Checks:
         self._marks: dict[str, dict[str, PeerMark]] = {n: {} for n in region.nodes}
         self._tips: dict[str, tuple[int, bytes]] = {n: (0, b"") for n in region.nodes}
         self._runs: dict[str, Taken] = {}
-        self._live: dict[str, str] = {}
+        self._replaced: Counter[str] = Counter()
+        self._live: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._ends: dict[str, EndReason | None] = {}
         self._after_cancel: set[str] = set()
         self._in_use = np.zeros((len(supply.pools), 4), np.int64)
@@ -141,15 +143,21 @@ class Checks:
 
     def _decided(self, node: str, event: ev.Event, record: JobRecord, old: JobRecord | None) -> None:
         if isinstance(event, ev.Assigned):
-            before = self._epochs.get(event.job, 0)
+            copies = self._replaced[event.job]  # which have leases of their own
+            line = f"{event.job} of {node}" if copies else event.job
+            before = self._epochs.get(line, 0)
             if event.epoch <= before:
                 self.fail("epochs only grow", f"{node}: {event.job} is given epoch {event.epoch} after {before}")
-            self._epochs[event.job] = max(event.epoch, before)
+            self._epochs[line] = max(event.epoch, before)
+        if isinstance(event, ev.Replaced):
+            self._replaced[event.job] += 1
+            if record.spec.effects is Effects.ONCE:
+                self.fail("once is once", f"{node}: {event.job} is placed again while {event.peer} is silent")
         if old is not None and old.cancel_asked and record.cancel_asked:
             self.fail("a cancelled job goes no further", f"{node}: {event.kind} of {event.job}")
         if isinstance(event, ev.Started) and record.placement:
             pool = self.supply.pool_of(record.placement)
-            self._runs[event.run] = Taken(event.job, pool, self.supply.need(record.spec, pool), record)
+            self._runs[f"{node}/{event.run}"] = Taken(event.job, pool, self.supply.need(record.spec, pool), record)
 
     def _holder(self, node: str, record: JobRecord) -> None:
         nodes = self._here[record.id]
@@ -157,7 +165,7 @@ class Checks:
             nodes.add(node)
         else:
             nodes.discard(node)
-        if len(nodes) > 1:
+        if len(nodes) > 1 + self._replaced[record.id]:  # a copy that was given up may be there still
             self.fail("a job has one holder", f"{record.id} is at {sorted(nodes)}")
 
     def _envelope(self, node: str, old: JobRecord | None, record: JobRecord) -> None:
@@ -183,17 +191,18 @@ class Checks:
 
     def began(self, node: str, order: RunOrder) -> None:
         """A run really begins."""
-        taken = self._runs.get(order.key)
+        taken = self._runs.get(f"{node}/{order.key}")
         if taken is None:
             self.fail("intent before start", f"{node}: {order.key} starts and no such start is durable")
             return
         job = taken.job
-        if job in self._live:
-            self.fail("one run at a time", f"{node}: {order.key} starts while {self._live[job]} runs")
+        live = self._live[job]
+        if node in live or len(live) > self._replaced[job]:
+            self.fail("one run at a time", f"{node}: {order.key} starts while {live} run")
         once = taken.record.spec.effects is Effects.ONCE
         if once and self.starts[job] and self._ends.get(job) is not EndReason.STOPPED:
             self.fail("once is once", f"{node}: {order.key} starts after {self.starts[job]} ({self._ends.get(job)})")
-        self._live[job] = order.key
+        live[node] = f"{node}/{order.key}"
         self.starts[job].append(order.key)
         if self.records[node][job].cancel_asked:
             self._after_cancel.add(order.key)
@@ -206,7 +215,7 @@ class Checks:
         site = supply.site_index[node]
         power = int(self._in_use[supply.pools_at[site], 3].sum())
         if cores > row[3] or mib > row[4] or cards > row[5]:
-            others = [k for k in self._live.values() if self._runs[k].pool == taken.pool]
+            others = [k for live in self._live.values() for k in live.values() if self._runs[k].pool == taken.pool]
             what = f"{supply.pools[taken.pool]}: {cores} of {row[3]} cores, {mib} of {row[4]} MiB with {key}: {others}"
             self.fail("capacity holds", what)
         if power > supply.it_cap_mw[site]:
@@ -214,9 +223,9 @@ class Checks:
 
     def ended(self, node: str, key: str, reason: EndReason | None) -> None:
         """A run is really over; ``reason`` is None where it was interrupted."""
-        taken = self._runs[key]
+        taken = self._runs[f"{node}/{key}"]
         self._in_use[taken.pool] -= taken.need
-        self._live.pop(taken.job, None)
+        self._live[taken.job].pop(node, None)
         self._ends[taken.job] = reason
         if key in self._after_cancel and reason is EndReason.EXIT:
             self.fail("a cancelled job goes no further", f"{node}: {key} began after its cancel and ran to its end")
@@ -238,6 +247,7 @@ class Checks:
             ("jobs", {j: r.state for j, r in view.jobs.items()}, {j: r.state for j, r in again.jobs.items()}),
             ("runs", view.running, again.running),
             ("queue", set(view.queue) | set(view.parked), set(again.queue) | set(again.parked)),
+            ("refused", view.refused, again.refused),
             ("held", set(view.held), set(again.held)),
             ("marks", view.marks, again.marks),
             ("tip", (view.tip_seq, view.tip_hash), (again.tip_seq, again.tip_hash)),
@@ -284,8 +294,8 @@ class Checks:
                 self.fail("every job ends", f"{job} is {_short(record)}; its holder: {_short(holder)}")
             else:
                 self._agree(record)
-        if self._live:
-            self.fail("every run ends", f"{self._live}")
+        if any(self._live.values()):
+            self.fail("every run ends", f"{[live for live in self._live.values() if live]}")
         for name, node in nodes.items():
             self._empty(name, node)
         self._converged(nodes)

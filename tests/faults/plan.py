@@ -221,6 +221,8 @@ def _spec(rng: random.Random, names: Sequence[str], at: float, length: float) ->
         spec = replace(spec, earliest_start_s=now + rng.randint(0, round(length / 4)))
     if rng.random() < 0.1:
         spec = replace(spec, budget_fen=rng.randint(1, 40))
+    if spec.effects is Effects.REPEATABLE and rng.random() < 0.5:
+        spec = replace(spec, replace_after_s=rng.choice((60, 600, 3600)))
     return replace(spec, environment={"RUN_S": str(max(round(spec.duration_s * _factor(rng)), 1))})
 
 

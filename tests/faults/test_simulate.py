@@ -47,7 +47,8 @@ def late_assignment_is_applied(patch: pytest.MonkeyPatch) -> None:
     def wrong(self: Loop, work: object) -> None:
         for mail in work.mail:
             if mail.kind == "assign" and mail.seq <= self.view.mark(mail.peer).received:
-                self._record_all(self.router.receive(self.view, mail, self.now_s))
+                word = self.router.read(mail)
+                self._record_all(self.router.receive(self.view, mail.peer, word, None, self.now_s))
         right(self, work)
 
     patch.setattr(Loop, "_mail", wrong)

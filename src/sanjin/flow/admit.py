@@ -20,8 +20,9 @@ def ceiling_fen(view: View, spec: JobSpec) -> int:
     """What the job can cost at most, in fen (at least 1): so an envelope is never overspent.
 
     The dearest slot of the horizon at the dearest pool up to the job's time limit, and every input
-    over the dearest path. A job's own budget bounds the price of its place, which is reckoned with the expected
-    time; what it really costs may be more, and is bounded by this alone.
+    over the dearest path, to as many sites as an array can be divided over. A job's own budget bounds the price of
+    its place, which is reckoned with the expected time; what it really costs may be more, and is bounded by this
+    alone.
     """
     ceiling = view.supply.ceiling
     seconds = spec.limit_s()
@@ -31,8 +32,9 @@ def ceiling_fen(view: View, spec: JobSpec) -> int:
     pico = ceiling.price_pico * seconds * power // 1000
     pico += seconds * (cores * ceiling.use_core_pico + cards * ceiling.use_card_pico)
     micro = pico // PICO_PER_MICRO
+    yuan_gb = view.network.dearest_yuan_gb * min(max(spec.members, 1), len(view.supply.sites))
     for dataset in spec.inputs:
-        micro += round(view.region.datasets[dataset].size.value * view.network.dearest_yuan_gb * MICRO_PER_YUAN)
+        micro += round(view.region.datasets[dataset].size.value * yuan_gb * MICRO_PER_YUAN)
     return max(fen_from_micro(micro), 1)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -60,6 +60,18 @@ PLACE_A_TURN = 500
 
 ADMIT_A_TURN = 2000
 
+REFUSED_S = 60
+"""Region seconds after which a job that a peer did not take, because of an earlier copy, is placed again."""
+
+
+class Word(Protocol):
+    """A message, as far as the loop looks at it. ``brings``: it hands its job over to the node that hears it."""
+
+    brings: ClassVar[bool]
+
+    @property
+    def job(self) -> str: ...
+
 
 class Router(Protocol):
     """Messages between nodes, as the loop needs them; implemented by :mod:`sanjin.tree.mail`."""
@@ -72,8 +84,12 @@ class Router(Protocol):
         """The message that tells the node a job came from how it stands, where that changed."""
         ...
 
-    def receive(self, view: View, mail: Mail, now_s: int) -> list[ev.Event]:
-        """What a message from a peer means here."""
+    def read(self, mail: Mail) -> Word:
+        """The message in a mail."""
+        ...
+
+    def receive(self, view: View, peer: str, word: Any, past: JobRecord | None, now_s: int) -> list[ev.Event]:
+        """What a message from a peer means here; ``past`` is its job where the view has it no more."""
         ...
 
 
@@ -248,14 +264,16 @@ class Loop:
         for peer, upto in work.acked.items():
             if any(m.seq <= upto for m in self.outbox.get(peer, ())):  # else there is nothing to write
                 self._batch.acked[peer] = upto
-        for mail in work.mail:
-            mark = view.mark(mail.peer)
-            if mail.seq <= mark.received:
+        fresh = [(m, self.router.read(m)) for m in work.mail if m.seq > view.mark(m.peer).received]
+        brought = [word.job for _, word in fresh if word.brings and word.job not in view.jobs]
+        past = self.store.find(brought) if brought else {}
+        for mail, word in fresh:
+            if mail.seq <= view.mark(mail.peer).received:
                 continue  # seen before: a repeat after a lost answer
-            self._record_all(self.router.receive(view, mail, self.now_s))
-            mark = view.mark(mail.peer)  # receiving may have sent something
-            mark = PeerMark(peer=mail.peer, sent=mark.sent, received=mail.seq)
+            known = view.jobs.get(word.job) or past.get(word.job)
+            mark = PeerMark(peer=mail.peer, sent=view.mark(mail.peer).sent, received=mail.seq)
             view.marks[mail.peer] = self._batch.marks[mail.peer] = mark
+            self._record_all(self.router.receive(view, mail.peer, word, known, self.now_s))
 
     def _submit(self, asks: Sequence[Ask]) -> None:
         fresh: dict[tuple[str, str], JobRecord] = {}
@@ -392,6 +410,9 @@ class Loop:
 
     def _place(self) -> None:
         view = self.view
+        for job in [j for j, at_s in view.refused.items() if self.now_s - at_s >= REFUSED_S]:
+            del view.refused[job]
+            view.queue[job] = None
         if view.parked and view.supply.freed != self._parked_at:
             self._parked_at = view.supply.freed
             for job in list(islice(view.parked, PLACE_A_TURN)):

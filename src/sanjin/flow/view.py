@@ -21,7 +21,7 @@ from sanjin.model.network import Network
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord, changed
 from sanjin.model.region import Region
-from sanjin.ports import PeerMark, Stored
+from sanjin.ports import PeerMark
 
 
 @dataclass(slots=True)
@@ -68,6 +68,8 @@ class View:
     held: dict[str, None] = field(default_factory=dict[str, None])
     queue: dict[str, None] = field(default_factory=dict[str, None])
     parked: dict[str, None] = field(default_factory=dict[str, None])
+    refused: dict[str, int] = field(default_factory=dict[str, int])
+    """Jobs that a peer did not take because of an earlier copy, and since when, seconds UTC."""
     starts: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     stops: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """Heap of (end of a window, job) for work of this site that goes on in a later window."""
@@ -144,7 +146,11 @@ class View:
             queued = here and record.state is JobState.QUEUED
             parked = record.reason in (Reason.NO_PLACE, Reason.QUEUE_ORDER, Reason.RESERVATION_FULL)
             _set(self.held, record.id, here and record.state is JobState.HELD)
-            _set(self.queue, record.id, queued and not parked)
+            refused = queued and record.reason is Reason.EARLIER_COPY
+            _set(self.queue, record.id, queued and not parked and not refused)
+            self.refused.pop(record.id, None)
+            if refused:
+                self.refused[record.id] = record.updated_s
             _set(self.parked, record.id, queued and parked)
         if record.spec.replace_after_s:
             _set(self.replaceable, record.id, bool(record.sent_to) and record.state.live)
@@ -211,13 +217,13 @@ class View:
         self.admit_due = True
 
 
-_HAS_A_PLACE = frozenset({JobState.ASSIGNED, JobState.PLACED, JobState.STAGING, JobState.RUNNING, JobState.PAUSED})
+HAS_A_PLACE = frozenset({JobState.ASSIGNED, JobState.PLACED, JobState.STAGING, JobState.RUNNING, JobState.PAUSED})
 _WAITS = (JobState.HELD, JobState.QUEUED)
 
 
 def _has_a_place(record: JobRecord) -> bool:
     """Whether it takes capacity of the region's, here or at the node that has it."""
-    return record.state in _HAS_A_PLACE and not record.spec.reservation
+    return record.state in HAS_A_PLACE and not record.spec.reservation
 
 
 def _set(index: dict[str, None], job: str, present: bool) -> None:
@@ -252,8 +258,13 @@ def _received(view: View, e: ev.Received, at_s: int) -> JobRecord:
             epoch=e.epoch,
             bound=e.bound,
             barred=(e.peer,) if e.full else (),
+            given_up=e.given_up,
         )
     )
+
+
+def _refused(view: View, e: ev.Refused, at_s: int) -> JobRecord:
+    return view.jobs[e.job]
 
 
 def _held(view: View, e: ev.Held, at_s: int) -> JobRecord:
@@ -321,7 +332,10 @@ def _gathered(view: View, e: ev.Gathered, at_s: int) -> JobRecord:
 
 
 def _raised(view: View, e: ev.Raised, at_s: int) -> JobRecord:
-    return view.change(e.job, at_s, state=JobState.RAISED, reason=Reason.PARENT_ASKED, sent_to=e.parent, bound=False)
+    return view.change(
+        e.job, at_s, state=JobState.RAISED, reason=Reason.PARENT_ASKED, sent_to=e.parent, bound=False,
+        sent_mail=view.mark(e.parent).sent + 1,
+    )  # fmt: skip
 
 
 def _assigned(view: View, e: ev.Assigned, at_s: int) -> JobRecord:
@@ -332,6 +346,7 @@ def _assigned(view: View, e: ev.Assigned, at_s: int) -> JobRecord:
         state=JobState.RETURNED if back else JobState.ASSIGNED,
         reason=None,
         sent_to=e.child,
+        sent_mail=view.mark(e.child).sent + 1,
         epoch=e.epoch,
         placement=e.placement,
         site=e.placement.site,
@@ -372,17 +387,17 @@ def _declined(view: View, e: ev.Declined, at_s: int) -> JobRecord:
 def _taken_back(view: View, e: ev.TakenBack, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
     barred, epoch = (*record.barred, e.child), max(record.epoch, e.epoch)
-    return view.change(e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", barred=barred, epoch=epoch)
+    reason = e.reason if e.reason is Reason.EARLIER_COPY else None  # then it waits a while
+    return view.change(e.job, at_s, state=JobState.QUEUED, reason=reason, sent_to="", barred=barred, epoch=epoch)
 
 
 def _replaced(view: View, e: ev.Replaced, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
-    # the parent may run it still: it must not come to it again under the same name
-    bound = record.bound or e.peer == view.parent
-    barred = (*record.barred, e.peer)
+    told = view.mark(e.peer).sent + 1  # the mail that follows from this
     return view.change(
-        e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", placement=None, bound=bound, barred=barred
-    )
+        e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", placement=None, epoch=record.epoch + 1,
+        barred=(*record.barred, e.peer), given_up=(*record.given_up, (e.peer, told)),
+    )  # fmt: skip
 
 
 def _reported_late(view: View, e: ev.ReportedLate, at_s: int) -> None:
@@ -548,6 +563,7 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.Placed: _placed,
     ev.Unplaced: _unplaced,
     ev.Declined: _declined,
+    ev.Refused: _refused,
     ev.Replaced: _replaced,
     ev.ReportedLate: _reported_late,
     ev.TakenBack: _taken_back,
@@ -563,35 +579,3 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.Requeued: _requeued,
     ev.Reported: _reported,
 }
-
-
-def restore(view: View, stored: Stored, now_s: int) -> None:
-    """Fill an empty view from the store: jobs, accounts, capacity, marks."""
-    view.next_number = stored.next_number
-    view.tip_seq, view.tip_hash = stored.tip_seq, stored.tip_hash
-    view.marks = dict(stored.marks)
-    for tenant, fen in stored.spent_fen.items():
-        view.tenant(tenant).spent_fen = fen
-    for record in stored.live:
-        view.put(record)
-        if record.owned and record.reserved_fen:
-            use = view.tenant(record.spec.tenant)
-            use.cores += record.spec.quota_cores()
-            use.reserved_fen += record.reserved_fen
-        if record.owned and not record.sent_to and record.state is not JobState.DIVIDED:
-            view.tenant(record.spec.tenant).spent_fen += record.fen  # of runs here that stopped and are settled
-        here = record.placement and not record.sent_to and record.placement.site in view.sites
-        if here and record.placement and record.state in _HAS_A_PLACE:
-            pool = view.supply.pool_of(record.placement)
-            windows = () if record.spec.reservation else record.placement.windows()[record.window :]
-            for begin, end in windows:
-                finish = end if record.room_for else max(end, now_s + 1)
-                view.supply.take(pool, begin, finish, view.supply.need(record.spec, pool), 1)
-        if here and record.state is JobState.RUNNING:
-            view.occupy(record, 1)
-        if here and record.state is JobState.RUNNING and not record.spec.reserves:
-            view.running[record.run] = record.id
-            if record.spec.stoppable:
-                view.stoppable.add(record.run)
-            if record.room_for:
-                view.making_room.setdefault(record.room_for, set()).add(record.id)

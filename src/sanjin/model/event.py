@@ -103,6 +103,18 @@ class Received(Event):
     submitted_s: int
     bound: bool
     full: bool
+    given_up: tuple[tuple[str, int], ...] = ()
+    """As in :class:`sanjin.model.record.JobRecord`, where this node had the job before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused(Event):
+    """A peer sent the job, and an earlier copy of it, which is being ended, is here still: not now."""
+
+    kind: ClassVar[str] = "job.refused"
+    peer: str
+    epoch: int
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,6 +448,7 @@ EVENTS: dict[str, type[Event]] = {
         Unplaced,
         Declined,
         TakenBack,
+        Refused,
         Replaced,
         ReportedLate,
         TransferStarted,

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     CHECKPOINT_ELSEWHERE = "checkpoint_elsewhere"
     LINK_CAPACITY = "link_capacity"
     SILENT = "silent"
+    EARLIER_COPY = "earlier_copy"
     # why a job waits
     QUOTA = "quota"
     BUDGET = "budget"

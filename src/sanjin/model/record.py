@@ -33,6 +33,8 @@ class JobRecord:
     updated_s: int = 0
     came_from: str = ""
     sent_to: str = ""
+    sent_mail: int = 0
+    """The number of the mail that sent it there: what that peer wrote before it had read this is of an earlier time."""
     epoch: int = 0
     reserved_fen: int = 0
     placement: Placement | None = None
@@ -58,6 +60,9 @@ class JobRecord:
     start_s: int = 0
     end_s: int = 0
     barred: tuple[str, ...] = ()
+    given_up: tuple[tuple[str, int], ...] = ()
+    """Peers whose copy was given up while they were silent, with the number of the mail that tells them so: what
+    they wrote of the job before they had read it is about that copy."""
     bound: bool = False
     cancel_asked: bool = False
     total_micro: int = 0
@@ -67,6 +72,10 @@ class JobRecord:
     carbon_mg: int = 0
     exit_status: int = 0
     detail: str = ""
+
+    def given_up_at(self, peer: str) -> int:
+        """The number of the last mail that told ``peer`` to give its copy up; 0 where none did."""
+        return max((number for each, number in self.given_up if each == peer), default=0)
 
     @property
     def owned(self) -> bool:

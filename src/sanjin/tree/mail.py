@@ -1,7 +1,11 @@
 """What nodes say to each other about jobs, and what it means to the one who hears it.
 
-Up and down go five kinds of message. Each is written to the store with the event that it follows
+Up and down go six kinds of message. Each is written to the store with the event that it follows
 from, numbered, sent until acknowledged, and applied once.
+
+Where a peer was silent for so long that its copy of a job was given up, what it wrote of the job before it read of
+that is still on its way. ``seen`` of a message, the last mail of the receiver that its sender had taken in when it
+wrote, tells the one from the other.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ class Raise:
     submitted_s: int
     epoch: int
     full: bool
+    seen: int = 0
+    brings: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,8 @@ class Assign:
     spec: JobSpec
     submitted_s: int
     epoch: int
+    seen: int = 0
+    brings: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,8 @@ class Decline:
     job: str
     epoch: int
     reason: Reason
+    seen: int = 0
+    brings: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +71,18 @@ class Cancel:
 
     kind: ClassVar[str] = "cancel"
     job: str
+    seen: int = 0
+    brings: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """To a peer that was silent: end the copy that you have of me, it is placed again."""
+
+    kind: ClassVar[str] = "give_up"
+    job: str
+    seen: int = 0
+    brings: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,22 +106,19 @@ class Report:
     detail: str
     members_done: int = 0
     members_failed: int = 0
+    seen: int = 0
+    brings: ClassVar[bool] = False
 
 
-Message = Raise | Assign | Decline | Cancel | Report
+Message = Raise | Assign | Decline | Cancel | GiveUp | Report
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {
-    c.kind: msgspec.json.Decoder(c) for c in (Raise, Assign, Decline, Cancel, Report)
+    c.kind: msgspec.json.Decoder(c) for c in (Raise, Assign, Decline, Cancel, GiveUp, Report)
 }
 _encode = msgspec.json.Encoder().encode
-_REPORT_FIELDS = tuple(f.name for f in fields(Report) if f.name not in ("job", "epoch"))
+_REPORT_FIELDS = tuple(f.name for f in fields(Report) if f.name not in ("job", "epoch", "seen"))
 
 
-def read(mail: Mail) -> Message:
-    """The message in a mail. Raises KeyError or ValueError for one that this version cannot read."""
-    return _decoders[mail.kind].decode(mail.body)
-
-
-_SPOKEN_OF = frozenset({ev.Raised, ev.Assigned, ev.Declined, ev.CancelAsked, ev.Replaced})
+_SPOKEN_OF = frozenset({ev.Raised, ev.Assigned, ev.Declined, ev.Refused, ev.CancelAsked, ev.Replaced})
 """Events from which a message may follow."""
 
 
@@ -115,29 +134,29 @@ class TreeRouter:
             return []
         message: Message
         if isinstance(event, ev.Raised):
-            message = Raise(
-                job=record.id,
-                key=record.key,
-                spec=record.spec,
-                submitted_s=record.submitted_s,
-                epoch=record.epoch,
-                full=event.full,
-            )
             peer = event.parent
+            message = Raise(
+                job=record.id, key=record.key, spec=record.spec, submitted_s=record.submitted_s, epoch=record.epoch,
+                full=event.full, seen=view.mark(peer).received,
+            )  # fmt: skip
         elif isinstance(event, ev.Assigned):
-            message = Assign(
-                job=record.id, key=record.key, spec=record.spec, submitted_s=record.submitted_s, epoch=event.epoch
-            )
             peer = event.child
+            message = Assign(
+                job=record.id, key=record.key, spec=record.spec, submitted_s=record.submitted_s, epoch=event.epoch,
+                seen=view.mark(peer).received,
+            )  # fmt: skip
         elif isinstance(event, ev.Declined):
-            message = Decline(job=record.id, epoch=event.epoch, reason=event.reason)
             peer = record.came_from
-        elif isinstance(event, ev.Replaced):  # what it still has of the job is not wanted any more
-            message = Cancel(job=record.id)
+            message = Decline(job=record.id, epoch=event.epoch, reason=event.reason, seen=view.mark(peer).received)
+        elif isinstance(event, ev.Refused):
             peer = event.peer
+            message = Decline(job=record.id, epoch=event.epoch, reason=event.reason, seen=view.mark(peer).received)
+        elif isinstance(event, ev.Replaced):
+            peer = event.peer
+            message = GiveUp(job=record.id)
         elif isinstance(event, ev.CancelAsked) and record.sent_to:
-            message = Cancel(job=record.id)
             peer = record.sent_to
+            message = Cancel(job=record.id)
         else:
             return []
         return [(peer, message.kind, _encode(message))]
@@ -156,40 +175,69 @@ class TreeRouter:
             self._told[record.id] = key
         else:
             self._told.pop(record.id, None)
-        message = Report(job=record.id, epoch=record.epoch, **values)
+        message = Report(job=record.id, epoch=record.epoch, seen=view.mark(record.came_from).received, **values)
         return record.came_from, message.kind, _encode(message)
 
-    def receive(self, view: View, mail: Mail, now_s: int) -> list[ev.Event]:
-        """What a message from a peer means here."""
-        message = read(mail)
-        record = view.jobs.get(message.job)
-        from_parent = mail.peer == view.parent
-        if isinstance(message, Raise | Assign):
-            return [
-                ev.Received(
-                    job=message.job,
-                    peer=mail.peer,
-                    epoch=message.epoch,
-                    key=message.key,
-                    spec=message.spec,
-                    submitted_s=message.submitted_s,
-                    bound=isinstance(message, Assign),
-                    full=isinstance(message, Raise) and message.full,
-                ),
-                *_cancelled_meanwhile(record, now_s),
-            ]
-        if isinstance(message, Cancel):
-            return run.cancel(view, message.job, now_s)
-        if record is None or record.sent_to != mail.peer or (not from_parent and message.epoch < record.epoch):
-            return _late(message, mail.peer)  # about a job that has gone elsewhere
-        if isinstance(message, Decline):
-            back = ev.TakenBack(job=message.job, child=mail.peer, reason=message.reason, epoch=message.epoch)
+    def read(self, mail: Mail) -> Message:
+        """The message in a mail. Raises KeyError or ValueError for one that this version cannot read."""
+        return _decoders[mail.kind].decode(mail.body)
+
+    def receive(self, view: View, peer: str, word: Message, past: JobRecord | None, now_s: int) -> list[ev.Event]:
+        """What a message from a peer means here; ``past`` is its job as last known, where the view has it no more."""
+        record = view.jobs.get(word.job)
+        if isinstance(word, Cancel):
+            # from where it came, and from nowhere else: who had a copy that was given up may pass an end on
+            return run.cancel(view, word.job, now_s) if record and record.came_from == peer else []
+        if isinstance(word, GiveUp):
+            return _given_up(view, record, peer, now_s)
+        if past is not None and word.seen < past.given_up_at(peer):
+            return _late(word, peer)
+        if isinstance(word, Raise | Assign):
+            return _brought(record, past, peer, word, now_s)
+        if record is None or not _of_now(record, peer, word):
+            return _late(word, peer)
+        if isinstance(word, Decline):
+            back = ev.TakenBack(job=word.job, child=peer, reason=word.reason, epoch=word.epoch)
             return [back, *_cancelled_meanwhile(record, now_s)]
-        values = {name: getattr(message, name) for name in _REPORT_FIELDS}
-        return [ev.Reported(job=message.job, peer=mail.peer, epoch=message.epoch, **values)]
+        values = {name: getattr(word, name) for name in _REPORT_FIELDS}
+        return [ev.Reported(job=word.job, peer=peer, epoch=word.epoch, **values)]
 
 
-def _late(message: Decline | Report, peer: str) -> list[ev.Event]:
+def _of_now(record: JobRecord, peer: str, word: Message) -> bool:
+    """Whether the peer has the job, and wrote this after it had read so."""
+    return record.sent_to == peer and word.seen >= record.sent_mail
+
+
+def _brought(
+    record: JobRecord | None, past: JobRecord | None, peer: str, word: Raise | Assign, now_s: int
+) -> list[ev.Event]:
+    """A job comes: a new one, or one that was sent to this peer."""
+    if record is not None and not _of_now(record, peer, word):
+        return [ev.Refused(job=word.job, peer=peer, epoch=word.epoch, reason=Reason.EARLIER_COPY)]
+    received = ev.Received(
+        job=word.job,
+        peer=peer,
+        epoch=max(word.epoch, past.epoch if past else 0),
+        key=word.key,
+        spec=word.spec,
+        submitted_s=word.submitted_s,
+        bound=isinstance(word, Assign),
+        full=isinstance(word, Raise) and word.full,
+        given_up=past.given_up if past else (),
+    )
+    return [received, *_cancelled_meanwhile(record, now_s)]
+
+
+def _given_up(view: View, record: JobRecord | None, peer: str, now_s: int) -> list[ev.Event]:
+    """The peer that the job came from has placed it again: the copy here ends."""
+    if record is None or record.came_from != peer:
+        return []
+    if record.sent_to == peer:  # on its way back, where it is not wanted any more
+        return [run.without_run(record, JobState.CANCELLED, Reason.CANCELLED, now_s)]
+    return run.cancel(view, record.id, now_s)
+
+
+def _late(message: Message, peer: str) -> list[ev.Event]:
     """A word about a copy that was given up: its end is kept in the journal."""
     if not isinstance(message, Report) or not message.state.ended:
         return []

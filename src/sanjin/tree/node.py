@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from sanjin.flow.explain import dry_run
-from sanjin.flow.loop import Ask, Done, Loop, Work
+from sanjin.flow.loop import REFUSED_S, Ask, Done, Loop, Work
+from sanjin.flow.restore import restore
 from sanjin.flow.stage import restage
 from sanjin.flow.submit import check, problem
 from sanjin.flow.supply import PriceBook, Supply
-from sanjin.flow.view import View, restore
+from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.errors import NotReachable, Problem, ProblemsFound, SanjinError, StoreFailed
 from sanjin.model.job import JobSpec, Submission
@@ -232,7 +233,8 @@ class Node:
     def has_something_to_do(self) -> bool:
         """Whether a turn now could change anything, for who takes a node's turns by hand; runs that ended aside."""
         view, now = self.view, self.parts.clock.now()
-        if not self._inbox.empty() or view.queue or self._found or now // SLOT_S > view.supply.first_slot:
+        waited = any(now - at >= REFUSED_S for at in view.refused.values())
+        if not self._inbox.empty() or view.queue or waited or self._found or now // SLOT_S > view.supply.first_slot:
             return True
         if self.loop.now_s < now and any(due and due[0][0] <= now for due in (view.starts, view.stops)):
             return True

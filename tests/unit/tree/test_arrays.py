@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sanjin.flow.admit import ceiling_fen
 from sanjin.flow.arrays import place_array
 from sanjin.flow.place import place
 from sanjin.model import event as ev
@@ -114,6 +115,16 @@ def test_a_hundred_thousand_members_spread_over_the_region(make: Make, node: str
     for each in world.nodes.values():
         supply = each.view.supply
         assert min(supply.free_cores.min(), supply.free_mem.min(), supply.free_mw.min()) >= 0
+
+
+def test_what_is_set_aside_for_an_array_lets_it_carry_its_inputs_to_every_site(make: Make) -> None:
+    view = make(cores=8).nodes[HOME].view
+    dataset = next(iter(view.region.datasets))
+    carried = ceiling_fen(view, array(1, inputs=(dataset,))) - ceiling_fen(view, array(1))
+    assert carried > 0
+    for members, sites in ((3, 3), (500, len(view.supply.sites))):
+        more = ceiling_fen(view, array(members, inputs=(dataset,))) - ceiling_fen(view, array(members))
+        assert abs(more - sites * carried) <= sites
 
 
 def test_members_that_fail_are_counted_and_the_others_go_on(make: Make) -> None:

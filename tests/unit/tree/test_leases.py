@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sanjin.flow.loop import Work
-from sanjin.model.job import JobSpec, JobState, Submission
+from sanjin.flow.loop import REFUSED_S, Work
+from sanjin.model.job import Effects, JobSpec, JobState, Submission
 from sanjin.model.reason import Reason
 from sanjin.ports import Mail, RunReport, RunState
-from sanjin.tree.mail import Decline, _encode
+from sanjin.tree.mail import Decline, Raise, _encode
 from tests.tree_world import HOME, World, worlds
 
 
@@ -66,11 +66,16 @@ def assigned(world: World, **fields: object) -> tuple[str, str]:
     return job, record(world, job).sent_to
 
 
-def declined(world: World, job: str, child: str, epoch: int) -> None:
+def says(world: World, child: str, word: Decline | Raise, seen: int | None = None) -> None:
+    """The child's next mail to Taiyuan, written when it had read so much of Taiyuan's (None: all)."""
     node = world.nodes["taiyuan"]
-    body = _encode(Decline(job=job, epoch=epoch, reason=Reason.NO_PLACE))
-    seq = node.view.mark(child).received + 1
-    node.loop.turn(Work(mail=[Mail(peer=child, seq=seq, kind="decline", body=body)]))
+    mark = node.view.mark(child)
+    word = replace(word, seen=mark.sent if seen is None else seen)
+    node.loop.turn(Work(mail=[Mail(peer=child, seq=mark.received + 1, kind=word.kind, body=_encode(word))]))
+
+
+def declined(world: World, job: str, child: str, epoch: int) -> None:
+    says(world, child, Decline(job=job, epoch=epoch, reason=Reason.NO_PLACE))
 
 
 def test_a_lease_that_came_back_hands_its_epoch_on(make: Callable[..., World]) -> None:
@@ -132,3 +137,65 @@ def test_a_restart_keeps_what_a_paused_job_has_already_cost(make: Callable[..., 
     assert node.view.jobs[job].fen == before > 0
     node.stop()
     assert world.open(HOME).view.tenant("public").spent_fen == before
+
+
+def raised(world: World, job: str) -> Raise:
+    found = record(world, job)
+    return Raise(job=job, key=found.key, spec=found.spec, submitted_s=found.submitted_s, epoch=9, full=False)
+
+
+def taken_back(world: World) -> tuple[str, str]:
+    """A job that was given to a child which then fell silent; it is here again, and has no other place."""
+    job, child = assigned(world, effects=Effects.REPEATABLE, replace_after_s=60)
+    world.board.cut(child)
+    world.run(200)
+    assert record(world, job).state is JobState.QUEUED
+    return job, child
+
+
+def test_what_a_child_wrote_before_it_had_the_job_is_not_about_it(make: Callable[..., World]) -> None:
+    world = make()
+    job, child = assigned(world)
+    given = world.nodes["taiyuan"].view.mark(child).sent
+    says(world, child, Decline(job=job, epoch=9, reason=Reason.NO_PLACE), seen=given - 1)
+    assert record(world, job).state is JobState.ASSIGNED
+    says(world, child, Decline(job=job, epoch=9, reason=Reason.NO_PLACE), seen=given)
+    assert record(world, job).epoch == 9
+
+
+def test_a_copy_that_was_given_up_does_not_come_back(make: Callable[..., World]) -> None:
+    world = make()
+    job, child = taken_back(world)
+    node = world.nodes["taiyuan"]
+    told = node.view.mark(child).sent
+    says(world, child, raised(world, job), seen=told - 1)
+    assert record(world, job).epoch < 9
+    node.loop.turn(Work(cancels=[job]))
+    assert record(world, job).state is JobState.CANCELLED
+    says(world, child, raised(world, job), seen=told - 1)  # nor when the job is over here
+    assert record(world, job).state is JobState.CANCELLED
+
+
+def test_a_job_whose_earlier_copy_is_here_still_is_refused_and_tried_again_later(make: Callable[..., World]) -> None:
+    world = make()
+    job, child = assigned(world)
+    says(world, child, Decline(job=job, epoch=3, reason=Reason.EARLIER_COPY))
+    assert record(world, job).reason is Reason.EARLIER_COPY
+    node = world.nodes["taiyuan"]
+    before = node.view.tip_seq
+    for _ in range(5):
+        node.loop.turn(Work())
+    assert node.view.tip_seq == before, "not again at once"
+    world.run(REFUSED_S + 10)
+    assert record(world, job).state is not JobState.QUEUED
+
+
+def test_a_node_refuses_a_job_of_which_it_has_a_copy(make: Callable[..., World]) -> None:
+    world = make()
+    job = submit(world, "taiyuan", "1", site="taiyuan", duration_s=6000)
+    world.run(60)
+    assert record(world, job).state is JobState.RUNNING
+    says(world, "datong", raised(world, job))
+    assert record(world, job).state is JobState.RUNNING
+    sent = world.nodes["taiyuan"].loop.outbox["datong"][-1]
+    assert sent.kind == "decline"

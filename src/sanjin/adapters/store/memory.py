@@ -87,6 +87,10 @@ class MemoryStore:
         """One job, live or ended."""
         return self._jobs.get(job)
 
+    def find(self, jobs: Sequence[str]) -> dict[str, JobRecord]:
+        """Those of these jobs that are known here, live or ended."""
+        return {job: self._jobs[job] for job in jobs if job in self._jobs}
+
     def jobs(self, query: JobQuery) -> list[JobRecord]:
         """Jobs that match, newest first."""
         newest = reversed(list(self._jobs.values()))
