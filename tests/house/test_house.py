@@ -40,7 +40,7 @@ def test_every_text_in_the_catalogue_is_said_by_somebody() -> None:
     code = "\n".join(p.read_text() for p in FILES if not p.name.endswith("messages.py"))
     by_value = (
         "reason.", "state.", "event.", "tier.", "period.", "grade.", "term.", "rule.", "model.", "replayed.",
-        "assumed.", "doctor.", "label.", "todo.", "role.", "access.",
+        "assumed.", "doctor.", "quantity.", "status.", "unmeasured.", "label.", "todo.", "role.", "access.",
     )  # fmt: skip
     silent = [
         key
@@ -70,7 +70,7 @@ def test_both_languages_are_there_and_take_the_same_values(key: str) -> None:
 
 
 def test_every_event_that_changes_a_job_has_a_handler() -> None:
-    without = {ev.NodeStarted, ev.Priced, ev.Metered}
+    without = {ev.NodeStarted, ev.Priced, ev.SiteMeasured, ev.Metered}
     assert set(ev.EVENTS.values()) - set(view._APPLY) == without
 
 
