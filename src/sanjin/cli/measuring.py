@@ -174,7 +174,7 @@ def print_figures(found: Sequence[SiteFigures], offset_h: int) -> None:
             how = {"threads": m.threads, "blas": m.blas, "sandbox": m.sandbox, "others": f"{m.others_share:.0%}"}
             note(text("cli.measured_on", site=each.site, machine=m.machine, at=at(m.at_s, offset_h, year=True), **how))
             for remark in m.remarks:
-                note(f"{each.site}: {remark}")
+                note(f"{each.site}: {text(f'remark.{remark}')}")
     words = {name: Word(f"unmeasured.{name}") for name in NOT_MEASURED}
     note(sentence("cli.measured_not", tolerance=f"{TOLERANCE:.0%}", **words))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from statistics import median
 
 from sanjin.model.region import Figure, Quantity, Region
@@ -23,6 +24,15 @@ TEXT_MAX = 500
 
 NOT_MEASURED = ("accelerators", "network")
 """What the benchmark says nothing about."""
+
+
+class Remark(StrEnum):
+    """Why a figure is missing, or is to be read with care."""
+
+    SMALL_ARRAYS = "small_arrays"
+    """Memory did not suffice for arrays of four times the caches: part of the triad ran in the caches."""
+    CACHED_FILE = "cached_file"
+    """The file stayed in memory, so that reading it says nothing of a disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +57,7 @@ class Measurement:
 
     ``machine`` says which (processor, cores, memory), ``blas`` which library multiplied the matrices, with ``threads``
     threads on ``cores`` cores. ``sandbox`` is how the run was confined. ``others_share`` of the machine's processor
-    time went to other work meanwhile, which the figures then lack. ``remarks`` say what could not be measured and why.
+    time went to other work meanwhile, which the figures then lack.
     """
 
     at_s: int
@@ -58,7 +68,7 @@ class Measurement:
     sandbox: str
     others_share: float
     samples: tuple[Sample, ...]
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,10 +182,10 @@ def sound(told: SitePerformance, pools: Mapping[str, frozenset[str]]) -> bool:
     if any(d.figure.unit != d.quantity.unit for d in told.declared):
         return False
     if m := told.measured:
-        if len({s.quantity for s in m.samples}) < len(m.samples) or len(m.remarks) > len(Quantity):
+        if len({s.quantity for s in m.samples}) < len(m.samples) or len(m.remarks) > len(Remark):
             return False
         figures += [f for s in m.samples for f in (s.median, s.low, s.high)]
-        texts += [m.machine, m.blas, m.sandbox, *m.remarks]
+        texts += [m.machine, m.blas, m.sandbox]
         if not 0.0 <= m.others_share <= 1.0 or m.cores < 1 or any(s.runs < 1 for s in m.samples):
             return False
     return all(math.isfinite(f) and f > 0 for f in figures) and all(len(t) <= TEXT_MAX for t in texts)

@@ -12,6 +12,14 @@ PERFORMANCE: dict[str, tuple[str, str]] = {
     "status.computed": ("computed", "计算"),
     "status.estimated": ("estimated", "估计"),
     "status.believed": ("believed", "推测"),
+    "remark.small_arrays": (
+        "there was not memory enough for arrays of four times the caches: the memory figure is too high",
+        "内存不足以容纳四倍于缓存的数组:内存带宽值偏高",
+    ),
+    "remark.cached_file": (
+        "reading from disk was not measured: the file stayed in memory",
+        "未测磁盘读取:文件仍留在内存中",
+    ),
     "unmeasured.accelerators": ("accelerators", "加速卡"),
     "unmeasured.network": ("network", "网络"),
     "cli.measuring": ("measuring this machine, {seconds} s and some to make ready", "正在实测本机,{seconds} 秒,另需准备"),

@@ -62,11 +62,12 @@ class Performances:
         return _encode(tuple(told.values()))
 
     def heard(self, call: int, answer: Answer | None) -> None:
-        """The parent answered a call, or (None) did not. What has changed since stays to be told."""
+        """The parent answered a call, or (None) did not. What has changed since stays to be told, and all of it to a
+        parent that has begun anew: it says so in one answer, which may be the one that was lost."""
         for site, found in self._on_way.pop(call, {}).items():
             if answer is not None and self.known.get(site) == found:
                 self._untold.pop(site, None)
-        if answer is not None and answer.want_demand:  # a parent that has begun anew
+        if answer is None or answer.want_demand:
             self._untold = dict.fromkeys(self.known)
 
     def from_child(self, body: bytes, below: Collection[str]) -> None:

@@ -72,7 +72,7 @@ PRINTED = {
     "blas": "a library",
     "threads": 2,
     "others_share": 0.25,
-    "remarks": ["disk: reading was not measured, the file stayed in memory"],
+    "remarks": ["cached_file"],
 }
 
 
@@ -80,7 +80,8 @@ def test_what_it_printed_is_the_measurement() -> None:
     found = measuring.measurement_of(json.loads(json.dumps(PRINTED)), 2, "bwrap", 5)
     assert [(s.quantity, s.median, s.runs) for s in found.samples] == [(Quantity.FP64_CORE, 2.0, 3)]
     assert (found.at_s, found.sandbox, found.others_share, len(found.remarks)) == (5, "bwrap", 0.25, 1)
-    for broken in ({}, {**PRINTED, "values": {"fp128": [1.0]}}, {**PRINTED, "threads": None}, {**PRINTED, "values": 3}):
+    for wrong in ({"values": {"fp128": [1.0]}}, {"threads": None}, {"remarks": ["?"]}, {"values": 3}):
+        broken = {**PRINTED, **wrong}
         with pytest.raises(ValueError):
             measuring.measurement_of(broken, 2, "bwrap", 5)
 

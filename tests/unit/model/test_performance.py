@@ -10,6 +10,7 @@ from sanjin.model.performance import (
     TOLERANCE,
     Declaration,
     Measurement,
+    Remark,
     SitePerformance,
     compare,
     declarations,
@@ -92,6 +93,6 @@ def test_what_makes_no_sense_is_not_believed() -> None:
         replace(good, measured=replace(figures, samples=figures.samples * 2)),
         replace(good, measured=replace(figures, machine="x" * 501)),
         replace(good, measured=replace(figures, others_share=float("nan"))),
-        replace(good, measured=replace(figures, remarks=("r",) * 9)),
+        replace(good, measured=replace(figures, remarks=(Remark.CACHED_FILE,) * 3)),
     ]
     assert [sound(each, POOLS) for each in bad] == [False] * len(bad)

@@ -14,8 +14,10 @@ from sanjin.cli.measuring import Keeper
 from sanjin.model import event as ev
 from sanjin.model.performance import SitePerformance
 from sanjin.model.region import Quantity
-from sanjin.tree.exchange import Request
+from sanjin.tree.exchange import Answer, Request
+from sanjin.tree.inbox import Said
 from sanjin.tree.overview import site_figures
+from sanjin.tree.performance import Performances
 from tests.tree_world import World
 from tests.unit.model.test_performance import declared, measured
 
@@ -84,6 +86,21 @@ def test_a_line_that_is_cut_delays_it_and_a_core_that_begins_anew_is_told_again(
     world.open(CORE)
     world.run(1200)  # the call that the old one held is never answered here: the next comes with the next slot
     assert figures(world, CORE, EDGE) == [(40.0, 30.0, True)]
+
+
+def test_a_lost_answer_has_all_of_it_told_again(world: World) -> None:
+    book = Performances(world.region, EDGE, lambda _: None)
+    book.take(Said(said(world, EDGE, fp64_core=30.0), new=False), lambda _: None)
+    answer = Answer(ack=0, mail=(), outside=b"", lease_s=0, want_offer=False)
+    told = book.for_parent(1)
+    assert told and book.for_parent(2) == told
+    book.heard(1, answer)
+    assert book.for_parent(3) == b""
+    book.heard(2, None)
+    assert book.for_parent(4) == told
+    book.heard(4, answer)
+    book.heard(5, replace(answer, want_demand=True))
+    assert book.for_parent(6) == told
 
 
 def test_what_is_not_a_childs_to_tell_or_older_is_left_aside(world: World) -> None:

@@ -203,9 +203,9 @@ def main(arguments: list[str]) -> None:
     busy, whole = used()
     wanted = max(CACHES * cache_bytes, 64 << 20)
     array_bytes = min(wanted, available_bytes() // MEMORY_SHARE // 3)
-    told: list[str] = []
+    told: list[str] = []  # of sanjin.model.performance.Remark
     if array_bytes < wanted:
-        told.append(f"memory: arrays of {array_bytes >> 20} MiB, less than {CACHES} times the caches")
+        told.append("small_arrays")
     try:
         values = {
             "fp64_core": products("float64", cores, SHARES["fp64_core"] * seconds, clock),
@@ -218,7 +218,7 @@ def main(arguments: list[str]) -> None:
         if os.path.exists(path):
             os.unlink(path)
     if not values["disk_read"]:
-        told.append("disk: reading was not measured, the file stayed in memory")
+        told.append("cached_file")
     after, over = used()
     spent = os.times()
     others = (after - busy) - (spent.user + spent.system)

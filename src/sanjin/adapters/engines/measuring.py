@@ -19,7 +19,7 @@ from typing import Any
 from sanjin.adapters.engines import machine_benchmark
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.model.errors import SanjinError
-from sanjin.model.performance import Measurement, sampled
+from sanjin.model.performance import Measurement, Remark, sampled
 from sanjin.model.region import Quantity
 from sanjin.model.units import GIB
 from sanjin.ports import EndReason, RunOrder, RunReport
@@ -88,7 +88,7 @@ def measurement_of(found: dict[str, Any], cores: int, sandbox: str, at_s: int) -
             sandbox=sandbox,
             others_share=float(found["others_share"]),
             samples=tuple(sampled(q, values[q]) for q in Quantity if values.get(q)),
-            remarks=tuple(str(each) for each in found["remarks"]),
+            remarks=tuple(Remark(each) for each in found["remarks"]),
         )
     except (KeyError, TypeError, AttributeError) as fault:
         raise ValueError(f"{type(fault).__name__}: {fault}") from fault
