@@ -17,8 +17,8 @@ PERFORMANCE: dict[str, tuple[str, str]] = {
         "内存不足以容纳四倍于缓存的数组:内存带宽值偏高",
     ),
     "remark.cached_file": (
-        "reading from disk was not measured: the file stayed in memory",
-        "未测磁盘读取:文件仍留在内存中",
+        "reading from disk was not measured: the file stayed in memory, as it may have done when it was written",
+        "未测磁盘读取:文件仍留在内存中,写入值也可能仅为内存速度",
     ),
     "unmeasured.accelerators": ("accelerators", "加速卡"),
     "unmeasured.network": ("network", "网络"),
