@@ -39,10 +39,11 @@ class NodeProcess:
         self.told = json.loads(line)
         return self.told
 
-    def join(self, parent: NodeProcess, *options: str) -> dict[str, str]:
-        """Start it as a child of ``parent``, by a new invitation."""
+    def join(self, parent: NodeProcess, *options: str, benchmark: bool = False) -> dict[str, str]:
+        """Start it as a child of ``parent``, by a new invitation; most trials need no figures of its machine."""
         token = parent.json("node", "invite", self.site)["token"]
-        return self.up("--parent", f"https://{parent.listen}", "--token", token, *options)
+        words = ("--parent", f"https://{parent.listen}", "--token", token)
+        return self.up(*words, "--benchmark" if benchmark else "--no-benchmark", *options)
 
     def end(self, how: int = signal.SIGTERM) -> None:
         """End it and wait."""

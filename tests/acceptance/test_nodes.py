@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -89,5 +91,45 @@ def test_a_revoked_child_is_refused_until_it_is_invited_again(tree: tuple[NodePr
     assert "revoked" in hub.log()
     hub.end()
     token = core.json("node", "invite", "datong")["token"]
-    hub.up("--token", token)
+    hub.up("--token", token, "--no-benchmark")
     until(lambda: reached(hub))
+
+
+DECLARED = """
+pools:
+  general:
+    fp64_core: {value: 1000000, unit: GFLOP/s/core, date: 2026-11, source: made up for a test, status: believed}
+    disk_write: {value: 0.001, unit: MB/s, date: 2026-11, source: made up for a test, status: believed}
+"""
+
+
+def figures(node: NodeProcess, site: str) -> dict[str, dict[str, object]]:
+    found = [f for s in node.json("sites") for f in s["performance"] if f["site"] == site]
+    return {line["quantity"]: line for line in found[0]["figures"]} if found and found[0]["measured"] else {}
+
+
+def test_a_node_that_joins_is_measured_and_its_parent_shows_it(tmp_path: Path) -> None:
+    core, hub = NodeProcess(tmp_path, "taiyuan"), NodeProcess(tmp_path, "datong")
+    declared = tmp_path / "declared.yaml"
+    declared.write_text(DECLARED)
+    try:
+        core.up("--region", "shanxi")
+        hub.join(core, "--declare", str(declared), benchmark=True)
+        until(lambda: bool(figures(core, "datong")))
+        found = figures(core, "datong")
+        assert found["fp64_core"]["below"] is True and found["disk_write"]["below"] is False
+        assert found["memory_bandwidth"]["declared"] == 0.0 and float(str(found["memory_bandwidth"]["measured"])) > 0
+        assert "BELOW DECLARED" in core.run("sites").stdout
+        before = json.loads((hub.state / "measured.json").read_text())
+        assert before["sandbox"] in ("bwrap", "none")
+        again = hub.json("node", "measure", "--seconds", "0.2")["measured"]  # while it runs
+        until(lambda: [e["kind"] for e in hub.json("audit", "journal")].count("site.measured") == 2)
+        until(lambda: figures(core, "datong")["fp64_core"]["measured"] == again["samples"][0]["median"])
+        hub.end()
+        hub.up()
+        until(lambda: reached(hub))
+        assert [e["kind"] for e in hub.json("audit", "journal")].count("site.measured") == 2  # it says it once
+        assert all(not r["problems"] for r in hub.json("audit", "verify"))
+    finally:
+        hub.end()
+        core.end()

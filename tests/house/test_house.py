@@ -14,7 +14,9 @@ from sanjin.model import event as ev
 from sanjin.model.forecast import ForecastModel
 from sanjin.model.job import JobState
 from sanjin.model.messages import MESSAGES
+from sanjin.model.performance import NOT_MEASURED, Remark
 from sanjin.model.reason import KERNEL_REASONS, Reason
+from sanjin.model.region import Quantity, Status
 
 SOURCE = Path(__file__).parents[2] / "src" / "sanjin"
 PURE = ("model", "flow", "kernels", "tree")
@@ -23,7 +25,8 @@ FILES = sorted(p for p in SOURCE.rglob("*.py"))
 
 def test_every_reason_state_and_event_has_its_words() -> None:
     wanted = {f"reason.{r}" for r in Reason} | {f"state.{s}" for s in JobState} | {f"event.{k}" for k in ev.EVENTS}
-    wanted |= {f"model.{m}" for m in ForecastModel}
+    wanted |= {f"model.{m}" for m in ForecastModel} | {f"remark.{r}" for r in Remark} | {f"status.{s}" for s in Status}
+    wanted |= {f"quantity.{q}" for q in Quantity} | {f"unmeasured.{n}" for n in NOT_MEASURED}
     assert wanted - MESSAGES.keys() == set()
 
 
@@ -40,7 +43,7 @@ def test_every_text_in_the_catalogue_is_said_by_somebody() -> None:
     code = "\n".join(p.read_text() for p in FILES if not p.name.endswith("messages.py"))
     by_value = (
         "reason.", "state.", "event.", "tier.", "period.", "grade.", "term.", "rule.", "model.", "replayed.",
-        "assumed.", "doctor.", "label.", "todo.", "role.", "access.",
+        "assumed.", "doctor.", "quantity.", "status.", "unmeasured.", "remark.", "label.", "todo.", "role.", "access.",
     )  # fmt: skip
     silent = [
         key
@@ -70,7 +73,7 @@ def test_both_languages_are_there_and_take_the_same_values(key: str) -> None:
 
 
 def test_every_event_that_changes_a_job_has_a_handler() -> None:
-    without = {ev.NodeStarted, ev.Priced, ev.Metered}
+    without = {ev.NodeStarted, ev.Priced, ev.SiteMeasured, ev.Metered}
     assert set(ev.EVENTS.values()) - set(view._APPLY) == without
 
 

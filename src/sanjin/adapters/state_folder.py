@@ -12,6 +12,9 @@ file                    what it holds
 ``scarcity.json``       prices of scarce capacity that were learnt, where they were
 ``clock.json``          where a faster clock began, so that a restart goes on with it
 ``node.json``           which site this is, who its parent is and where it listens, of one node
+``measured.json``       what the benchmark measured of this machine, of one node
+``declared.yaml``       what its operator declares of its machines beside the region document
+``measured.told``       which of the two its journal has
 ``identity/``           keys and certificates of one node, and the children that it knows
 ``lock``                held while a region is up
 ``<node>/``             a node's store, runs and data
@@ -21,6 +24,7 @@ file                    what it holds
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -32,6 +36,7 @@ import msgspec
 
 from sanjin.adapters.clock import FastClock, RealClock
 from sanjin.model.errors import NotAllowed, NotFound, NotReachable, SanjinError
+from sanjin.model.performance import Measurement
 from sanjin.model.scarcity import HOURS_A_WEEK, Scarcity
 
 
@@ -141,6 +146,42 @@ class StateFolder:
             return msgspec.json.decode(path.read_bytes(), type=NodeSettings) if path.exists() else None
         except msgspec.DecodeError as fault:
             raise SanjinError(f"{path}: {fault}; remove the file and start the node with --site") from fault
+
+    def keep_measurement(self, found: Measurement) -> None:
+        """Keep what the benchmark measured; a node that is up here reads it within seconds."""
+        self._write("measured.json", msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+
+    def measurement(self) -> Measurement | None:
+        """The last measurement of this machine; None where there is none. Raises SanjinError."""
+        path = self.path / "measured.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Measurement) if path.exists() else None
+        except msgspec.DecodeError as fault:
+            raise SanjinError(f"{path}: {fault}; measure again with: sanjin node measure") from fault
+
+    def keep_declared(self, document: str) -> None:
+        """Keep what the operator declares of this site's machines."""
+        self._write("declared.yaml", document)
+
+    def declared_document(self) -> Path | None:
+        """The declaration that was kept, or None."""
+        path = self.path / "declared.yaml"
+        return path if path.exists() else None
+
+    def performance_digest(self) -> tuple[str, int]:
+        """(SHA-256 of the measurement and the declaration that are kept, when the later of them was kept, ms UTC)."""
+        paths = [p for name in ("measured.json", "declared.yaml") if (p := self.path / name).exists()]
+        found = hashlib.sha256(b"\0".join(p.read_bytes() for p in paths)).hexdigest() if paths else ""
+        return found, max((p.stat().st_mtime_ns // 1_000_000 for p in paths), default=0)
+
+    def keep_told(self, digest: str) -> None:
+        """Note that the journal has the measurement and declaration of this digest."""
+        self._write("measured.told", digest)
+
+    def told(self) -> str:
+        """The digest that was noted last; empty where none was."""
+        path = self.path / "measured.told"
+        return path.read_text() if path.exists() else ""
 
     def keep_policy(self, document: str) -> None:
         """Keep a policy document for the next start."""

@@ -281,9 +281,10 @@ def _region(live: LiveRegion, about: RegionStatus, guard: Guard) -> APIRouter:
 
     @router.get("/sites", response_model=list[SiteStatus])
     def sites(caller: Asking) -> Response:
-        """Every site now: capacity, prices, work. What is wrong with a node, only to readers of its journal."""
+        """Every site now: capacity, prices, work; what its machines, and those of sites below, are declared to do and
+        what was measured. What is wrong with a node, only to readers of its journal."""
         guard.need(caller, Action.READ_SITES)
-        found = [overview.site_status(node) for node in live.nodes.values()]
+        found = [overview.site_status(node, live.nodes) for node in live.nodes.values()]
         return answer(
             [
                 replace(s, fault=FAULT) if s.fault and not guard.may(caller, Action.AUDIT, About(site=s.site)) else s

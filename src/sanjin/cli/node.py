@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from cyclopts import App, Parameter
 
 from sanjin import __version__
 from sanjin.adapters.state_folder import NodeSettings, StateFolder, default_folder
+from sanjin.cli.measuring import Keeper, measure, on_joining
 from sanjin.cli.output import Format, State, at, data, note, table, text
 from sanjin.cli.policies import kept_policy
 from sanjin.cli.running import region_file
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from sanjin.adapters.store.sql import SqlStore
     from sanjin.api.exchange import Shared
     from sanjin.client.uplink import HttpUplink
+    from sanjin.model.event import Event
     from sanjin.model.region import Region
+    from sanjin.ports import Entry
 
 app = App(name="node", help="One node of a region in a process of its own. 单个节点。", help_format="plaintext")
 
@@ -46,6 +50,8 @@ def node(
     data_folder: Annotated[Path | None, Parameter(help="Datasets of all sites, shared by them. 数据目录。")] = None,
     store: Annotated[str, Parameter(help="postgresql://USER@HOST/DB; else SQLite in the folder. 状态库。")] = "",
     identity: Annotated[Path | None, Parameter(help="Keys that replicas share; else in the folder. 密钥目录。")] = None,
+    declare: Annotated[Path | None, Parameter(help="What a machine here is said to do: a document. 性能声明。")] = None,
+    benchmark: Annotated[bool, Parameter(help="Measure this machine on first joining. 首次加入时实测。")] = True,
     state: State = None,
     port: Annotated[int, Parameter(help="Of the API on 127.0.0.1; 0 takes a free one. 端口。")] = 0,
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second, of the root. 时间倍率。")] = None,
@@ -67,6 +73,7 @@ def node(
         settings = _settled(folder, given)
         _documents(folder, settings, region, token)
         folder.keep_node(settings)
+        on_joining(folder, settings.site, declare, bool(token), benchmark)
         _run(folder, settings, port, rate, output)
     finally:
         folder.release()
@@ -145,8 +152,14 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     clock = folder.clock(rate, None)
     held = _claimed(settings)
     hub, uplink = EventHub(), _uplink(folder, settings, model)
+    keeper = Keeper(folder, model, settings.site)
+
+    def listen(name: str, events: Sequence[tuple[Entry, Event]]) -> None:
+        keeper.listen(name, events)
+        hub.listen(name, events)
+
     live = assemble(
-        applied(model, policy), folder.path, clock, __version__, hub.listen, folder.scarcity(), policy,
+        applied(model, policy), folder.path, clock, __version__, listen, folder.scarcity(), policy,
         only=(settings.site,), uplink=uplink, data_folder=Path(settings.data) if settings.data else None,
         store=(lambda _: held) if held else SqliteStore,
     )  # fmt: skip
@@ -159,6 +172,7 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
         names = (host.strip("[]"), *settings.names)
         public = Server(app.over_tls(PATHS), int(number), host.strip("[]"), issuer.serving_context(names))
     live.start()
+    keeper.start(live.nodes[settings.site])
     settle_memory()
     try:
         folder.announce(local.url)
@@ -172,6 +186,7 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     finally:
         if public:
             public.stop()
+        keeper.stop()
         if uplink:
             uplink.close()
         live.stop()
@@ -243,6 +258,9 @@ def _greet(model: Region, settings: NodeSettings, url: str, public: str, output:
     else:
         told = {"site": settings.site, "url": url, "listens": public, "parent": settings.parent}
         print(json.dumps(told), flush=True)
+
+
+app.command(measure)
 
 
 @app.command

@@ -147,7 +147,7 @@ class Loop:
         self._done = Done()
         self._touched: dict[str, None] = {}
         self.now_s = 0
-        self._news: list[ev.NodeStarted | ev.Priced] = []
+        self._news: list[ev.NodeNews] = []
         self._look_again = False
 
     @property
@@ -155,10 +155,10 @@ class Loop:
         """Whether placed work is still to be looked at again in the turns that follow."""
         return bool(self._movable)
 
-    def begin_with(self, event: ev.NodeStarted | ev.Priced) -> None:
+    def begin_with(self, event: ev.NodeNews) -> None:
         """The next turn begins with this entry."""
         self._news.append(event)
-        self._look_again = isinstance(event, ev.Priced)
+        self._look_again = self._look_again or isinstance(event, ev.Priced)
 
     def roll(self) -> None:
         """Let the horizon begin now; before a turn too, where what is taken in then is of this slot."""

@@ -13,6 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from sanjin.model.job import JobSpec, JobState
+from sanjin.model.performance import Declaration, Measurement
 from sanjin.model.placement import Placement
 from sanjin.model.reason import Reason
 
@@ -76,6 +77,20 @@ class Priced(Event):
     jobs: int
     bound_yuan: float
     error: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteMeasured(Event):
+    """The benchmark measured a machine of the site; ``declared`` is what its pools were declared to do then."""
+
+    kind: ClassVar[str] = "site.measured"
+    site: str
+    measured: Measurement
+    declared: tuple[Declaration, ...]
+
+
+NodeNews = NodeStarted | Priced | SiteMeasured
+"""What is written about the node itself, at the beginning of a turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +450,7 @@ EVENTS: dict[str, type[Event]] = {
     for cls in (
         NodeStarted,
         Priced,
+        SiteMeasured,
         Submitted,
         Received,
         Held,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
+from sanjin.model.performance_messages import PERFORMANCE
 from sanjin.model.problem_messages import PROBLEMS
 from sanjin.model.replay_messages import REPLAYS
 
@@ -522,6 +523,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     # events, for the stream and the job page
     "event.node.started": ("node started", "节点启动"),
     "event.node.priced": ("prices of scarcity changed", "稀缺价格更新"),
+    "event.site.measured": ("machine measured", "本机实测"),
     "event.job.submitted": ("submitted", "提交"),
     "event.job.received": ("received", "接收"),
     "event.job.held": ("held", "暂缓"),
@@ -553,6 +555,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
 }
 
 MESSAGES.update(REPLAYS)
+MESSAGES.update(PERFORMANCE)
 MESSAGES.update(ACCESS)
 for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS).items():
     MESSAGES[f"problem.{_code}"] = _what

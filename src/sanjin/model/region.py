@@ -46,6 +46,34 @@ class PoolKind(StrEnum):
     EDGE = "edge"
 
 
+class Quantity(StrEnum):
+    """What a machine of a pool is declared to do, and what the benchmark measures of it.
+
+    The two rates of arithmetic are of matrix multiplication, for each core with all cores of a machine at work; memory
+    and disk are of one machine, all its cores together.
+    """
+
+    FP64_CORE = "fp64_core"
+    FP32_CORE = "fp32_core"
+    MEMORY_BANDWIDTH = "memory_bandwidth"
+    DISK_WRITE = "disk_write"
+    DISK_READ = "disk_read"
+
+    @property
+    def unit(self) -> str:
+        """As the region document states it: prefixes are decimal."""
+        return _UNITS[self]
+
+
+_UNITS = {
+    Quantity.FP64_CORE: "GFLOP/s/core",
+    Quantity.FP32_CORE: "GFLOP/s/core",
+    Quantity.MEMORY_BANDWIDTH: "GB/s",
+    Quantity.DISK_WRITE: "MB/s",
+    Quantity.DISK_READ: "MB/s",
+}
+
+
 class DataGrade(StrEnum):
     """Grade of data (一般 general, 重要 important, 核心 core); bounds where it may go.
 
@@ -184,6 +212,8 @@ class Pool:
     (0: not stated, no bound)."""
     machine_memory_bytes: int = 0
     machine_accelerators: int = 0
+    declares: dict[Quantity, Figure] = field(default_factory=dict[Quantity, Figure])
+    """What a machine of it is declared to do; see :mod:`sanjin.model.performance`. For people, not for placement."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sanjin.model.errors import Problem
 from sanjin.model.event import Posting, Segment
+from sanjin.model.performance import NOT_MEASURED, TOLERANCE, Compared, Measurement
 from sanjin.model.policy import Policy
 from sanjin.model.record import JobRecord
 from sanjin.model.region import NodeTier, PoolKind
@@ -30,12 +31,30 @@ class PoolStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SiteFigures:
+    """What the machines of a site are declared to do and what a benchmark measured, side by side.
+
+    ``measured`` is None where it has not been measured, ``below`` says that any figure is more than ``tolerance`` (a
+    share) below what is declared. ``not_measured`` is what the benchmark says nothing about. Placing does not look at
+    any of this.
+    """
+
+    site: str
+    below: bool
+    figures: tuple[Compared, ...]
+    measured: Measurement | None
+    tolerance: float = TOLERANCE
+    not_measured: tuple[str, ...] = NOT_MEASURED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteStatus:
     """A node and its site now.
 
     ``jobs`` counts the jobs that were submitted here by state. Prices are per kWh at the facility's
     meter and modelled like ``pue``; ``it_reserved_kw`` is what placed work may draw at most of
-    ``it_cap_kw``. ``fault`` is the node's last failure, empty while it works.
+    ``it_cap_kw``. ``fault`` is the node's last failure, empty while it works. ``performance`` is of this site, and of
+    those below it whose nodes other processes run, where anything is declared or measured.
     """
 
     site: str
@@ -57,6 +76,7 @@ class SiteStatus:
     pue: float
     it_cap_kw: float
     it_reserved_kw: float
+    performance: tuple[SiteFigures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from sanjin.model.region import (
     PoolKind,
     Power,
     PueModel,
+    Quantity,
     Season,
     Site,
     Status,
@@ -175,6 +176,7 @@ def _pool(name: str, table: Table) -> Pool:
     if sizes["cores"] == 0 and machine.node is not None:
         machine.note("missing_key", "cores", key="cores")
     machine.close()
+    declares = declared(table.table("declares", optional=True))
     none = Figure(0.0, "", capacity.date, "no accelerators in this pool", Status.COMPUTED)
 
     def of_card(key: str, unit: str) -> Figure:
@@ -201,7 +203,17 @@ def _pool(name: str, table: Table) -> Pool:
         machine_cores=sizes["cores"],
         machine_memory_bytes=(sizes["memory"] or round(memory.value)) * GIB,
         machine_accelerators=sizes["accelerators"] or (_whole(table, "accelerators", cards) if cards else 0),
+        declares=declares,
     )
+
+
+def declared(table: Table) -> dict[Quantity, Figure]:
+    """What a machine is declared to do: any of the quantities, at least one where the table is there."""
+    if table.node is not None and not table.keys:
+        table.notes.add("empty_section", table.line, table.path)
+    found = {q: table.figure(q.value, q.unit, above=True) for q in Quantity if table.has(q.value)}
+    table.close()
+    return found
 
 
 def _whole(table: Table, key: str, figure: Figure) -> int:

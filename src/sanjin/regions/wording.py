@@ -237,6 +237,12 @@ FAULTS: dict[str, Fault] = {
         "季节中使用了时段 {key!r}，但没有对应的浮动系数",
         "请在 multipliers 中补上 {key!r}",
     ),
+    "already_declared": Fault(
+        "the region document declares {key!r} of this pool already",
+        "Leave it out here, or change the region document",
+        "区域文档已为该资源池声明 {key!r}",
+        "请在此删去，或修改区域文档",
+    ),
     "wrong_order": Fault(
         "{name} must be above {other}",
         "Raise {name} or lower {other}",

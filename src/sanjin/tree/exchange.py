@@ -34,6 +34,8 @@ class Request:
     """Jobs that came in below, for learning prices; see :mod:`sanjin.tree.pricing`."""
     prices: int = 0
     """The version of the prices of scarcity that the child has."""
+    performance: bytes = b""
+    """What sites below declare and measured, where the parent does not know it; see :mod:`sanjin.tree.performance`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

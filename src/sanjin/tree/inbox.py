@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from sanjin.model.job import JobSpec, Submission
+from sanjin.model.performance import SitePerformance
 from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
 from sanjin.ports import TransferReport
@@ -68,6 +69,14 @@ class Confirm:
 
     job: str
     future: Future[bool]
+
+
+@dataclass(slots=True)
+class Said:
+    """What is declared and measured of the node's own machines; ``new``: the journal does not have it yet."""
+
+    performance: SitePerformance
+    new: bool
 
 
 def refuse(future: Future[list[JobRecord]]) -> Callable[[list[JobRecord] | BaseException], None]:

@@ -34,8 +34,9 @@ from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store, Transfer
 from sanjin.tree import offer as offers
 from sanjin.tree.exchange import Answer, Request, Uplink
-from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Submit, fail, refuse
+from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Said, Submit, fail, refuse
 from sanjin.tree.mail import TreeRouter
+from sanjin.tree.performance import Performances
 from sanjin.tree.pricing import Pricing, Seen
 
 LEASE_S = 6 * HOUR_S
@@ -135,6 +136,7 @@ class Node:
         now, root = parts.clock.now(), not parts.region.nodes[name].parent
         self.pricing = Pricing(parts.region, parts.policy, root, parts.scarcity, now)
         self.pricing.remember(parts.store, now)
+        self.performances = Performances(parts.region, name, self._inbox.put)
         self._found: list[RunReport] = []
         self._heard_at: dict[str, tuple[float, int]] = {}
         self._rebuild()
@@ -344,6 +346,8 @@ class Node:
                 self._take_request(item, work)
             elif isinstance(item, Scarcity):
                 self._use_prices(item)
+            elif isinstance(item, Said):
+                self.performances.take(item, self.loop.begin_with)
         known = [c.job in self.view.jobs for c in cancels]
         self._listen()
         if self.view.running:
@@ -446,6 +450,7 @@ class Node:
     def _take_answer(self, item: Answered, work: Work) -> None:
         view = self.view
         answer = item.answer
+        self.performances.heard(item.number, answer)
         if answer is None or item.number < self._heard_number:
             self._tell_all()
         if item.number == self._call_number:
@@ -515,6 +520,7 @@ class Node:
             want_outside=wanted,
             demand=self.pricing.for_parent(),
             prices=self.pricing.version,
+            performance=self.performances.for_parent(number),
         )
 
         def heard(future: Future[Answer]) -> None:
@@ -546,6 +552,7 @@ class Node:
             child.heard = self._take_offer(request.offer, request.node, self._below[request.node])
         if request.demand:
             self.pricing.from_child(request.demand)
+        self.performances.from_child(request.performance, self._below[request.node])
         child.prices = request.prices
         child.wants = child.wants or request.want_outside
         child.held = _Held(future, self.parts.clock.wall())

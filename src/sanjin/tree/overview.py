@@ -6,7 +6,7 @@ Everything here only reads. It may be called from any thread while the nodes wor
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -17,9 +17,10 @@ from sanjin.model import event as ev
 from sanjin.model.access import EVERYTHING, Reach
 from sanjin.model.energy import period_at
 from sanjin.model.errors import NotFound
+from sanjin.model.performance import compare
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
-from sanjin.model.status import AuditResult, Bill, Happening, JobBill, JobPage, PoolStatus, SiteStatus
+from sanjin.model.status import AuditResult, Bill, Happening, JobBill, JobPage, PoolStatus, SiteFigures, SiteStatus
 from sanjin.model.units import MIB, SLOT_S
 from sanjin.ports import Entry, JobQuery, Store
 from sanjin.tree.node import Node
@@ -30,8 +31,8 @@ JOURNAL_A_READ = 5000
 Seeing = Callable[[str, Entry], Entry | None]
 
 
-def site_status(node: Node) -> SiteStatus:
-    """A node and its site now."""
+def site_status(node: Node, also: Collection[str] = ()) -> SiteStatus:
+    """A node and its site now; ``also`` are the nodes that speak for themselves."""
     model, view = node.region.nodes[node.name], node.view
     supply = view.supply
     now = node.parts.clock.now()
@@ -60,7 +61,17 @@ def site_status(node: Node) -> SiteStatus:
         pue=float(block.pue[index, slot]),
         it_cap_kw=model.site.power.it_cap.value,
         it_reserved_kw=(int(supply.it_cap_mw[index]) - int(supply.free_mw[index, ahead])) / 1e6,
+        performance=tuple(site_figures(node, also)),
     )
+
+
+def site_figures(node: Node, also: Collection[str] = ()) -> Iterator[SiteFigures]:
+    """Declared and measured of a node's site and of those below it, but for ``also``, where there is anything."""
+    for site in (s for s in node.region.nodes if s in node.subtree and (s == node.name or s not in also)):
+        if found := node.performances.complete(site):
+            lines = compare(found.declared, found.measured)
+            below = any(line.below for line in lines)
+            yield SiteFigures(site=site, below=below, figures=lines, measured=found.measured)
 
 
 def _pool_status(node: Node, pool: str, ahead: int) -> PoolStatus:
