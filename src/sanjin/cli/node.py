@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 
 from sanjin import __version__
 from sanjin.adapters.state_folder import NodeSettings, StateFolder, default_folder
+from sanjin.cli.amounts import to_seconds
 from sanjin.cli.output import Format, State, at, data, note, table, text
 from sanjin.cli.policies import kept_policy
 from sanjin.cli.running import region_file
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
     from sanjin.api.exchange import Shared
     from sanjin.client.uplink import HttpUplink
     from sanjin.model.region import Region
+    from sanjin.tree.cosigning import Own, Rounds
+    from sanjin.tree.region import LiveRegion
 
 app = App(name="node", help="One node of a region in a process of its own. 单个节点。", help_format="plaintext")
 
 INVITE_HOURS, INVITE_HOURS_MAX = 24, 720
+COSIGN_EVERY, COSIGN_OFF = "60s", "off"
 
 
 @app.default
@@ -46,6 +50,9 @@ def node(
     data_folder: Annotated[Path | None, Parameter(help="Datasets of all sites, shared by them. 数据目录。")] = None,
     store: Annotated[str, Parameter(help="postgresql://USER@HOST/DB; else SQLite in the folder. 状态库。")] = "",
     identity: Annotated[Path | None, Parameter(help="Keys that replicas share; else in the folder. 密钥目录。")] = None,
+    cosign_every: Annotated[
+        str, Parameter(help="A checkpoint of the log for others to cosign: 60s (default), 5m; off. 联署间隔。")
+    ] = "",
     state: State = None,
     port: Annotated[int, Parameter(help="Of the API on 127.0.0.1; 0 takes a free one. 端口。")] = 0,
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second, of the root. 时间倍率。")] = None,
@@ -62,7 +69,7 @@ def node(
     try:
         given = NodeSettings(
             site=site, parent=parent, listen=listen, names=name, store=store, data=_full(data_folder),
-            identity=_full(identity),
+            identity=_full(identity), cosign_every=cosign_every,
         )  # fmt: skip
         settings = _settled(folder, given)
         _documents(folder, settings, region, token)
@@ -92,6 +99,7 @@ def _settled(folder: StateFolder, given: NodeSettings) -> NodeSettings:
         faults.append(problem("not_an_address", "--listen", value=found.listen))
     if faults:
         raise ProblemsFound(faults)
+    _cosign_every(found)
     return found
 
 
@@ -134,10 +142,11 @@ def _spoken(token: str) -> str:
 def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | None, output: Format) -> None:
     from sanjin.adapters.store.sqlite import SqliteStore
     from sanjin.api.app import make_app
-    from sanjin.api.exchange import PATHS, exchange_routes
+    from sanjin.api.exchange import PATHS, children_routes
     from sanjin.api.server import Server
     from sanjin.api.stream import EventHub
     from sanjin.cli.assemble import assemble, settle_memory
+    from sanjin.tree.cosigning import Desk
 
     policy, model = kept_policy(folder), load_region(folder.region_document())
     if settings.site not in model.nodes:
@@ -151,7 +160,12 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
         store=(lambda _: held) if held else SqliteStore,
     )  # fmt: skip
     issuer, public = issuer_of(folder, settings, model), None
-    children = exchange_routes(live.nodes[settings.site], issuer, shared(folder)) if settings.listen else None
+    own = _own(folder, settings, live)
+    rounds = _rounds(own, model, uplink)
+    children = None
+    if settings.listen:
+        desk = Desk(own, model.children(settings.site)) if own else None
+        children = children_routes(live.nodes[settings.site], issuer, shared(folder), desk)
     app = make_app(live, hub, folder.token(), __version__, children, state=folder.path)
     local = Server(app, port)
     if settings.listen:
@@ -165,16 +179,51 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
         _greet(model, settings, local.url, public.url if public else "", output)
         if public:
             public.start()
+        if rounds:
+            rounds.start()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         local.run()
     except KeyboardInterrupt:
         pass
     finally:
+        if rounds:
+            rounds.stop()
         if public:
             public.stop()
         if uplink:
             uplink.close()
         live.stop()
+
+
+def _cosign_every(settings: NodeSettings) -> int | None:
+    """How often a checkpoint is made for others to cosign, seconds; None: never. Raises ProblemsFound."""
+    given = settings.cosign_every or COSIGN_EVERY
+    if given == COSIGN_OFF:
+        return None
+    found = to_seconds(given, "--cosign-every")
+    if found < 1:
+        raise ProblemsFound([problem("too_small", "--cosign-every", value=given, least=1)])
+    return found
+
+
+def _own(folder: StateFolder, settings: NodeSettings, live: LiveRegion) -> Own | None:
+    """What this node cosigns with; None where it is not to."""
+    from sanjin.cli.keys import open_own
+
+    every_s, site = _cosign_every(settings), settings.site
+    return None if every_s is None else open_own(live.region, site, folder.path, live.logs[site], live.clock, every_s)
+
+
+def _rounds(own: Own | None, model: Region, uplink: HttpUplink | None) -> Rounds | None:
+    """The calls for cosignatures, of a node that has a parent."""
+    if own is None or uplink is None:
+        return None
+    from sanjin.client.witness_line import WitnessLine
+    from sanjin.tree.cosigning import Rounds
+
+    parent = model.nodes[own.node].parent
+    siblings = [n for n in model.children(parent) if n != own.node]
+    return Rounds(own, parent, siblings, WitnessLine(uplink))
 
 
 def _claimed(settings: NodeSettings) -> SqlStore | None:
