@@ -146,6 +146,7 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     from sanjin.api.server import Server
     from sanjin.api.stream import EventHub
     from sanjin.cli.assemble import assemble, settle_memory
+    from sanjin.cli.tracing import open_tracing
     from sanjin.tree.cosigning import Desk
 
     policy, model = kept_policy(folder), load_region(folder.region_document())
@@ -153,13 +154,15 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
         raise ProblemsFound([problem("no_node", "--site", value=settings.site, known=", ".join(model.nodes))])
     clock = folder.clock(rate, None)
     held = _claimed(settings)
-    hub, uplink = EventHub(), _uplink(folder, settings, model)
+    hub, uplink, tracing = EventHub(), _uplink(folder, settings, model), open_tracing(model.id, clock.rate)
     live = assemble(
-        applied(model, policy), folder.path, clock, __version__, hub.listen, folder.scarcity(), policy,
+        applied(model, policy), folder.path, clock, __version__,
+        tracing.also(hub.listen) if tracing else hub.listen, folder.scarcity(), policy,
         only=(settings.site,), uplink=uplink, data_folder=Path(settings.data) if settings.data else None,
         store=(lambda _: held) if held else SqliteStore,
     )  # fmt: skip
     issuer, public = issuer_of(folder, settings, model), None
+    live.asked = tracing.asked if tracing else None
     own = _own(folder, settings, live)
     rounds = _rounds(own, model, uplink)
     children = None
@@ -193,6 +196,8 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
         if uplink:
             uplink.close()
         live.stop()
+        if tracing:
+            tracing.close()
 
 
 def _cosign_every(settings: NodeSettings) -> int | None:
