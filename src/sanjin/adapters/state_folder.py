@@ -53,7 +53,8 @@ class NodeSettings:
     """What one node runs with. ``listen`` is a host and port for children (empty: none can call), ``names`` are
     further names or addresses that they reach it under; ``data`` the folder of all sites' datasets (empty: here).
     ``parent`` may be several addresses with commas between, ``store`` a database (empty: SQLite in the folder), and
-    ``identity`` a folder of keys that replicas share (empty: here)."""
+    ``identity`` a folder of keys that replicas share (empty: here). ``cosign_every`` is how often it makes a checkpoint
+    for others to cosign, as typed (empty: the usual; ``off``: never)."""
 
     site: str
     parent: str = ""
@@ -62,6 +63,7 @@ class NodeSettings:
     data: str = ""
     store: str = ""
     identity: str = ""
+    cosign_every: str = ""
 
 
 class StateFolder:

@@ -13,14 +13,15 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from sanjin.adapters.identity.device import node_of
 from sanjin.adapters.identity.issuer import Issuer
-from sanjin.api.tls import PEER
-from sanjin.model.errors import NotAllowed, RegionDiffers, TooLarge
+from sanjin.api import witness_routes
+from sanjin.api.witness_routes import body_of, child_of
+from sanjin.model.errors import NotAllowed, RegionDiffers
 from sanjin.tree import exchange
+from sanjin.tree.cosigning import Desk
 from sanjin.tree.node import Node
 
-PATHS = frozenset({"/v1/authority", "/v1/enrol", "/v1/exchange"})
+PATHS = frozenset({"/v1/authority", "/v1/enrol", "/v1/exchange"}) | witness_routes.PATHS
 BODY_MAX = 64 << 20
 ENROL_MAX = 64 << 10
 REGION_HEADER = "sanjin-region"
@@ -57,8 +58,17 @@ class Shared:
     digest: str
 
 
+def children_routes(node: Node, issuer: Issuer, shared: Shared, desk: Desk | None = None) -> APIRouter:
+    """All routes that the children of ``node`` call; without a ``desk`` it cosigns nothing."""
+    router = APIRouter()
+    router.include_router(exchange_routes(node, issuer, shared))
+    if desk:
+        router.include_router(witness_routes.witness_routes(desk, issuer))
+    return router
+
+
 def exchange_routes(node: Node, issuer: Issuer, shared: Shared) -> APIRouter:
-    """The routes for the children of ``node``."""
+    """The routes for enrolment, and the one call between nodes."""
     router = APIRouter(prefix="/v1", tags=["nodes"], include_in_schema=False)
     decode = msgspec.json.Decoder(Enrol).decode
 
@@ -66,7 +76,7 @@ def exchange_routes(node: Node, issuer: Issuer, shared: Shared) -> APIRouter:
     async def enrol(request: Request) -> Response:
         """Give a certificate to a child, new or known."""
         try:
-            asked = decode(await _body(request, ENROL_MAX))
+            asked = decode(await body_of(request, ENROL_MAX))
         except msgspec.DecodeError as fault:
             raise NotAllowed(f"this is no enrolment: {fault}") from fault
         certificate = await run_in_threadpool(issuer.enrol, asked.request.encode(), asked.secret)
@@ -84,15 +94,11 @@ def exchange_routes(node: Node, issuer: Issuer, shared: Shared) -> APIRouter:
     @router.post("/exchange")
     async def call(request: Request) -> Response:
         """A child's call; answered as soon as there is something to say, or after some seconds."""
-        child = node_of(request.scope.get(PEER, ""), issuer.region)
-        if not child:
-            raise NotAllowed("an exchange needs the certificate of an enrolled node")
-        if not issuer.may_call(child):
-            raise NotAllowed(f"{child} is not enrolled here, or was revoked")
+        child = child_of(request, issuer)
         if request.headers.get(REGION_HEADER, "") != shared.digest:
             raise RegionDiffers(f"{child} works with another region document than {node.name}: start it again")
         try:
-            asked = exchange.read_request(await _body(request, BODY_MAX))
+            asked = exchange.read_request(await body_of(request, BODY_MAX))
         except ValueError as fault:
             raise NotAllowed(f"{child} sent what is no exchange: {fault}") from fault
         if asked.node != child:
@@ -101,13 +107,3 @@ def exchange_routes(node: Node, issuer: Issuer, shared: Shared) -> APIRouter:
         return Response(exchange.encode(found), media_type="application/msgpack")
 
     return router
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """The body of a request. Raises TooLarge."""
-    found = bytearray()
-    async for part in request.stream():
-        found += part
-        if len(found) > most:
-            raise TooLarge(f"more than {most >> 10} KiB in one call")
-    return bytes(found)

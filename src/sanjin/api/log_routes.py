@@ -15,7 +15,7 @@ from sanjin.flow.submit import problem
 from sanjin.flow.transparency import parse_tile
 from sanjin.model.access import Action
 from sanjin.model.errors import NotFound, ProblemsFound
-from sanjin.model.log import GrowthProof, InclusionProof, LogEntry
+from sanjin.model.log import Cosigned, GrowthProof, InclusionProof, LogEntry
 from sanjin.tree.log import NodeLog
 from sanjin.tree.region import LiveRegion
 
@@ -47,8 +47,13 @@ def log_routes(live: LiveRegion, guard: Guard) -> APIRouter:
     def key(caller: Asking, node: Whose) -> Response:
         """The public keys: on the first line the log's, then its witnesses'. Compare them with what you had safely."""
         log = own(caller, node)
-        lines = [k.text() for k in (log.verifier, *log.witnesses)]
+        lines = [k.text() for k in (log.verifier, *log.cosigners())]
         return Response("\n".join([*lines, ""]), media_type="text/plain; charset=utf-8", headers=_MOVES)
+
+    @router.get("/cosigned", response_model=list[Cosigned])
+    def cosigned(caller: Asking, node: Whose) -> Response:
+        """What each witness of the log has cosigned last, and when; size 0 where it never did."""
+        return _json(own(caller, node).cosigned())
 
     @router.get("/tile/{path:path}", response_class=Response, responses=_BYTES)
     def tile(

@@ -9,6 +9,7 @@ FastAPI documents.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Any
@@ -123,12 +124,14 @@ def _submitting(live: LiveRegion, guard: Guard) -> APIRouter:
         The answer comes once they are durable. Sending the same key and job again gives the same id. Without a tenant
         a job is for the caller's.
         """
-        target, sending = _node(live, node), Sending(guard, caller, Action.SUBMIT)
+        target, sending, since_ns = _node(live, node), Sending(guard, caller, Action.SUBMIT), time.time_ns()
         submissions = await read_submissions(request, sending.checked(target.check), sending.tenant)
         sending.admit(submissions)
         at = "" if len(submissions) == 1 else "jobs"
         records = await asyncio.wrap_future(target.submit(submissions, at))
         guard.submitted(caller, [r.id for r in records])
+        if live.asked and (parent := request.headers.get("traceparent")):
+            live.asked(target.name, [r.id for r in records], parent, since_ns)
         return answer(Accepted(tuple(r.id for r in records)), 201)
 
     @router.post("/dry-run", response_model=list[Explanation], responses=_SUBMIT_FAULTS, openapi_extra=_BODY)

@@ -7,6 +7,9 @@ file in a node's folder  what it holds
 ``log/``                 the log's full tiles and the last checkpoint that it signed
 ``cosigner.key``         the private key that it cosigns other logs with
 ``cosigner/seen.json``   what it saw last of each log that it cosigns
+``cosigner/known.json``  the keys that its parent, its siblings and its children showed first
+``log/witnesses``        the keys of the witnesses on other machines
+``log/cosigned/``        the last checkpoint that each of these has cosigned
 ======================== ==============================================================
 """
 
@@ -21,10 +24,8 @@ from sanjin.model.errors import SanjinError
 from sanjin.model.region import Region
 from sanjin.ports import Clock, Store
 from sanjin.tree.cosigner import Cosigner
-from sanjin.tree.log import CHECKPOINT, NodeLog, origin_of
-
-WITNESSES = 3
-"""Of the root, which has no parent, so many of its children are asked."""
+from sanjin.tree.cosigning import WITNESSES, Own, Ring
+from sanjin.tree.log import CHECKPOINT, NodeLog, origin_of, witness_name
 
 
 def published(own: Path) -> bool:
@@ -57,8 +58,17 @@ def open_cosigner(
     """A node as cosigner of these logs (origin to key), with a key of its own."""
     own = folder / node
     # a key that signs as a log must not sign as a witness too (tlog-cosignature, Ed25519 signed message)
-    key = _key(own / "cosigner.key", f"{origin_of(region.id, node)}/witness", COSIGNATURE)
+    key = _key(own / "cosigner.key", witness_name(region.id, node), COSIGNATURE)
     return Cosigner(key, logs, FolderFiles(own / "cosigner"), clock.now)
+
+
+def open_own(region: Region, node: str, folder: Path, log: NodeLog, clock: Clock, every_s: float) -> Own:
+    """What a node on a machine of its own cosigns with, at most every ``every_s`` wall seconds."""
+    ring = Ring(region.id, FolderFiles(folder / node / "cosigner"))
+    cosigner = open_cosigner(region, node, folder, ring.logs, clock)
+    return Own(
+        region=region.id, node=node, log=log, cosigner=cosigner, ring=ring, every_s=every_s, wall=clock.wall
+    )  # fmt: skip
 
 
 def _key(path: Path, name: str, kind: int) -> SigningKey:

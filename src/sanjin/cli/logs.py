@@ -14,6 +14,8 @@ from cyclopts import Parameter
 
 from sanjin.adapters.files import FolderFiles
 from sanjin.adapters.state_folder import StateFolder, default_folder
+from sanjin.adapters.store.choose import store_of
+from sanjin.adapters.store.sql import SqlStore
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.cli.keys import open_logs
 from sanjin.cli.output import Format, State, at, data, note, sentence, table, text
@@ -30,12 +32,16 @@ NodeOf = Annotated[str, Parameter(help="Whose log (default: the root of the tree
 
 @contextmanager
 def _logs(state: Path | None) -> Generator[tuple[str, dict[str, NodeLog]]]:
-    """The root's name and the logs of a state folder, up or not."""
+    """The name of the root, or of the one node that runs here, and the logs of a state folder, up or not."""
     folder = StateFolder(state or default_folder())
-    region = load_region(folder.region_document())
-    stores = {name: SqliteStore(folder.path / name / "state.db") for name in region.nodes}
+    region, one = load_region(folder.region_document()), folder.node_settings()
+    stores: dict[str, SqlStore]
+    if one:  # the other nodes have their logs and keys on machines of their own
+        stores = {one.site: store_of(one.store or folder.path / one.site / "state.db", one.site)}
+    else:
+        stores = {name: SqliteStore(folder.path / name / "state.db") for name in region.nodes}
     try:
-        yield region.root().id, open_logs(region, folder.path, stores, folder.clock(None, None))
+        yield one.site if one else region.root().id, open_logs(region, folder.path, stores, folder.clock(None, None))
     finally:
         for store in stores.values():
             store.close()
@@ -51,10 +57,10 @@ def key(*, node: NodeOf = "", state: State = None, output: Format = "table") -> 
     """Print public keys: with the first a log signs, with the others its witnesses. Hand them on safely. 公钥。"""
     with _logs(state) as (root, logs):
         log = _one(logs, node or root)
-        found = {"node": log.node, "log": log.verifier.text(), "witnesses": [k.text() for k in log.witnesses]}
+        found = {"node": log.node, "log": log.verifier.text(), "witnesses": [k.text() for k in log.cosigners()]}
         if not data(found, output):
             rows = [[log.node, text("cli.log_key"), log.verifier.text()]]
-            rows += [[log.node, text("cli.witness_key"), k.text()] for k in log.witnesses]
+            rows += [[log.node, text("cli.witness_key"), k.text()] for k in log.cosigners()]
             table(("head.node", "head.what", "head.value"), rows, left=(0, 1, 2))
 
 
@@ -125,7 +131,8 @@ def check(
 ) -> None:
     """Check an exported log or a proof with nothing but the log's key; exit 8 where it does not verify. 核验。
 
-    With an older checkpoint: that the log only grew since then. Needs no region and no state.
+    With an older checkpoint: that the log only grew since then. Of a folder it says who has cosigned it, and when;
+    whether a witness must have is for --witness to say. Needs no region and no state.
     """
     if (folder is None) == (proof is None):
         raise _wrong("--folder", "give either --folder or --proof")
@@ -160,7 +167,13 @@ def _print(found: Checked) -> None:
     if found.entry:
         print(sentence("cli.log_has", seq=found.entry))
     for name, at_s in found.cosigned.items():
-        print(sentence("cli.log_cosigned_at", name=name, at=f"{at(at_s, 0, year=True)} UTC"))
+        size, when = found.cosigned_size[name], f"{at(at_s, 0, year=True)} UTC"
+        if size == found.size:
+            print(sentence("cli.log_cosigned_at", name=name, at=when))
+        else:
+            print(sentence("cli.log_cosigned_until", name=name, at=when, size=size))
+    for name in found.not_cosigned:
+        print(sentence("cli.log_not_cosigned", name=name))
 
 
 def _key(given: str, option: str) -> VerifierKey:

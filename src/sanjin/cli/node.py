@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 from sanjin import __version__
 from sanjin.adapters.state_folder import NodeSettings, StateFolder, default_folder
+from sanjin.cli.amounts import to_seconds
 from sanjin.cli.measuring import Keeper, measure, on_joining
 from sanjin.cli.output import Format, State, at, data, note, table, text
 from sanjin.cli.policies import kept_policy
@@ -32,10 +33,13 @@ if TYPE_CHECKING:
     from sanjin.model.event import Event
     from sanjin.model.region import Region
     from sanjin.ports import Entry
+    from sanjin.tree.cosigning import Own, Rounds
+    from sanjin.tree.region import LiveRegion
 
 app = App(name="node", help="One node of a region in a process of its own. 单个节点。", help_format="plaintext")
 
 INVITE_HOURS, INVITE_HOURS_MAX = 24, 720
+COSIGN_EVERY, COSIGN_OFF = "60s", "off"
 
 
 @app.default
@@ -52,6 +56,9 @@ def node(
     identity: Annotated[Path | None, Parameter(help="Keys that replicas share; else in the folder. 密钥目录。")] = None,
     declare: Annotated[Path | None, Parameter(help="What a machine here is said to do: a document. 性能声明。")] = None,
     benchmark: Annotated[bool, Parameter(help="Measure this machine on first joining. 首次加入时实测。")] = True,
+    cosign_every: Annotated[
+        str, Parameter(help="A checkpoint of the log for others to cosign: 60s (default), 5m; off. 联署间隔。")
+    ] = "",
     state: State = None,
     port: Annotated[int, Parameter(help="Of the API on 127.0.0.1; 0 takes a free one. 端口。")] = 0,
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second, of the root. 时间倍率。")] = None,
@@ -68,7 +75,7 @@ def node(
     try:
         given = NodeSettings(
             site=site, parent=parent, listen=listen, names=name, store=store, data=_full(data_folder),
-            identity=_full(identity),
+            identity=_full(identity), cosign_every=cosign_every,
         )  # fmt: skip
         settings = _settled(folder, given)
         _documents(folder, settings, region, token)
@@ -99,6 +106,7 @@ def _settled(folder: StateFolder, given: NodeSettings) -> NodeSettings:
         faults.append(problem("not_an_address", "--listen", value=found.listen))
     if faults:
         raise ProblemsFound(faults)
+    _cosign_every(found)
     return found
 
 
@@ -141,22 +149,25 @@ def _spoken(token: str) -> str:
 def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | None, output: Format) -> None:
     from sanjin.adapters.store.sqlite import SqliteStore
     from sanjin.api.app import make_app
-    from sanjin.api.exchange import PATHS, exchange_routes
+    from sanjin.api.exchange import PATHS, children_routes
     from sanjin.api.server import Server
     from sanjin.api.stream import EventHub
     from sanjin.cli.assemble import assemble, settle_memory
+    from sanjin.cli.tracing import open_tracing
+    from sanjin.tree.cosigning import Desk
 
     policy, model = kept_policy(folder), load_region(folder.region_document())
     if settings.site not in model.nodes:
         raise ProblemsFound([problem("no_node", "--site", value=settings.site, known=", ".join(model.nodes))])
     clock = folder.clock(rate, None)
     held = _claimed(settings)
-    hub, uplink = EventHub(), _uplink(folder, settings, model)
+    hub, uplink, tracing = EventHub(), _uplink(folder, settings, model), open_tracing(model.id, clock.rate)
     keeper = Keeper(folder, model, settings.site)
+    tell = tracing.also(hub.listen) if tracing else hub.listen
 
     def listen(name: str, events: Sequence[tuple[Entry, Event]]) -> None:
         keeper.listen(name, events)
-        hub.listen(name, events)
+        tell(name, events)
 
     live = assemble(
         applied(model, policy), folder.path, clock, __version__, listen, folder.scarcity(), policy,
@@ -164,7 +175,13 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
         store=(lambda _: held) if held else SqliteStore,
     )  # fmt: skip
     issuer, public = issuer_of(folder, settings, model), None
-    children = exchange_routes(live.nodes[settings.site], issuer, shared(folder)) if settings.listen else None
+    live.asked = tracing.asked if tracing else None
+    own = _own(folder, settings, live)
+    rounds = _rounds(own, model, uplink)
+    children = None
+    if settings.listen:
+        desk = Desk(own, model.children(settings.site)) if own else None
+        children = children_routes(live.nodes[settings.site], issuer, shared(folder), desk)
     app = make_app(live, hub, folder.token(), __version__, children, state=folder.path)
     local = Server(app, port)
     if settings.listen:
@@ -179,17 +196,54 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
         _greet(model, settings, local.url, public.url if public else "", output)
         if public:
             public.start()
+        if rounds:
+            rounds.start()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         local.run()
     except KeyboardInterrupt:
         pass
     finally:
+        if rounds:
+            rounds.stop()
         if public:
             public.stop()
         keeper.stop()
         if uplink:
             uplink.close()
         live.stop()
+        if tracing:
+            tracing.close()
+
+
+def _cosign_every(settings: NodeSettings) -> int | None:
+    """How often a checkpoint is made for others to cosign, seconds; None: never. Raises ProblemsFound."""
+    given = settings.cosign_every or COSIGN_EVERY
+    if given == COSIGN_OFF:
+        return None
+    found = to_seconds(given, "--cosign-every")
+    if found < 1:
+        raise ProblemsFound([problem("too_small", "--cosign-every", value=given, least=1)])
+    return found
+
+
+def _own(folder: StateFolder, settings: NodeSettings, live: LiveRegion) -> Own | None:
+    """What this node cosigns with; None where it is not to."""
+    from sanjin.cli.keys import open_own
+
+    every_s, site = _cosign_every(settings), settings.site
+    return None if every_s is None else open_own(live.region, site, folder.path, live.logs[site], live.clock, every_s)
+
+
+def _rounds(own: Own | None, model: Region, uplink: HttpUplink | None) -> Rounds | None:
+    """The calls for cosignatures, of a node that has a parent."""
+    if own is None or uplink is None:
+        return None
+    from sanjin.client.witness_line import WitnessLine
+    from sanjin.tree.cosigning import Rounds
+
+    parent = model.nodes[own.node].parent
+    siblings = [n for n in model.children(parent) if n != own.node]
+    return Rounds(own, parent, siblings, WitnessLine(uplink))
 
 
 def _claimed(settings: NodeSettings) -> SqlStore | None:

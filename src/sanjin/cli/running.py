@@ -97,6 +97,7 @@ def up(
     from sanjin.cli.amounts import to_instant
     from sanjin.cli.assemble import assemble, seed_data, settle_memory
     from sanjin.cli.policies import kept_policy
+    from sanjin.cli.tracing import open_tracing
     from sanjin.model.policy import Rule
     from sanjin.regions.policy import applied
 
@@ -111,9 +112,11 @@ def up(
         folder.keep_region(document.read_text(encoding="utf-8"))
         if sample_data:
             seed_data(model, folder.path)
-        hub = EventHub()
+        hub, tracing = EventHub(), open_tracing(model.id, clock.rate)
+        listener = tracing.also(hub.listen) if tracing else hub.listen
         scarcity, policy = folder.scarcity(), kept_policy(folder)
-        live = assemble(applied(model, policy), folder.path, clock, __version__, hub.listen, scarcity, policy)
+        live = assemble(applied(model, policy), folder.path, clock, __version__, listener, scarcity, policy)
+        live.asked = tracing.asked if tracing else None
         server = Server(make_app(live, hub, folder.token(), __version__, state=folder.path), port)
         live.start()
         settle_memory()
@@ -131,6 +134,8 @@ def up(
             pass
         finally:
             live.stop()
+            if tracing:
+                tracing.close()
     finally:
         folder.release()
 

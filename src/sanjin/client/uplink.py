@@ -29,6 +29,9 @@ from sanjin.tree.node import HOLD_WALL_S
 LINES = 2
 """Calls on the line at once."""
 
+BESIDE = 1
+"""Calls beside them, which are not about work (:meth:`HttpUplink.post`)."""
+
 HELD_WALL_S = HOLD_WALL_S + 5.0
 """How long an answer may take: a line that was cut without a word is noticed by this."""
 
@@ -117,6 +120,14 @@ class HttpUplink:
         self._calls.put((request, future))
         return future
 
+    def post(self, path: str, body: bytes) -> httpx.Response:
+        """One call beside the line, not about work; in the caller's thread. Raises NotReachable, NotAllowed."""
+        parent = self._parents[self._at % len(self._parents)]
+        try:
+            return self._client().post(f"{parent}{path}", content=body)
+        except (httpx.TransportError, ssl.SSLError, RuntimeError) as fault:  # the line may just be opened anew
+            raise NotReachable(f"{parent} does not answer: {fault}") from fault
+
     def close(self) -> None:
         """End the lines; calls on the way are left."""
         for _ in range(LINES):
@@ -170,7 +181,7 @@ class HttpUplink:
                         raise
                     log.warning("the certificate of %s could not be renewed: %s", self._device.node, fault)
             if self._http is None:
-                limits = httpx.Limits(max_connections=LINES, max_keepalive_connections=LINES)
+                limits = httpx.Limits(max_connections=LINES + BESIDE, max_keepalive_connections=LINES + BESIDE)
                 timeout = httpx.Timeout(HELD_WALL_S, connect=5.0)
                 self._http = httpx.Client(verify=self._device.context(), timeout=timeout, limits=limits)
             return self._http

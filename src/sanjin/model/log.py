@@ -5,7 +5,7 @@ Hashes and roots are base64, as checkpoints write them (https://c2sp.org/tlog-ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sanjin.model.status import Happening
 
@@ -62,10 +62,23 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cosigned:
+    """What a witness of a log has signed last: ``checkpoint`` over ``size`` entries, at ``at_s`` seconds UTC (all
+    empty where it never signed). ``key`` is its public key."""
+
+    name: str
+    key: str
+    size: int
+    at_s: int
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """What checking a log found to be true. ``grown_from`` is the older checkpoint's size (-1: none was given),
     ``entry`` the entry that is in the log (0: none was asked for), ``cosigned`` the witnesses' names with the
-    time of their signature, seconds UTC."""
+    time of their signature, seconds UTC. ``cosigned_size`` says over how many entries, and ``not_cosigned`` names
+    witnesses that the log itself names and that have signed nothing that is shown here."""
 
     origin: str
     size: int
@@ -74,3 +87,5 @@ class Checked:
     entry: int
     entries_read: int
     cosigned: dict[str, int]
+    cosigned_size: dict[str, int] = field(default_factory=dict[str, int])
+    not_cosigned: tuple[str, ...] = ()

@@ -343,6 +343,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.log_grown": ("it goes on from the {old} entries of the older checkpoint", "延续自旧检查点的 {old} 条"),
     "cli.log_has": ("entry {seq} is in it", "第 {seq} 条在其中"),
     "cli.log_cosigned_at": ("cosigned by {name}, {at}", "联署:{name},{at}"),
+    "cli.log_cosigned_until": (
+        "its first {size} entries are cosigned by {name}, {at}",
+        "前 {size} 条已联署:{name},{at}",
+    ),
+    "cli.log_not_cosigned": ("not cosigned by {name}, which the log names", "日志所列的 {name} 未联署"),
+    "cli.no_otel": (
+        "a collector for traces is named in the environment, but nothing is sent: {fault}; pip install 'sanjin[otel]'",
+        "环境变量指定了追踪收集器,但未发送:{fault};请执行 pip install 'sanjin[otel]'",
+    ),
     "cli.valid": ("{file} is valid: {nodes} nodes, {pools} pools", "{file} 有效:{nodes} 个节点,{pools} 个资源池"),
     "cli.up": ("{region} is up: {nodes} nodes at {url}", "{region} 已启动:{nodes} 个节点,{url}"),
     "cli.node_up": ("{site} of {region} is up at {url}", "{region} 的 {site} 已启动:{url}"),

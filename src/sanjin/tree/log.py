@@ -19,11 +19,14 @@ from sanjin.flow.audit import happening
 from sanjin.flow.notes import BadNote, Checkpoint, SigningKey, VerifierKey
 from sanjin.flow.transparency import WIDTH, ProofFailed, TileName, Tree
 from sanjin.model.errors import AuditBroken, LogForked, NotFound, Problem, SanjinError, StaleSize
-from sanjin.model.log import Exported, GrowthProof, InclusionProof, LogEntry
+from sanjin.model.log import Cosigned, Exported, GrowthProof, InclusionProof, LogEntry
 from sanjin.model.status import AuditResult, Happening
 from sanjin.ports import Entry, Files, Store
 
 CHECKPOINT = "checkpoint"
+WITNESSES = "witnesses"
+"""The file of the public keys of those who are asked to cosign, one a line."""
+
 ENTRIES_A_READ = 20 * WIDTH
 
 Witness = Callable[[int, Sequence[bytes], bytes], str]
@@ -35,12 +38,24 @@ def origin_of(region: str, node: str) -> str:
     return f"sanjin/{region}/{node}"
 
 
+def witness_name(region: str, node: str) -> str:
+    """The name of the key that a node cosigns other logs with."""
+    return f"{origin_of(region, node)}/witness"
+
+
+def cosigned_file(key: VerifierKey) -> str:
+    """Where the last checkpoint that this witness cosigned is kept, and stands in an export."""
+    return f"cosigned/{key.id().hex()}"
+
+
 class NodeLog:
     """The log of ``node``, whose journal is in ``store``; ``key`` (of kind ED25519) signs as the log's origin.
 
     ``files`` is the node's ``log`` folder. ``witnesses`` are asked for a cosignature on each new checkpoint, by
-    name; one that does not answer is left out, one that says that the log forked stops it. Safe to use
-    from several threads, and from several processes on one folder.
+    name; one that does not answer is left out, one that says that the log forked stops it. Witnesses on other
+    machines (:meth:`elsewhere`) are not asked by :meth:`checkpoint`, so that it never waits for a line: they sign
+    when :meth:`ask` is called, or send what they signed (:meth:`keep`). Safe to use from several threads, and from
+    several processes on one folder.
     """
 
     def __init__(self, node: str, store: Store, files: Files, key: SigningKey) -> None:
@@ -172,6 +187,84 @@ class NodeLog:
                 raise LogForked(what) from fault
             return cosign(fault.size, self._growth(fault.size, now.size), note)
 
+    # -- witnesses on other machines
+
+    def elsewhere(self) -> list[VerifierKey]:
+        """The keys of the witnesses on other machines, as the node has kept them."""
+        kept = self._files.read(WITNESSES)
+        return [notes.parse_verifier(line) for line in kept.decode().splitlines()] if kept else []
+
+    def look_to(self, keys: Sequence[VerifierKey]) -> None:
+        """Keep the keys of the witnesses on other machines; what others signed before is no longer told of."""
+        if list(keys) != self.elsewhere():
+            self._files.write(WITNESSES, "".join(f"{key.text()}\n" for key in keys).encode())
+
+    def cosigners(self) -> list[VerifierKey]:
+        """The keys of all its witnesses, here and elsewhere."""
+        return [*self.witnesses, *self.elsewhere()]
+
+    def request(self, old: int) -> bytes:
+        """What asks a witness that has seen ``old`` entries to sign the last checkpoint (tlog-witness). Raises
+        NotFound where the last checkpoint has fewer."""
+        now, note = self._asked(old)
+        return notes.witness_request(old, self._growth(old, now.size), note)
+
+    def ask(self, key: VerifierKey, cosign: Witness) -> None:
+        """Have a witness elsewhere sign the last checkpoint, and keep that.
+
+        Raises LogForked where it has seen another history, or whatever else ``cosign`` raises.
+        """
+        before = self._cosigned(key)
+        old = before[0].size if before else 0
+        now, note = self._asked(old)
+        self.keep(key, note + self._ask(cosign, note, now, old).encode())
+
+    def _asked(self, old: int) -> tuple[Checkpoint, bytes]:
+        last = self.last()
+        now, note = last if last else (Checkpoint(self.key.name, 0, transparency.EMPTY), b"")
+        if not note or old > now.size:
+            raise NotFound(f"{self.node}: a witness has signed {old} entries, the last checkpoint has {now.size}")
+        return now, note
+
+    def keep(self, key: VerifierKey, note: bytes) -> None:
+        """Keep a checkpoint of this log that the witness with ``key`` has cosigned. Raises AuditBroken."""
+        try:
+            now, signed = notes.open_checkpoint(note, self.verifier)
+            times = signed.times([key])
+        except BadNote as fault:
+            raise AuditBroken(f"{self.node}: what {key.name} signed does not verify: {fault}") from fault
+        if not times:
+            raise AuditBroken(f"{self.node}: {key.name} has not signed what it sends")
+        with self._mine, self._files.alone():
+            before = self._cosigned(key)
+            if before and before[0].size > now.size:
+                return
+            line = next(s.line() for s in signed.signatures if (s.name, s.key_id) == (key.name, key.id()))
+            own = f"{signed.text}\n{self.key.sign(signed.text)}{line}".encode()
+            self._files.write(cosigned_file(key), own)
+            last = self._files.read(CHECKPOINT)
+            if last and (there := notes.parse_note(last)).text == signed.text and not there.times([key]):
+                self._files.write(CHECKPOINT, last + line.encode(), durable=True)
+
+    def _cosigned(self, key: VerifierKey) -> tuple[Checkpoint, bytes, int] | None:
+        """(checkpoint, note, time) of what a witness signed last."""
+        note = self._files.read(CHECKPOINT if key in self.witnesses else cosigned_file(key))
+        try:
+            found = notes.open_checkpoint(note, self.verifier) if note else None
+            times = found[1].times([key]) if found else {}
+        except BadNote:
+            return None
+        return (found[0], note, times[key.text()]) if note and found and times else None
+
+    def cosigned(self) -> list[Cosigned]:
+        """What each witness has signed last, and when; those that never signed too."""
+        found: list[Cosigned] = []
+        for key in self.cosigners():
+            now, note, at_s = self._cosigned(key) or (None, b"", 0)
+            size = now.size if now else 0
+            found.append(Cosigned(name=key.name, key=key.text(), size=size, at_s=at_s, checkpoint=note.decode()))
+        return found
+
     # -- what is published
 
     def tile(self, name: TileName) -> bytes:
@@ -246,9 +339,13 @@ class NodeLog:
         bundles = sum(self._put(to, TileName(-1, n.index, n.width), anew) for n in names if n.level == 0)
         tiles = sum(self._put(to, name, anew) for name in names)
         to.write("key", f"{self.verifier.text()}\n".encode())
+        to.write(WITNESSES, "".join(f"{key.text()}\n" for key in self.cosigners()).encode())
+        for key in self.elsewhere():  # these may have signed an earlier one
+            if kept := self._cosigned(key):
+                to.write(cosigned_file(key), kept[1])
         to.write(CHECKPOINT, note)
-        signed = notes.parse_note(note).times(self.witnesses)
-        cosigners = tuple(key.name for key in self.witnesses if key.text() in signed)
+        signed = notes.parse_note(note).times(self.cosigners())
+        cosigners = tuple(key.name for key in self.cosigners() if key.text() in signed)
         return Exported(
             node=self.node, folder="", size=now.size, tiles=tiles, bundles=bundles, cosigned_by=cosigners,
             key=self.verifier.text(),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -13,12 +14,22 @@ from sanjin.flow.transparency import WIDTH, ProofFailed, TileName, Tree
 from sanjin.model.errors import AuditBroken, LogForked
 from sanjin.model.log import Checked, GrowthProof, InclusionProof
 from sanjin.ports import Files
-from sanjin.tree.log import CHECKPOINT
+from sanjin.tree.log import CHECKPOINT, WITNESSES, cosigned_file
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """That a witness signed this state of a log, and when."""
+
+    key: VerifierKey
+    state: Checkpoint
+    at_s: int
 
 
 class Checker:
     """Checks what the log with ``key`` shows. ``older`` is a checkpoint that was kept from before, where there
-    is one; ``witnesses`` are keys that must have cosigned what is checked, all of them.
+    is one; ``witnesses`` are keys that must have cosigned what is checked, or in a folder a beginning of it, all of
+    them.
 
     Every method raises AuditBroken where something does not verify, LogForked where the log did not go on
     from ``older``.
@@ -42,6 +53,7 @@ class Checker:
         self._not_shorter(now)
         if old is not None and old.size == 0:
             self._same(tree, old, "the older checkpoint")
+        shown = [each for key in self._named(files) if (each := self._before(files, key, now, signed))]
         for index in range((now.size + WIDTH - 1) // WIDTH):
             width = transparency.tile_width(0, index, now.size)
             for leaf in _leaves(files, index, width):
@@ -50,8 +62,37 @@ class Checker:
                         raise AuditBroken(f"{name.path()} does not follow from the entries")
                 if old is not None and tree.size == old.size:
                     self._same(tree, old, "the older checkpoint")
+                for each in shown:
+                    if tree.size == each.state.size:
+                        self._same(tree, each.state, f"the checkpoint that {each.key.name} cosigned")
         self._same(tree, now, "the checkpoint")
-        return self._checked(now, signed, entries=now.size)
+        found = self._checked(now, signed, entries=now.size, shown={each.key: each for each in shown})
+        silent = tuple(k.name for k in self._named(files) if k.name not in found.cosigned)
+        return replace(found, not_cosigned=silent)
+
+    def _named(self, files: Files) -> list[VerifierKey]:
+        """The witnesses that must have signed, then those that the log itself names."""
+        try:
+            named = [notes.parse_verifier(line) for line in (files.read(WITNESSES) or b"").decode().splitlines()]
+        except ValueError as fault:  # BadNote, or no text
+            raise AuditBroken(f"{WITNESSES}: {fault}") from fault
+        return list(dict.fromkeys([*self.witnesses, *named]))
+
+    def _before(self, files: Files, key: VerifierKey, now: Checkpoint, last: Note) -> _Shown | None:
+        """What a witness has signed of this log: the checkpoint, or an earlier one that is kept beside it."""
+        try:
+            if times := last.times([key]):
+                return _Shown(key, now, times[key.text()])
+            note = files.read(cosigned_file(key))
+            if note is None:
+                return None
+            state, signed = notes.open_checkpoint(note, self.key)
+            times = signed.times([key])
+        except BadNote as fault:
+            raise AuditBroken(f"{cosigned_file(key)}: {fault}") from fault
+        if state.size > now.size:
+            raise LogForked(f"{now.origin}: {key.name} cosigned {state.size} entries, here are {now.size}")
+        return _Shown(key, state, times[key.text()]) if times and state.size else None
 
     def growth(self, proof: GrowthProof) -> Checked:
         """A proof that the log goes on from the older checkpoint, which must be given."""
@@ -103,17 +144,25 @@ class Checker:
             raise LogForked(f"{signed.origin}: the first {signed.size} entries are not those of {what}")
 
     def _checked(
-        self, now: Checkpoint, note: Note, *, entries: int = 0, entry: int = 0, grown: bool = True
+        self,
+        now: Checkpoint,
+        note: Note,
+        *,
+        entries: int = 0,
+        entry: int = 0,
+        grown: bool = True,
+        shown: Mapping[VerifierKey, _Shown] | None = None,
     ) -> Checked:
-        cosigned: dict[str, int] = {}
+        found = dict(shown or {})
         for witness in self.witnesses:
             try:
                 times = note.times([witness])
             except BadNote as fault:
                 raise AuditBroken(str(fault)) from fault
-            if not times:
+            if times:
+                found[witness] = _Shown(witness, now, times[witness.text()])
+            elif witness not in found:
                 raise AuditBroken(f"{now.origin}: the checkpoint is not cosigned by {witness.name}")
-            cosigned[witness.name] = times[witness.text()]
         return Checked(
             origin=now.origin,
             size=now.size,
@@ -121,7 +170,8 @@ class Checker:
             grown_from=self.older.size if self.older is not None and grown else -1,
             entry=entry,
             entries_read=entries,
-            cosigned=cosigned,
+            cosigned={key.name: each.at_s for key, each in found.items()},
+            cosigned_size={key.name: each.state.size for key, each in found.items()},
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from sanjin.flow.explain import chosen_site, explanation
@@ -50,6 +50,8 @@ class LiveRegion:
         self.nodes: dict[str, Node] = {}
         self.logs: dict[str, NodeLog] = {}
         """The nodes' transparent logs, where they are published; put here by who assembles the region."""
+        self.asked: Callable[[str, Sequence[str], str, int], None] | None = None
+        """Told of (node, jobs, ``traceparent``, since when) where a client submits within a trace of its own."""
         self.policy = policy or Policy()
         book, network = PriceBook(region), network_of(region)
         here = [name for name in region.nodes if not only or name in only]

@@ -298,6 +298,7 @@ def test_every_route_is_described(world: World) -> None:
         "/v1/jobs/{job}/replace",
         "/v1/journal",
         "/v1/log/{node}/checkpoint",
+        "/v1/log/{node}/cosigned",
         "/v1/log/{node}/entries",
         "/v1/log/{node}/key",
         "/v1/log/{node}/proof",

@@ -16,7 +16,7 @@ from sanjin.api.server import Server
 from sanjin.api.stream import EventHub
 from sanjin.cli.assemble import assemble
 from sanjin.flow import notes, transparency
-from sanjin.model.log import GrowthProof, InclusionProof, LogEntry
+from sanjin.model.log import Cosigned, GrowthProof, InclusionProof, LogEntry
 from sanjin.model.status import AuditResult, Happening
 from sanjin.regions.load import bundled, load_region
 from sanjin.tree.log_check import Checker
@@ -103,5 +103,8 @@ def test_the_root_is_cosigned_by_its_children_and_all_is_whole(http: httpx.Clien
     _, note = notes.open_checkpoint(http.get("/log/taiyuan/checkpoint").content, key)
     assert len(witnesses) == 3
     assert len(note.times(witnesses)) == 3
+    told = msgspec.json.decode(http.get("/log/taiyuan/cosigned").content, type=list[Cosigned])
+    assert [c.key for c in told] == [w.text() for w in witnesses]
+    assert all(c.size and c.at_s in note.times(witnesses).values() for c in told)
     found = msgspec.json.decode(http.get("/audit").content, type=list[AuditResult])
     assert [r.problems for r in found] == [()] * 11
