@@ -137,7 +137,7 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     from sanjin.api.exchange import PATHS, exchange_routes
     from sanjin.api.server import Server
     from sanjin.api.stream import EventHub
-    from sanjin.cli.assemble import assemble, settle_memory
+    from sanjin.cli.assemble import assemble, restored_state, settle_memory
 
     policy, model = kept_policy(folder), load_region(folder.region_document())
     if settings.site not in model.nodes:
@@ -148,8 +148,9 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     live = assemble(
         applied(model, policy), folder.path, clock, __version__, hub.listen, folder.scarcity(), policy,
         only=(settings.site,), uplink=uplink, data_folder=Path(settings.data) if settings.data else None,
-        store=(lambda _: held) if held else SqliteStore,
+        store=(lambda _: held) if held else SqliteStore, restored=restored_state(folder),
     )  # fmt: skip
+    folder.started()
     issuer, public = issuer_of(folder, settings, model), None
     children = exchange_routes(live.nodes[settings.site], issuer, shared(folder)) if settings.listen else None
     app = make_app(live, hub, folder.token(), __version__, children, state=folder.path)

@@ -95,7 +95,7 @@ def up(
     from sanjin.api.server import Server
     from sanjin.api.stream import EventHub
     from sanjin.cli.amounts import to_instant
-    from sanjin.cli.assemble import assemble, seed_data, settle_memory
+    from sanjin.cli.assemble import assemble, restored_state, seed_data, settle_memory
     from sanjin.cli.policies import kept_policy
     from sanjin.model.policy import Rule
     from sanjin.regions.policy import applied
@@ -113,7 +113,11 @@ def up(
             seed_data(model, folder.path)
         hub = EventHub()
         scarcity, policy = folder.scarcity(), kept_policy(folder)
-        live = assemble(applied(model, policy), folder.path, clock, __version__, hub.listen, scarcity, policy)
+        live = assemble(
+            applied(model, policy), folder.path, clock, __version__, hub.listen, scarcity, policy,
+            restored=restored_state(folder),
+        )  # fmt: skip
+        folder.started()
         server = Server(make_app(live, hub, folder.token(), __version__, state=folder.path), port)
         live.start()
         settle_memory()
