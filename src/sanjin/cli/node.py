@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from dataclasses import fields
@@ -13,6 +12,7 @@ from cyclopts import App, Parameter
 
 from sanjin import __version__
 from sanjin.adapters.state_folder import NodeSettings, StateFolder, default_folder
+from sanjin.cli.logging import Log, set_up
 from sanjin.cli.output import Format, State, at, data, note, table, text
 from sanjin.cli.policies import kept_policy
 from sanjin.cli.running import region_file
@@ -49,6 +49,7 @@ def node(
     state: State = None,
     port: Annotated[int, Parameter(help="Of the API on 127.0.0.1; 0 takes a free one. 端口。")] = 0,
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second, of the root. 时间倍率。")] = None,
+    log: Log = "",
     output: Format = "table",
 ) -> None:
     """Run one node of a region, until Ctrl-C. 运行单个节点。
@@ -56,8 +57,9 @@ def node(
     At the first start it says which site it is, who its parent is and shows the invitation that the parent made; later
     starts need the state folder only. It goes on without its parent for as long as the line is cut.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     folder = StateFolder(state or default_folder())
+    kept = folder.node_settings()
+    set_up(log, site or (kept.site if kept else ""))
     folder.claim()
     try:
         given = NodeSettings(

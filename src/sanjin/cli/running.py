@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from sanjin import __version__
+from sanjin.cli.logging import Log, set_up
 from sanjin.cli.output import Format, State, data, name_of, note, table, text
 from sanjin.model.errors import AuditBroken, NotFound
 from sanjin.model.region import Region
@@ -84,6 +84,7 @@ def up(
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second (default 1). 时间倍率。")] = None,
     start: Annotated[str, Parameter(help="Region time to begin at, with --rate. 起始时间。")] = "",
     sample_data: Annotated[bool, Parameter(negative=(), help="Make the example datasets. 生成示例数据。")] = False,
+    log: Log = "",
     output: Format = "table",
 ) -> None:
     """Bring a region up on this machine and serve its API on loopback. 启动区域。
@@ -100,7 +101,7 @@ def up(
     from sanjin.model.policy import Rule
     from sanjin.regions.policy import applied
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up(log)
     document = region_file(region)
     model = load_region(document)
     folder = StateFolder(state or default_folder())

@@ -181,11 +181,9 @@ class Node:
     def open(self, version: str, restored: Restored | None = None) -> None:
         """Write the first entries of this start: who runs here, how decisions number pools, and what was given up."""
         self._version = version
-        supply = self.view.supply
-        started = ev.NodeStarted(
-            job="", node=self.name, region=self.region.id, version=version, sites=supply.sites, pools=supply.pools
-        )
-        self.loop.begin_with(started)
+        sites, pools = self.view.supply.sites, self.view.supply.pools
+        begun = ev.NodeStarted(job="", node=self.name, region=self.region.id, version=version, sites=sites, pools=pools)
+        self.loop.begin_with(begun)
         for event in given_up(self.view, restored, self._found, self.parts.clock.now()):
             self.loop.begin_with(event)  # pyright: ignore[reportArgumentType]  it takes any event
         self.step(0.0)
@@ -205,6 +203,10 @@ class Node:
         self.pricing.settle()
         self.parts.engine.close()
         self.parts.store.close()
+
+    def ended(self) -> bool:
+        """Whether its thread is gone."""
+        return self._thread is not None and not self._thread.is_alive()
 
     def _run(self) -> None:
         while not self._stop:

@@ -47,7 +47,7 @@ def site_status(node: Node) -> SiteStatus:
         name_en=model.name_en,
         name_zh=model.name_zh,
         parent_reachable=view.parent_reachable or not model.parent,
-        fault=node.fault,
+        fault=node.fault or node.lines.fault(),
         engine=info.name,
         sandbox=info.sandbox,
         running=len(view.running),

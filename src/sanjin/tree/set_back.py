@@ -68,6 +68,11 @@ class Lines:
     node: str
     behind: set[str] = field(default_factory=set[str])
 
+    def fault(self) -> str:
+        """What is wrong with the lines; empty where nothing is."""
+        peers = ", ".join(sorted(self.behind))
+        return f"its state was set back: {peers} heard more of it than it knows; see sanjin restore" if peers else ""
+
     def wrong(self, mark: PeerMark, ack: int, mail: Sequence[Mail]) -> bool:
         """Whether the peer of this mark acknowledges what was never sent: then nothing of its call counts.
 
