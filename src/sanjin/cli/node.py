@@ -307,6 +307,9 @@ def revoke(
         note(text("cli.would_revoke" if dry_run else "cli.has_revoked", site=site))
 
 
+app.command("sanjin.cli.unit:unit", name="unit", help="Print a systemd unit. 打印 systemd 单元。")
+
+
 @app.command
 def replace(
     job: Annotated[str, Parameter(help="A job that a silent child of this node has. 作业。")],

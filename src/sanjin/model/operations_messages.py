@@ -85,6 +85,10 @@ OPERATIONS_PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("it is not clear what to restore", "未指明恢复方式"),
         ("give either a backup, or --in-place for a state that was set back by other means", "请给出备份文件;若状态已由其他方式回退,请用 --in-place"),
     ),
+    "unit_name": (
+        ("{value} is no name of a service or user", "{value} 不能作为服务名或用户名"),
+        ("use 1 to 31 small letters, digits, _ and -", "请使用 1 至 31 个小写字母、数字、_ 与 -"),
+    ),
     "wrong_log": (
         ("{value} is no way to log", "{value} 不是日志格式"),
         ("use text or json", "可用:text、json"),

@@ -261,7 +261,7 @@ def schema_revision(url: str, node: str = "") -> tuple[str, bool]:
 def dump_command(url: str, node: str) -> str:
     """How to back up the schema with PostgreSQL's own program; without the password."""
     address, schema = _read_address(url, node)
-    where = address.set(drivername="postgresql", password=None).difference_update_query(["password"])
+    where = address._replace(drivername="postgresql", password=None).difference_update_query(["password"])
     return f"pg_dump --format=custom --schema='{schema}' --file={schema}.dump '{where.render_as_string()}'"
 
 
