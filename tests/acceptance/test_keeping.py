@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import sqlite3
 import threading
 import time
@@ -18,6 +20,7 @@ from sanjin.model.job import JobSpec, Submission
 from sanjin.ports import JobQuery
 from sanjin.tree.set_back import SKIP
 from tests.live import Region
+from tests.nodes import NodeProcess
 from tests.support import until
 
 BACKUPS, LAST = 3, 2
@@ -218,3 +221,40 @@ def test_a_state_in_a_database_is_left_to_pg_dump(
     told = there.json("backup", "--without-store", "--to", str(tmp_path / "a.tar.gz"))
     assert isinstance(told, dict) and told["nodes"]["datong"]["database"] == "postgresql"
     assert StateFolder(there.state).node_settings() is not None
+
+
+@pytest.mark.parametrize("secrets", [True, False])
+def test_a_hub_that_lost_its_disk_comes_back_among_its_peers(tmp_path: Path, secrets: bool) -> None:
+    core, hub = NodeProcess(tmp_path, "taiyuan"), NodeProcess(tmp_path, "datong")
+    file = tmp_path / "hub.tar.gz"
+
+    def submit() -> str:
+        return hub.json("submit", "--site", "taiyuan", "--earliest", "+3h", "--", "true")["jobs"][0]
+
+    def state(job: str) -> str:
+        """As the hub knows it; that it is placed, the core has told it."""
+        return {j["id"]: j["state"] for j in hub.json("jobs")["jobs"]}.get(job, "")
+
+    try:
+        core.up("--region", "shanxi")
+        hub.join(core)
+        until(lambda: hub.json("sites")[0]["parent_reachable"], "line", 30)
+        first = submit()
+        hub.json("backup", "--to", str(file), *(["--secrets"] if secrets else []))
+        gone = submit()
+        until(lambda: state(gone) == "placed", "the job at the core", 30)
+        hub.end(signal.SIGKILL)
+        shutil.rmtree(hub.state)
+        assert hub.run("restore", str(file)).returncode == 0
+        hub.up(*([] if secrets else ["--token", core.json("node", "invite", "datong")["token"]]))
+        until(lambda: hub.json("sites")[0]["parent_reachable"], "line", 30)
+        assert state(first) and not state(gone)
+        new = submit()
+        assert int(new.rpartition("-")[2]) > SKIP
+        until(lambda: state(new) == "placed", "the new job at the core", 30)
+        assert "the state of datong was restored" in core.log()
+        assert httpx.get(f"{hub.told['url']}/v1/ready").json() == {"ready": True, "parent_reachable": True}
+        assert all(not r["problems"] for node in (core, hub) for r in node.json("audit", "verify"))
+    finally:
+        hub.end()
+        core.end()

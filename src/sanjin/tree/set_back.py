@@ -90,7 +90,7 @@ class Lines:
             return True
         self.behind.discard(mark.peer)
         missing = mail[0].seq - mark.received - 1 if mail else 0
-        if missing >= SKIP:
+        if missing > SKIP // 2:  # it skipped ahead, from before what was heard of it since
             log.error("node %s: the state of %s was restored from a backup", self.node, mark.peer)
         elif missing > 0:
             log.error(
