@@ -28,6 +28,7 @@ from sanjin.ports import (
 from sanjin.regions.load import bundled, load_region
 from sanjin.tree.exchange import Switchboard
 from sanjin.tree.node import Node, Parts
+from sanjin.tree.set_back import Restored
 
 START_S = 1_784_071_800  # 2026-07-15 07:30 in Shanxi
 
@@ -166,7 +167,7 @@ class World:
         for name in self.region.nodes:
             self.open(name)
 
-    def open(self, name: str) -> Node:
+    def open(self, name: str, restored: Restored | None = None) -> Node:
         """Start a node (again) from its folder."""
         region = self.region
         held = {d.id for d in region.datasets.values() if name in d.replicas}
@@ -185,7 +186,7 @@ class World:
         node = Node(name, parts, self.board.uplink(name, parent) if parent else None)
         self.board.join(name, node.answer)
         self.nodes[name] = node
-        node.open("test")
+        node.open("test", restored)
         return node
 
     def turn(self, times: int = 1) -> None:

@@ -323,6 +323,10 @@ class Store(Protocol):
         """Write all of ``batch`` or nothing, durably. Raises StoreFailed; then nothing was written."""
         ...
 
+    def active(self) -> bool:
+        """Whether this process writes the state, as far as is known here; only a commit is sure of it."""
+        ...
+
     def find_keys(self, tenant: str, keys: Sequence[str]) -> dict[str, JobRecord]:
         """Jobs that were submitted here under these client keys."""
         ...

@@ -16,6 +16,7 @@ file                    what it holds
 ``declared.yaml``       what its operator declares of its machines beside the region document
 ``measured.told``       which of the two its journal has
 ``identity/``           keys and certificates of one node, and the children that it knows
+``restored.json``       that the state was restored, until the next start has taken account of it
 ``lock``                held while a region is up
 ``<node>/``             a node's store, runs and data
 ======================= ==========================================================
@@ -184,6 +185,22 @@ class StateFolder:
         """The digest that was noted last; empty where none was."""
         path = self.path / "measured.told"
         return path.read_text() if path.exists() else ""
+
+    def keep_restored(self, of: str, moved: bool) -> None:
+        """Note for the next start that this is the state of ``of`` (UTC), which may not be the last that there was."""
+        self._write("restored.json", json.dumps({"of": of, "moved": moved}))
+
+    def restored(self) -> tuple[str, bool] | None:
+        """(of which time, whether nothing was done since) of a state that was restored and not started since."""
+        path = self.path / "restored.json"
+        if not path.exists():
+            return None
+        kept: dict[str, Any] = json.loads(path.read_text())
+        return str(kept["of"]), bool(kept["moved"])
+
+    def started(self) -> None:
+        """A start has taken account of it."""
+        (self.path / "restored.json").unlink(missing_ok=True)
 
     def keep_policy(self, document: str) -> None:
         """Keep a policy document for the next start."""

@@ -16,7 +16,7 @@ from sanjin.api import problems
 from sanjin.api.callers import Caller, Callers
 from sanjin.model.errors import NotAllowed, SanjinError
 
-OPEN = frozenset({"/v1/health"})
+OPEN = frozenset({"/v1/health", "/v1/ready"})
 """Paths that need no token."""
 
 UNASKED = frozenset({"/openapi.json"})

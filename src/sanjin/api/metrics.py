@@ -46,7 +46,7 @@ class _Nodes(Collector):
         journal = CounterMetricFamily("sanjin_journal_entries", "Entries of the node's journal", labels=("node",))
         outbox = GaugeMetricFamily("sanjin_outbox", "Messages not yet acknowledged", labels=("node", "peer"))
         silent = GaugeMetricFamily("sanjin_silent", "1 where a peer is silent", labels=("node", "peer"))
-        ill = GaugeMetricFamily("sanjin_fault", "1 where the node cannot write its state", labels=("node",))
+        ill = GaugeMetricFamily("sanjin_fault", "1 where the node cannot write, or was set back", labels=("node",))
         for node in self._nodes:
             view, name = node.view, node.name
             for state, count in node.parts.store.counts().items():
@@ -60,5 +60,5 @@ class _Nodes(Collector):
             for peer in node.peers():
                 outbox.add_metric((name, peer), len(node.loop.outbox.get(peer, ())))
                 silent.add_metric((name, peer), int(peer in view.silent))
-            ill.add_metric((name,), int(bool(node.fault)))
+            ill.add_metric((name,), int(bool(node.fault or node.lines.behind)))
         return (jobs, waiting, running, free, journal, outbox, silent, ill)

@@ -21,6 +21,7 @@ from fastapi.responses import StreamingResponse
 from sanjin.api.bodies import NDJSON, read_submissions
 from sanjin.api.callers import Caller
 from sanjin.api.guard import Asking, Guard, Sending
+from sanjin.api.health import FAULT, health_routes
 from sanjin.api.log_routes import log_routes
 from sanjin.api.metrics import metrics_routes
 from sanjin.api.problems import MEDIA_TYPE
@@ -38,7 +39,6 @@ from sanjin.model.status import (
     Bill,
     Cancelled,
     Happening,
-    Health,
     JobBill,
     JobPage,
     ProblemDetails,
@@ -56,9 +56,6 @@ LOG_WALL_S = 0.2
 LOG_BYTES = 1 << 20
 DRY_RUN_MAX = 100
 PARTS_TOLD = 10
-
-FAULT = "this node failed; its log says how"
-"""What is said of a node's failure to whom its details are not for."""
 
 _encode = msgspec.json.Encoder().encode
 _BODY: dict[str, Any] = {
@@ -98,6 +95,7 @@ def routes(live: LiveRegion, hub: EventHub, about: RegionStatus, guard: Guard) -
     router = APIRouter(prefix="/v1", responses=FAULTS)
     router.include_router(_submitting(live, guard))
     router.include_router(_reading(live, guard))
+    router.include_router(health_routes(live))
     router.include_router(_region(live, about, guard))
     router.include_router(_books(live, hub, guard))
     router.include_router(log_routes(live, guard))
@@ -269,12 +267,6 @@ def _log_part(live: LiveRegion, job: str, stream: str, number: int, inside: int)
 
 def _region(live: LiveRegion, about: RegionStatus, guard: Guard) -> APIRouter:
     router = APIRouter(tags=["region"])
-
-    @router.get("/health", response_model=Health)
-    async def health() -> Response:
-        """Whether the region is well. Needs no token, so it does not say what is wrong: `/v1/sites` does."""
-        faults = {name: FAULT for name, node in live.nodes.items() if node.fault}
-        return answer(Health(not faults, faults))
 
     @router.get("/region", response_model=RegionStatus)
     async def region(caller: Asking) -> Response:

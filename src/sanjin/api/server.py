@@ -36,7 +36,7 @@ class Server:
             app,
             http=PeerProtocol if tls else "auto",
             ssl_context_factory=(lambda config, default: tls) if tls else None,
-            log_level="warning",
+            log_config=None,  # what it says goes where the node's own log goes
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=GRACE_WALL_S,

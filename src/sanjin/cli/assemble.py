@@ -26,6 +26,7 @@ from sanjin.ports import Clock, Store
 from sanjin.tree.exchange import Uplink
 from sanjin.tree.node import Listener
 from sanjin.tree.region import LiveRegion
+from sanjin.tree.set_back import Restored
 
 SEED = 2026
 """Of the example data."""
@@ -43,11 +44,12 @@ def assemble(
     uplink: Uplink | None = None,
     data_folder: Path | None = None,
     store: Callable[[Path], Store] = SqliteStore,
+    restored: Restored | None = None,
 ) -> LiveRegion:
     """A region whose nodes share this machine: as many runs at once as it has cores, over all sites.
 
     ``only`` are the nodes that run here (empty: all), ``uplink`` the line of one to a parent elsewhere. Datasets of all
-    sites lie in ``data_folder`` (the state folder where it is None).
+    sites lie in ``data_folder`` (the state folder where it is None). ``restored`` says that the state was.
     """
     slots = HostSlots(max(os.cpu_count() or 1, 1))
     live = LiveRegion(
@@ -64,9 +66,16 @@ def assemble(
         keep_prices=lambda prices: StateFolder(folder).keep_scarcity(msgspec.json.encode(prices)),
         only=only,
         uplink=uplink,
+        restored=restored,
     )
     live.logs = open_logs(region, folder, {n: node.parts.store for n, node in live.nodes.items()}, clock)
     return live
+
+
+def restored_state(folder: StateFolder) -> Restored | None:
+    """That the state of this folder was restored, where it was not started since."""
+    found = folder.restored()
+    return Restored(of=found[0], moved=found[1]) if found else None
 
 
 def seed_data(region: Region, folder: Path) -> None:

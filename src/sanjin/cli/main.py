@@ -27,7 +27,7 @@ Exit codes: 0 done; 1 failure; 2 usage; 3 wrong input; 4 not found;
 6 无区域;7 无法写入;8 日志损坏;9 所等作业失败;130 中断。
 
 Environment 环境变量: SANJIN_LANG=en|zh|both, SANJIN_STATE=<folder>,
-SANJIN_TOKEN=<token>, SANJIN_URL=<address>
+SANJIN_TOKEN=<token>, SANJIN_URL=<address>, SANJIN_LOG=text|json
 """
 
 app = App(
@@ -60,6 +60,9 @@ _COMMANDS = {
     "replay": ("sanjin.cli.replaying:replay", "Replay a trace of work: what it would cost. 回放轨迹。"),
     "sites": ("sanjin.cli.running:sites", "Show every site now. 站点状态。"),
     "bill": ("sanjin.cli.watching:bill", "What was used and what it cost. 账单。"),
+    "backup": ("sanjin.cli.keeping:backup", "Copy a state folder while it runs. 备份。"),
+    "restore": ("sanjin.cli.keeping:restore", "Put a backup into a new state folder. 恢复。"),
+    "upgrade": ("sanjin.cli.keeping:upgrade", "Bring stores to this version's schema. 升级。"),
     "doctor": ("sanjin.cli.running:doctor", "Look at this machine. 环境检查。"),
 }
 for _name, (_place, _help) in _COMMANDS.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from cyclopts import App, Parameter
 from sanjin import __version__
 from sanjin.adapters.state_folder import NodeSettings, StateFolder, default_folder
 from sanjin.cli.amounts import to_seconds
+from sanjin.cli.logging import Log, set_up
 from sanjin.cli.measuring import Keeper, measure, on_joining
 from sanjin.cli.output import Format, State, at, data, note, table, text
 from sanjin.cli.policies import kept_policy
@@ -62,6 +62,7 @@ def node(
     state: State = None,
     port: Annotated[int, Parameter(help="Of the API on 127.0.0.1; 0 takes a free one. 端口。")] = 0,
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second, of the root. 时间倍率。")] = None,
+    log: Log = "",
     output: Format = "table",
 ) -> None:
     """Run one node of a region, until Ctrl-C. 运行单个节点。
@@ -69,8 +70,9 @@ def node(
     At the first start it says which site it is, who its parent is and shows the invitation that the parent made; later
     starts need the state folder only. It goes on without its parent for as long as the line is cut.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     folder = StateFolder(state or default_folder())
+    kept = folder.node_settings()
+    set_up(log, site or (kept.site if kept else ""))
     folder.claim()
     try:
         given = NodeSettings(
@@ -152,7 +154,7 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     from sanjin.api.exchange import PATHS, children_routes
     from sanjin.api.server import Server
     from sanjin.api.stream import EventHub
-    from sanjin.cli.assemble import assemble, settle_memory
+    from sanjin.cli.assemble import assemble, restored_state, settle_memory
     from sanjin.cli.tracing import open_tracing
     from sanjin.tree.cosigning import Desk
 
@@ -172,8 +174,9 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     live = assemble(
         applied(model, policy), folder.path, clock, __version__, listen, folder.scarcity(), policy,
         only=(settings.site,), uplink=uplink, data_folder=Path(settings.data) if settings.data else None,
-        store=(lambda _: held) if held else SqliteStore,
+        store=(lambda _: held) if held else SqliteStore, restored=restored_state(folder),
     )  # fmt: skip
+    folder.started()
     issuer, public = issuer_of(folder, settings, model), None
     live.asked = tracing.asked if tracing else None
     own = _own(folder, settings, live)
@@ -374,6 +377,9 @@ def revoke(
         issuer.revoke(site)
     if not data({"site": site, "revoked": not dry_run}, output):
         note(text("cli.would_revoke" if dry_run else "cli.has_revoked", site=site))
+
+
+app.command("sanjin.cli.unit:unit", name="unit", help="Print a systemd unit. 打印 systemd 单元。")
 
 
 @app.command

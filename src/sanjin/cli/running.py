@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from sanjin import __version__
+from sanjin.cli.logging import Log, set_up
 from sanjin.cli.output import Format, State, data, name_of, note, table, text
 from sanjin.model.errors import AuditBroken, NotFound
 from sanjin.model.region import Region
@@ -84,6 +84,7 @@ def up(
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second (default 1). 时间倍率。")] = None,
     start: Annotated[str, Parameter(help="Region time to begin at, with --rate. 起始时间。")] = "",
     sample_data: Annotated[bool, Parameter(negative=(), help="Make the example datasets. 生成示例数据。")] = False,
+    log: Log = "",
     output: Format = "table",
 ) -> None:
     """Bring a region up on this machine and serve its API on loopback. 启动区域。
@@ -95,13 +96,13 @@ def up(
     from sanjin.api.server import Server
     from sanjin.api.stream import EventHub
     from sanjin.cli.amounts import to_instant
-    from sanjin.cli.assemble import assemble, seed_data, settle_memory
+    from sanjin.cli.assemble import assemble, restored_state, seed_data, settle_memory
     from sanjin.cli.policies import kept_policy
     from sanjin.cli.tracing import open_tracing
     from sanjin.model.policy import Rule
     from sanjin.regions.policy import applied
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up(log)
     document = region_file(region)
     model = load_region(document)
     folder = StateFolder(state or default_folder())
@@ -115,7 +116,11 @@ def up(
         hub, tracing = EventHub(), open_tracing(model.id, clock.rate)
         listener = tracing.also(hub.listen) if tracing else hub.listen
         scarcity, policy = folder.scarcity(), kept_policy(folder)
-        live = assemble(applied(model, policy), folder.path, clock, __version__, listener, scarcity, policy)
+        live = assemble(
+            applied(model, policy), folder.path, clock, __version__, listener, scarcity, policy,
+            restored=restored_state(folder),
+        )  # fmt: skip
+        folder.started()
         live.asked = tracing.asked if tracing else None
         server = Server(make_app(live, hub, folder.token(), __version__, state=folder.path), port)
         live.start()

@@ -124,6 +124,14 @@ class RegionDiffers(SanjinError):
     code = "region_differs"
 
 
+class NotReady(SanjinError):
+    """This node cannot take work now."""
+
+    exit_code = 6
+    status = 503
+    code = "not_ready"
+
+
 class StoreFailed(SanjinError):
     """The store cannot write (full disk, read-only file system); reads go on."""
 

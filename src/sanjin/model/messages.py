@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
+from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
 from sanjin.model.problem_messages import PROBLEMS
 from sanjin.model.replay_messages import REPLAYS
@@ -566,6 +567,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
 MESSAGES.update(REPLAYS)
 MESSAGES.update(PERFORMANCE)
 MESSAGES.update(ACCESS)
-for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS).items():
+MESSAGES.update(OPERATIONS)
+for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS | OPERATIONS_PROBLEMS).items():
     MESSAGES[f"problem.{_code}"] = _what
     MESSAGES[f"todo.{_code}"] = _todo

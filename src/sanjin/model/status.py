@@ -190,6 +190,15 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """Every node here can take work. ``parent_reachable``: no node here is cut off from its parent; cut off or not, it
+    takes work."""
+
+    ready: bool
+    parent_reachable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemDetails:
     """An error answer (RFC 9457). ``code`` is the stable name, ``errors`` all that is wrong with the input."""
 

@@ -38,6 +38,7 @@ from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, S
 from sanjin.tree.mail import TreeRouter
 from sanjin.tree.performance import Performances
 from sanjin.tree.pricing import Pricing, Seen
+from sanjin.tree.set_back import Lines, Restored, given_up
 
 LEASE_S = 6 * HOUR_S
 """Region seconds after the last word with the parent in which assigned work may still start."""
@@ -114,7 +115,8 @@ class Node:
         self.parent = parts.region.nodes[name].parent if uplink else ""
         self.subtree = set(parts.region.subtree(name))
         self.outside = set(parts.region.nodes) - self.subtree
-        self.fault = ""
+        self.fault, self._version = "", ""
+        self.lines, self.turned_at = Lines(name), parts.clock.wall()
         self._uplink = uplink
         self._listener = listener
         self._inbox: SimpleQueue[object] = SimpleQueue()
@@ -179,18 +181,14 @@ class Node:
         self._sent_version = self._told_version = -1
         self._offered_at, self._outside_known = -1e9, False
 
-    def open(self, version: str) -> None:
-        """Write the first entry of this start: who runs here, and how decisions number sites and pools."""
-        supply = self.view.supply
-        started = ev.NodeStarted(
-            job="",
-            node=self.name,
-            region=self.region.id,
-            version=version,
-            sites=supply.sites,
-            pools=supply.pools,
-        )
-        self.loop.begin_with(started)
+    def open(self, version: str, restored: Restored | None = None) -> None:
+        """Write the first entries of this start: who runs here, how decisions number pools, and what was given up."""
+        self._version = version
+        sites, pools = self.view.supply.sites, self.view.supply.pools
+        begun = ev.NodeStarted(job="", node=self.name, region=self.region.id, version=version, sites=sites, pools=pools)
+        self.loop.begin_with(begun)
+        for event in given_up(self.view, restored, self._found, self.parts.clock.now()):
+            self.loop.begin_with(event)  # pyright: ignore[reportArgumentType]  it takes any event
         self.step(0.0)
 
     def start(self) -> None:
@@ -208,6 +206,10 @@ class Node:
         self.pricing.settle()
         self.parts.engine.close()
         self.parts.store.close()
+
+    def ended(self) -> bool:
+        """Whether its thread is gone."""
+        return self._thread is not None and not self._thread.is_alive()
 
     def _run(self) -> None:
         while not self._stop:
@@ -228,8 +230,9 @@ class Node:
             threading.Event().wait(RETRY_WALL_S)
             try:
                 self._rebuild()
+                self.open(self._version)  # writes: so the fault lasts for as long as nothing can be written
                 return
-            except SanjinError as again:
+            except Exception as again:
                 log.error("node %s: cannot rebuild: %s", self.name, again)
 
     def has_something_to_do(self) -> bool:
@@ -360,7 +363,7 @@ class Node:
             for item in (*asked, *cancels, *dry, *confirms):
                 fail(item.future, fault)
             raise
-        self.fault = ""
+        self.fault, self.turned_at = "", self.parts.clock.wall()
         self._act(done)
         for ask, records in done.answers:
             ask.answer(records)
@@ -450,6 +453,8 @@ class Node:
     def _take_answer(self, item: Answered, work: Work) -> None:
         view = self.view
         answer = item.answer
+        if answer and self.lines.wrong(view.mark(self.parent), answer.ack, answer.mail):
+            answer = None
         self.performances.heard(item.number, answer)
         if answer is None or item.number < self._heard_number:
             self._tell_all()
@@ -542,6 +547,9 @@ class Node:
         child = self._children.get(request.node)
         if child is None:
             future.set_exception(NotReachable(f"{request.node} is not a child of {self.name}"))
+            return
+        if self.lines.wrong(self.view.mark(request.node), request.ack, request.mail):
+            future.set_exception(NotReachable(f"{self.name} knows less than {request.node}: its state was set back"))
             return
         self._heard(request.node)
         if child.held:  # it has more to say: the older call is answered with what there is

@@ -18,13 +18,15 @@ from sanjin.ports import Clock, Engine, Mover, Store
 from sanjin.tree.exchange import Switchboard, Uplink
 from sanjin.tree.log import NodeLog
 from sanjin.tree.node import Listener, Node, Parts
+from sanjin.tree.set_back import Restored
 
 
 class LiveRegion:
     """Nodes of a region, joined by a switchboard; they share nothing else.
 
     ``store``, ``engine`` and ``mover`` make the adapters of a node, given its id and folder. ``only`` names the nodes
-    that this process runs (empty: all); ``uplink`` is the line of one of them to a parent that it does not run.
+    that this process runs (empty: all); ``uplink`` is the line of one of them to a parent that it does not run;
+    ``restored`` says that their states were.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class LiveRegion:
         keep_prices: Callable[[Scarcity], None] = lambda _: None,
         only: Collection[str] = (),
         uplink: Uplink | None = None,
+        restored: Restored | None = None,
     ) -> None:
         self.region = region
         self.clock = clock
@@ -74,7 +77,7 @@ class LiveRegion:
             node = Node(name, parts, line, listener)
             self.board.join(name, node.answer)
             self.nodes[name] = node
-            node.open(version)
+            node.open(version, restored)
 
     def start(self) -> None:
         """Start every node's thread."""

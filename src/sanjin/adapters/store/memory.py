@@ -76,6 +76,10 @@ class MemoryStore:
                 keys[key] = record.id
         return keys
 
+    def active(self) -> bool:
+        """Nobody else can write it."""
+        return True
+
     def _owned(self) -> Iterator[JobRecord]:
         return (r for r in list(self._jobs.values()) if r.owned)
 

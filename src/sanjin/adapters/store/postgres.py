@@ -13,7 +13,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -170,6 +170,10 @@ class PostgresStore(SqlStore):
 
     # -- reading and writing
 
+    def _writing(self) -> AbstractContextManager[sa.Connection]:
+        self._own()
+        return self._writer.begin()
+
     @contextmanager
     def _read_all(self) -> Generator[sa.Connection]:
         with self._read() as c:
@@ -229,6 +233,36 @@ class PostgresStore(SqlStore):
             seat.close()
         self._writer.dispose()
         super().close()
+
+
+def schema_revision(url: str, node: str = "") -> tuple[str, bool]:
+    """(revision of the schema, empty where there is none; whether nobody writes it now). Changes nothing.
+
+    Raises SanjinError for a wrong address or without psycopg, StoreFailed where the database does not answer.
+    """
+    address, schema = _read_address(url, node)
+    try:
+        engine = sa.create_engine(address, connect_args={"connect_timeout": 5, "options": _READER})
+    except ImportError as fault:
+        raise SanjinError(f"PostgreSQL needs psycopg ({fault}); run: pip install 'sanjin[postgres]'") from fault
+    try:
+        with engine.connect() as c:
+            lock = _lock_number("writer", schema)
+            free = bool(c.exec_driver_sql("select pg_try_advisory_lock(%s)", (lock,)).scalar())
+            if not sa.inspect(c).has_table("alembic_version", schema):
+                return "", free
+            return str(c.exec_driver_sql(f'select version_num from "{schema}".alembic_version').scalar()), free  # noqa: S608
+    except DBAPIError as fault:
+        raise StoreFailed(f"{_place(address, schema)}: cannot read: {getattr(fault, 'orig', '')}") from None
+    finally:
+        engine.dispose()
+
+
+def dump_command(url: str, node: str) -> str:
+    """How to back up the schema with PostgreSQL's own program; without the password."""
+    address, schema = _read_address(url, node)
+    where = address._replace(drivername="postgresql", password=None).difference_update_query(["password"])
+    return f"pg_dump --format=custom --schema='{schema}' --file={schema}.dump '{where.render_as_string()}'"
 
 
 def _read_address(url: str, node: str) -> tuple[sa.URL, str]:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sanjin.adapters.store import schema
 from sanjin.model.errors import StoreFailed
-from sanjin.model.record import JobRecord
+from sanjin.model.record import JobRecord, changed
 from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Stored, Totals
 
 HEAD = "0002"
@@ -83,6 +83,26 @@ class SqlStore:
         See :meth:`sanjin.adapters.store.postgres.PostgresStore.claim` for the meaning where nodes share a database.
         """
         return True
+
+    def active(self) -> bool:
+        """Whether this process writes the state, as far as is known here."""
+        return True
+
+    def skip_ahead(self, peers: Sequence[str], count: int) -> None:
+        """Let the numbers of mail to ``peers``, of jobs and of leases go on ``count`` further than they would.
+
+        For a state that was set back, so that no number is given twice: what was numbered since is not known here. Of
+        leases only those of jobs that are here and were submitted here: others' are given by others.
+        """
+        try:
+            with self._writing() as c:
+                _skip_ahead(c, peers, count)
+        except (DBAPIError, OSError, sqlite3.Error) as fault:
+            raise StoreFailed(f"{self.place}: cannot write: {self._said(fault)}") from fault
+
+    def _writing(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction that writes."""
+        return self._engine.begin()
 
     def commit(self, batch: Batch) -> None:
         """Each kind of database writes in its own way; see :meth:`sanjin.ports.Store.commit`."""
@@ -242,6 +262,23 @@ class SqlStore:
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
+
+
+def _skip_ahead(c: sa.Connection, peers: Sequence[str], count: int) -> None:
+    job, peer = schema.job, schema.peer
+    known = set(c.execute(sa.select(peer.c.peer)).scalars())
+    c.execute(sa.update(peer).values(sent=peer.c.sent + count))
+    for name in set(peers) - known:
+        c.execute(sa.insert(peer).values(peer=name, sent=count, received=0))
+    live = c.execute(sa.select(job.c.number, job.c.body).where(job.c.live == 1, job.c.owned_key.is_not(None))).all()
+    for number, body in live:
+        record = _record.decode(_bytes(body))
+        if not record.sent_to:
+            body = _encode(changed(record, epoch=record.epoch + count))
+            c.execute(sa.update(job).where(job.c.number == number).values(body=body))
+    # the next job's number follows the greatest that there is
+    last = c.scalar(sa.select(sa.func.max(job.c.number)))
+    c.execute(sa.update(job).where(job.c.number == last).values(number=job.c.number + count))
 
 
 def _bytes(value: Any) -> bytes:

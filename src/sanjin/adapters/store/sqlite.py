@@ -7,7 +7,8 @@ Readers have connections of their own and never block the writer.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,54 @@ def _copy(path: Path, to: Path, how: str) -> None:
     address = f"{path.absolute().as_uri()}?{how}"
     with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(to)) as target:
         source.backup(target)
+
+
+def snapshots(copies: Mapping[Path, Path]) -> None:
+    """Copy stores (path to copy) as all of them are at one instant, while processes write them. Raises StoreFailed.
+
+    For some milliseconds every one of them is kept from committing, and a commit waits: so no copy knows of mail from
+    another that the other's copy has not sent. Then the copies are made, and work goes on meanwhile.
+    """
+    at = Path()
+    try:
+        with ExitStack() as copying:
+            sources: dict[Path, sqlite3.Connection] = {}
+            with ExitStack() as frozen:
+                for at in copies:
+                    writer = frozen.enter_context(closing(_opened(at)))
+                    writer.execute("begin immediate")
+                for at in copies:
+                    sources[at] = copying.enter_context(closing(_opened(at)))
+                    sources[at].execute("begin")
+                    sources[at].execute("select seq from tip").fetchall()  # from here on it sees this instant
+            for at, to in copies.items():
+                to.parent.mkdir(parents=True, exist_ok=True)
+                with closing(sqlite3.connect(to)) as target:
+                    sources[at].backup(target)
+    except (OSError, sqlite3.Error) as fault:
+        raise StoreFailed(f"{at}: cannot copy the store: {fault}") from fault
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=30.0, isolation_level=None)
+
+
+def revision(path: Path) -> str:
+    """The revision of a file's schema, which is left as it is; empty where it has none. Raises StoreFailed."""
+    try:
+        with closing(_opened(path)) as store:
+            there = store.execute("select 1 from sqlite_master where name = 'alembic_version'").fetchone()
+            found = store.execute("select version_num from alembic_version").fetchone() if there else None
+            return str(found[0]) if found else ""
+    except sqlite3.Error as fault:
+        raise StoreFailed(f"{path}: cannot read the store: {fault}") from fault
+
+
+def tip_of(path: Path) -> tuple[int, bytes]:
+    """Number and hash of the last journal entry in a copy that nobody writes. Raises StoreFailed."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as store:
+            found = store.execute("select seq, hash from tip").fetchone()
+            return (int(found[0]), bytes(found[1])) if found else (0, b"")
+    except sqlite3.Error as fault:
+        raise StoreFailed(f"{path}: cannot read the store: {fault}") from fault
