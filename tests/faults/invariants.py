@@ -142,13 +142,11 @@ class Checks:
             self.fail("the ledger balances", f"{node}: entry {seq} of {event.job}: {lines}")
 
     def _decided(self, node: str, event: ev.Event, record: JobRecord, old: JobRecord | None) -> None:
-        if isinstance(event, ev.Assigned):
-            copies = self._replaced[event.job]  # which have leases of their own
-            line = f"{event.job} of {node}" if copies else event.job
-            before = self._epochs.get(line, 0)
+        if isinstance(event, ev.Assigned) and not self._has_copies(event.job):
+            before = self._epochs.get(event.job, 0)
             if event.epoch <= before:
                 self.fail("epochs only grow", f"{node}: {event.job} is given epoch {event.epoch} after {before}")
-            self._epochs[line] = max(event.epoch, before)
+            self._epochs[event.job] = max(event.epoch, before)
         if isinstance(event, ev.Replaced):
             self._replaced[event.job] += 1
             if record.spec.effects is Effects.ONCE:
@@ -158,6 +156,11 @@ class Checks:
         if isinstance(event, ev.Started) and record.placement:
             pool = self.supply.pool_of(record.placement)
             self._runs[f"{node}/{event.run}"] = Taken(event.job, pool, self.supply.need(record.spec, pool), record)
+
+    def _has_copies(self, job: str) -> bool:
+        """Whether the job, or the array that it is of, was placed again: each copy has leases of its own."""
+        array = job.partition(".")[0]
+        return any(each.partition(".")[0] == array for each in self._replaced)
 
     def _holder(self, node: str, record: JobRecord) -> None:
         nodes = self._here[record.id]

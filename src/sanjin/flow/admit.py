@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.job import JobSpec
-from sanjin.model.money import MICRO_PER_YUAN, PICO_PER_MICRO, fen_from_micro
+from sanjin.model.money import MICRO_PER_FEN, MICRO_PER_YUAN, PICO_PER_MICRO
 from sanjin.model.reason import Reason
 from sanjin.model.units import MIB
 
@@ -35,7 +35,10 @@ def ceiling_fen(view: View, spec: JobSpec) -> int:
     yuan_gb = view.network.dearest_yuan_gb * min(max(spec.members, 1), len(view.supply.sites))
     for dataset in spec.inputs:
         micro += round(view.region.datasets[dataset].size.value * yuan_gb * MICRO_PER_YUAN)
-    return max(fen_from_micro(micro), 1)
+    whole = max(-(-micro // MICRO_PER_FEN), 1)
+    # each of a run's four accounts is rounded to whole fen: half a fen too much at most, and at most twice as much
+    runs = whole if spec.stoppable else max(spec.members, 1)
+    return whole + min(whole, 2 * runs)
 
 
 def admit(view: View, jobs: Iterable[str]) -> Iterable[ev.Event]:

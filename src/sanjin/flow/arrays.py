@@ -49,7 +49,7 @@ def place_array(view: View, record: JobRecord, now_s: int) -> list[ev.Event]:
         return [_decision(view, record, parts[0])]
     first, divided = record.spec.first_member, list[ev.Part]()
     # a copy that another node has given up may still be divided elsewhere: the names of two must not meet
-    base = f"{record.id}.{supply.site_index[view.node]}" if record.epoch else record.id
+    base = f"{record.id}.{supply.site_index[view.node]}.{record.epoch}" if record.epoch else record.id
     for number, part in enumerate(parts, record.parts + 1):
         divided.append(ev.Part(job=f"{base}.{number}", first_member=first, members=part.members))
         first += part.members

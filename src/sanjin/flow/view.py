@@ -239,13 +239,18 @@ def _submitted(view: View, e: ev.Submitted, at_s: int) -> JobRecord:
     return view.put(JobRecord(id=e.job, key=e.key, spec=e.spec, state=JobState.HELD, submitted_s=at_s, updated_s=at_s))
 
 
+_OF_A_COPY = {"fen": 0, "facility_mwh": 0, "carbon_mg": 0, "start_s": 0, "members_done": 0, "members_failed": 0}
+"""What was reported of a copy elsewhere, where the job begins anew: what that came to stands in the books there."""
+
+
 def _received(view: View, e: ev.Received, at_s: int) -> JobRecord:
     old = view.jobs.get(e.job)
     if old is not None:  # it comes back to us: ours again, or raised anew by the child we gave it to
         barred = (*old.barred, e.peer) if e.full else old.barred
         return view.change(
-            e.job, at_s, sent_to="", bound=e.bound, epoch=e.epoch, state=JobState.QUEUED, reason=None, barred=barred
-        )
+            e.job, at_s, sent_to="", bound=e.bound, epoch=e.epoch, state=JobState.QUEUED, reason=None, barred=barred,
+            **_OF_A_COPY,
+        )  # fmt: skip
     return view.put(
         JobRecord(
             id=e.job,
@@ -334,7 +339,7 @@ def _gathered(view: View, e: ev.Gathered, at_s: int) -> JobRecord:
 def _raised(view: View, e: ev.Raised, at_s: int) -> JobRecord:
     return view.change(
         e.job, at_s, state=JobState.RAISED, reason=Reason.PARENT_ASKED, sent_to=e.parent, bound=False,
-        sent_mail=view.mark(e.parent).sent + 1,
+        sent_mail=view.mark(e.parent).sent + 1, barred=(),  # if it comes back, all children are asked again
     )  # fmt: skip
 
 
@@ -397,6 +402,7 @@ def _replaced(view: View, e: ev.Replaced, at_s: int) -> JobRecord:
     return view.change(
         e.job, at_s, state=JobState.QUEUED, reason=None, sent_to="", placement=None, epoch=record.epoch + 1,
         barred=(*record.barred, e.peer), given_up=(*record.given_up, (e.peer, told)),
+        **_OF_A_COPY,
     )  # fmt: skip
 
 

@@ -217,7 +217,7 @@ def _brought(
     received = ev.Received(
         job=word.job,
         peer=peer,
-        epoch=max(word.epoch, past.epoch if past else 0),
+        epoch=max(word.epoch, past.epoch + (record is None) if past else 0),
         key=word.key,
         spec=word.spec,
         submitted_s=word.submitted_s,

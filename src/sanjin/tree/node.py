@@ -33,6 +33,7 @@ from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store, Transfer
 from sanjin.tree import offer as offers
+from sanjin.tree.children import Child, Held
 from sanjin.tree.exchange import Answer, Request, Uplink
 from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Said, Submit, fail, refuse
 from sanjin.tree.mail import TreeRouter
@@ -64,28 +65,6 @@ MAIL_A_CALL = 2000
 
 log = logging.getLogger("sanjin.node")
 Listener = Callable[[str, Sequence[tuple[Entry, ev.Event]]], None]
-
-
-@dataclass(slots=True)
-class _Held:
-    """A child's request that waits for its answer."""
-
-    future: Future[Answer]
-    since: float
-
-
-@dataclass(slots=True)
-class _Child:
-    """What the parent keeps of a child while it runs; ``others`` numbers the sites outside its subtree."""
-
-    others: list[int]
-    held: _Held | None = None
-    wants: bool = True
-    counted: bool = False
-    told_version: int = -1
-    told_at: float = -1e9
-    heard: bool = False
-    prices: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,7 +101,7 @@ class Node:
         self._inbox: SimpleQueue[object] = SimpleQueue()
         self._below = {c: set(parts.region.subtree(c)) for c in parts.region.children(name)}
         self._children = {
-            c: _Child([i for i, s in enumerate(parts.region.nodes) if s not in below])
+            c: Child([i for i, s in enumerate(parts.region.nodes) if s not in below])
             for c, below in self._below.items()
         }
         self._movers = ThreadPoolExecutor(1, f"{name}-mover")
@@ -563,7 +542,7 @@ class Node:
         self.performances.from_child(request.performance, self._below[request.node])
         child.prices = request.prices
         child.wants = child.wants or request.want_outside
-        child.held = _Held(future, self.parts.clock.wall())
+        child.held = Held(future, self.parts.clock.wall())
 
     def _answer_children(self) -> None:
         now = self.parts.clock.wall()
@@ -571,18 +550,18 @@ class Node:
             if child.held and (now - child.held.since >= HOLD_WALL_S or self._reply_due(name, child)):
                 self._reply(name, child)
 
-    def _reply_due(self, name: str, child: _Child) -> bool:
+    def _reply_due(self, name: str, child: Child) -> bool:
         """Whether there is something to say to a child."""
         return bool(self.loop.outbox.get(name)) or child.prices != self.pricing.version or self._hand_down_due(child)
 
-    def _hand_down_due(self, child: _Child) -> bool:
+    def _hand_down_due(self, child: Child) -> bool:
         """Whether the rest of the region has changed for a child, and the last it heard is old enough."""
         supply = self.view.supply
         old = self.parts.clock.wall() - child.told_at >= REFRESH_WALL_S
         news = old and child.told_version != supply.version
         return child.wants or (news and bool((supply.site_version[child.others] > child.told_version).any()))
 
-    def _reply(self, name: str, child: _Child) -> None:
+    def _reply(self, name: str, child: Child) -> None:
         held, child.held = child.held, None
         if held is None:
             return
