@@ -33,7 +33,7 @@ from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store, Transfer
 from sanjin.tree import offer as offers
-from sanjin.tree.children import Child, Held
+from sanjin.tree.children import Child, Held, told_of
 from sanjin.tree.exchange import Answer, Request, Uplink
 from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Said, Submit, fail, refuse
 from sanjin.tree.mail import TreeRouter
@@ -100,10 +100,7 @@ class Node:
         self._listener = listener
         self._inbox: SimpleQueue[object] = SimpleQueue()
         self._below = {c: set(parts.region.subtree(c)) for c in parts.region.children(name)}
-        self._children = {
-            c: Child([i for i, s in enumerate(parts.region.nodes) if s not in below])
-            for c, below in self._below.items()
-        }
+        self._children = {c: Child([]) for c in self._below}
         self._movers = ThreadPoolExecutor(1, f"{name}-mover")
         self._thread: threading.Thread | None = None
         self._stop = False
@@ -150,8 +147,9 @@ class Node:
         parts.engine.stop([r.run for r in told if r.stop_asked])
         parts.engine.cancel([r.run for r in told if r.cancel_asked])
         self._fetch(restage(view, now))
-        for child in self._children.values():
+        for name, child in self._children.items():
             child.heard, child.wants, child.told_version = False, True, -1
+            child.others = told_of(supply, self.name, self._below[name])
         self._sent_mail = 0
         self._tell_all()
 
@@ -569,7 +567,7 @@ class Node:
         tell = self._hand_down_due(child)
         outside = b""
         if tell:
-            others = set(self.region.nodes) - self._below[name]
+            others = {view.supply.sites[i] for i in child.others}
             outside = offers.encode(offers.make(view, others, name, -1 if child.wants else child.told_version))
             child.told_version, child.told_at, child.wants = view.supply.version, now, False
         mail = self.loop.outbox.get(name, [])[:MAIL_A_CALL]

@@ -17,6 +17,7 @@ from sanjin.model.errors import NotReachable
 from sanjin.model.job import JobSpec, Submission
 from sanjin.model.units import SLOT_S
 from sanjin.tree import offer as offers
+from sanjin.tree.children import told_of
 from sanjin.tree.exchange import Request
 from tests.tree_world import HOME, World, worlds
 
@@ -205,3 +206,19 @@ def _rows(world: World, node: str, site: str) -> np.ndarray:
     return np.concatenate(
         [supply.free_cores[pools], supply.free_mem[pools], supply.free_acc[pools], supply.free_mw[[index]]]
     )
+
+
+def test_a_child_is_told_of_its_parent_and_of_the_cheapest_sites_where_there_are_many(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    supply = world.nodes["taiyuan"].view.supply
+    below = {"datong"}
+    every = [i for i, s in enumerate(supply.sites) if s not in below]
+    assert told_of(supply, "taiyuan", below) == every
+    few = told_of(supply, "taiyuan", below, most=4)
+    energy, carbon = supply.plain_prices()
+    mean = (energy + carbon).mean(axis=1)
+    own = supply.site_index["taiyuan"]
+    assert len(few) == 4 and own in few
+    left_out = [i for i in every if i not in few]
+    assert max(mean[i] for i in few if i != own) <= min(mean[i] for i in left_out)
+    world.close()
