@@ -165,14 +165,15 @@ class Parent:
         self.path = self.state / "given.yaml"
         self.path.write_text(document(children))
         self.names = [f"e{n:04d}" for n in range(children)]
-        words = ["--site", ROOT, "--region", str(self.path), "--listen", "127.0.0.1:0", "--cosign-every", "off"]
         self.port = _free_port()
-        words[5] = f"127.0.0.1:{self.port}"
+        words = ["--site", ROOT, "--region", str(self.path), "--listen", f"127.0.0.1:{self.port}"]
+        words += ["--cosign-every", "off"]
         command = [SANJIN, "node", *words, "--state", str(self.state / "s"), "--output", "json"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        log = (self.state / "log").open("w")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
         self.told = json.loads(self.process.stdout.readline())
-        self.token = Path(self.told["token_file"]).read_text().strip()
+        self.token = (self.state / "s" / "token").read_text().strip()
 
     def rss_mb(self) -> float:
         """Its resident memory, MB."""
@@ -190,7 +191,7 @@ class Parent:
         body = answer.read()
         assert answer.status < 300, body[:500]
         connection.close()
-        return [j["id"] for j in json.loads(body)["jobs"]]
+        return json.loads(body)["jobs"]
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGINT)
