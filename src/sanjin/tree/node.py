@@ -51,7 +51,10 @@ OFFER_WALL_S = 0.1
 """Least time between two offers to the parent."""
 
 REFRESH_WALL_S = 0.25
-"""Least time between two hand-downs of the rest of the region to one child."""
+"""Least time between two hand-downs of the rest of the region to one child, where all children together are told of
+:data:`TOLD_SITES` sites at most; more take proportionally longer, or a parent of many would do little else."""
+
+TOLD_SITES = 256
 
 POLL_WALL_S = 0.05
 """How often the engine is asked, in one call, for runs that ended, while any is running."""
@@ -117,6 +120,7 @@ class Node:
         self.performances = Performances(parts.region, name, self._inbox.put)
         self._found: list[RunReport] = []
         self._heard_at: dict[str, tuple[float, int]] = {}
+        self._told_share = 1.0
         self._rebuild()
 
     # -- the node's life
@@ -150,6 +154,7 @@ class Node:
         for name, child in self._children.items():
             child.heard, child.wants, child.told_version = False, True, -1
             child.others = told_of(supply, self.name, self._below[name])
+        self._told_share = max(sum(len(c.others) for c in self._children.values()) / TOLD_SITES, 1.0)
         self._sent_mail = 0
         self._tell_all()
 
@@ -555,7 +560,7 @@ class Node:
     def _hand_down_due(self, child: Child) -> bool:
         """Whether the rest of the region has changed for a child, and the last it heard is old enough."""
         supply = self.view.supply
-        old = self.parts.clock.wall() - child.told_at >= REFRESH_WALL_S
+        old = self.parts.clock.wall() - child.told_at >= REFRESH_WALL_S * self._told_share
         news = old and child.told_version != supply.version
         return child.wants or (news and bool((supply.site_version[child.others] > child.told_version).any()))
 
