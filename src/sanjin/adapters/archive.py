@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from sanjin.adapters.files import sync_folder
 from sanjin.model.errors import AuditBroken, NotAllowed, NotFound, SanjinError, StoreFailed
 
 MANIFEST = "MANIFEST.json"
@@ -91,7 +92,7 @@ def write(to: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
             out.flush()
             os.fsync(out.fileno())
         os.link(made, to)  # and not over what another made meanwhile
-        sync(to.parent)
+        sync_folder(to.parent)
     except OSError as fault:
         raise StoreFailed(f"{to}: cannot write: {fault.strerror}. Free space or repair, then retry") from fault
     finally:
@@ -179,18 +180,9 @@ def put_in_place(made: Path, folder: Path) -> None:
     """Let a folder that is ready take the place of one that is empty or not there. Raises StoreFailed."""
     try:
         os.replace(made, folder)
-        sync(folder.parent)
+        sync_folder(folder.parent)
     except OSError as fault:
         raise StoreFailed(f"{folder}: cannot be put in place: {fault.strerror}") from fault
-
-
-def sync(folder: Path) -> None:
-    """Make what was put into a folder durable."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def is_empty(folder: Path) -> bool:

@@ -49,7 +49,7 @@ class FolderFiles:
                     os.fsync(file.fileno())
             made.replace(target)
             if durable:
-                _sync_folder(target.parent)
+                sync_folder(target.parent)
         except OSError as fault:
             with suppress(OSError):
                 made.unlink(missing_ok=True)
@@ -88,10 +88,11 @@ def write_secret(path: Path, body: bytes) -> None:
         made.replace(path)
     finally:
         made.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Make what was put into a folder durable."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -116,7 +117,7 @@ def secret(path: Path, make: Callable[[bytes], str]) -> str:
         except FileExistsError:
             pass
         made.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     if path.stat().st_mode & 0o077:
         raise NotAllowed(f"{path}: others can read this secret; run: chmod 600 {path}")
     return path.read_text(encoding="utf-8").strip()

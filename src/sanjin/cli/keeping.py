@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from sanjin import __version__
 from sanjin.adapters import archive
 from sanjin.adapters.archive import FORMAT, Manifest, NodeCopy
+from sanjin.adapters.files import sync_folder
 from sanjin.adapters.state_folder import NodeSettings, StateFolder, default_folder
 from sanjin.adapters.store import sqlite
 from sanjin.adapters.store.choose import store_of
@@ -227,7 +228,7 @@ def _put_back(file: Path, folder: Path, moved: bool, dry_run: bool) -> PutBack:
             StateFolder(at).keep_restored(manifest.made_at, moved)
             for path in (at, *at.rglob("*")):
                 if path.is_dir():
-                    archive.sync(path)
+                    sync_folder(path)
             archive.put_in_place(at, folder)
     for name in (n for n, copy in manifest.nodes.items() if copy.database):
         note(sentence("cli.restore_database", site=name))

@@ -88,8 +88,8 @@ class Router(Protocol):
         """The message in a mail."""
         ...
 
-    def receive(self, view: View, peer: str, word: Any, past: JobRecord | None, now_s: int) -> list[ev.Event]:
-        """What a message from a peer means here; ``past`` is its job where the view has it no more."""
+    def receive(self, view: View, peer: str, word: Any, known: JobRecord | None, now_s: int) -> list[ev.Event]:
+        """What a message from a peer means here; ``known`` is its job as last known, also where it is over."""
         ...
 
 
@@ -147,7 +147,7 @@ class Loop:
         self._done = Done()
         self._touched: dict[str, None] = {}
         self.now_s = 0
-        self._news: list[ev.NodeNews] = []
+        self._news: list[ev.NodeNews | ev.Ended] = []
         self._look_again = False
 
     @property
@@ -155,7 +155,7 @@ class Loop:
         """Whether placed work is still to be looked at again in the turns that follow."""
         return bool(self._movable)
 
-    def begin_with(self, event: ev.NodeNews) -> None:
+    def begin_with(self, event: ev.NodeNews | ev.Ended) -> None:
         """The next turn begins with this entry."""
         self._news.append(event)
         self._look_again = self._look_again or isinstance(event, ev.Priced)

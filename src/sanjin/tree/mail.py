@@ -25,72 +25,67 @@ from sanjin.ports import Mail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Raise:
+class _Word:
+    """What every message has. ``brings``: it hands its job over to the node that hears it."""
+
+    job: str
+    seen: int = 0
+    brings: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raise(_Word):
     """Up: this job is better placed outside my subtree, or cannot be placed in it (``full``)."""
 
     kind: ClassVar[str] = "raise"
-    job: str
     key: str
     spec: JobSpec
     submitted_s: int
     epoch: int
     full: bool
-    seen: int = 0
     brings: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assign:
+class Assign(_Word):
     """Down: this job is yours to place in your subtree, under a lease of this epoch."""
 
     kind: ClassVar[str] = "assign"
-    job: str
     key: str
     spec: JobSpec
     submitted_s: int
     epoch: int
-    seen: int = 0
     brings: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decline:
+class Decline(_Word):
     """Up: what you assigned no longer fits here; take it back."""
 
     kind: ClassVar[str] = "decline"
-    job: str
     epoch: int
     reason: Reason
-    seen: int = 0
-    brings: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
+class Cancel(_Word):
     """Towards the holder: end this job."""
 
     kind: ClassVar[str] = "cancel"
-    job: str
-    seen: int = 0
-    brings: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUp:
+class GiveUp(_Word):
     """To a peer that was silent: end the copy that you have of me, it is placed again."""
 
     kind: ClassVar[str] = "give_up"
-    job: str
-    seen: int = 0
-    brings: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(_Word):
     """Towards the owner: how the job stands."""
 
     kind: ClassVar[str] = "report"
-    job: str
     epoch: int
     state: JobState
     reason: Reason | None
@@ -106,8 +101,6 @@ class Report:
     detail: str
     members_done: int = 0
     members_failed: int = 0
-    seen: int = 0
-    brings: ClassVar[bool] = False
 
 
 Message = Raise | Assign | Decline | Cancel | GiveUp | Report
@@ -145,11 +138,8 @@ class TreeRouter:
                 job=record.id, key=record.key, spec=record.spec, submitted_s=record.submitted_s, epoch=event.epoch,
                 seen=view.mark(peer).received,
             )  # fmt: skip
-        elif isinstance(event, ev.Declined):
-            peer = record.came_from
-            message = Decline(job=record.id, epoch=event.epoch, reason=event.reason, seen=view.mark(peer).received)
-        elif isinstance(event, ev.Refused):
-            peer = event.peer
+        elif isinstance(event, ev.Declined | ev.Refused):
+            peer = event.peer if isinstance(event, ev.Refused) else record.came_from
             message = Decline(job=record.id, epoch=event.epoch, reason=event.reason, seen=view.mark(peer).received)
         elif isinstance(event, ev.Replaced):
             peer = event.peer
@@ -182,18 +172,18 @@ class TreeRouter:
         """The message in a mail. Raises KeyError or ValueError for one that this version cannot read."""
         return _decoders[mail.kind].decode(mail.body)
 
-    def receive(self, view: View, peer: str, word: Message, past: JobRecord | None, now_s: int) -> list[ev.Event]:
-        """What a message from a peer means here; ``past`` is its job as last known, where the view has it no more."""
+    def receive(self, view: View, peer: str, word: Message, known: JobRecord | None, now_s: int) -> list[ev.Event]:
+        """What a message from a peer means here; ``known`` is its job as last known, also where it is over."""
         record = view.jobs.get(word.job)
         if isinstance(word, Cancel):
             # from where it came, and from nowhere else: who had a copy that was given up may pass an end on
             return run.cancel(view, word.job, now_s) if record and record.came_from == peer else []
         if isinstance(word, GiveUp):
             return _given_up(view, record, peer, now_s)
-        if past is not None and word.seen < past.given_up_at(peer):
+        if known is not None and word.seen < known.given_up_at(peer):
             return _late(word, peer)
         if isinstance(word, Raise | Assign):
-            return _brought(record, past, peer, word, now_s)
+            return _brought(record, known, peer, word, now_s)
         if record is None or not _of_now(record, peer, word):
             return _late(word, peer)
         if isinstance(word, Decline):
@@ -209,7 +199,7 @@ def _of_now(record: JobRecord, peer: str, word: Message) -> bool:
 
 
 def _brought(
-    record: JobRecord | None, past: JobRecord | None, peer: str, word: Raise | Assign, now_s: int
+    record: JobRecord | None, known: JobRecord | None, peer: str, word: Raise | Assign, now_s: int
 ) -> list[ev.Event]:
     """A job comes: a new one, or one that was sent to this peer."""
     if record is not None and not _of_now(record, peer, word):
@@ -217,13 +207,13 @@ def _brought(
     received = ev.Received(
         job=word.job,
         peer=peer,
-        epoch=max(word.epoch, past.epoch + (record is None) if past else 0),
+        epoch=max(word.epoch, known.epoch + (record is None) if known else 0),
         key=word.key,
         spec=word.spec,
         submitted_s=word.submitted_s,
         bound=isinstance(word, Assign),
         full=isinstance(word, Raise) and word.full,
-        given_up=past.given_up if past else (),
+        given_up=known.given_up if known else (),
     )
     return [received, *_cancelled_meanwhile(record, now_s)]
 

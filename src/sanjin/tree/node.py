@@ -39,7 +39,7 @@ from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, S
 from sanjin.tree.mail import TreeRouter
 from sanjin.tree.performance import Performances
 from sanjin.tree.pricing import Pricing, Seen
-from sanjin.tree.set_back import Lines, Restored, given_up
+from sanjin.tree.set_back import Lines, Restored, uncertain_ends
 
 LEASE_S = 6 * HOUR_S
 """Region seconds after the last word with the parent in which assigned work may still start."""
@@ -120,7 +120,6 @@ class Node:
         self.performances = Performances(parts.region, name, self._inbox.put)
         self._found: list[RunReport] = []
         self._heard_at: dict[str, tuple[float, int]] = {}
-        self._told_share = 1.0
         self._rebuild()
 
     # -- the node's life
@@ -169,8 +168,8 @@ class Node:
         sites, pools = self.view.supply.sites, self.view.supply.pools
         begun = ev.NodeStarted(job="", node=self.name, region=self.region.id, version=version, sites=sites, pools=pools)
         self.loop.begin_with(begun)
-        for event in given_up(self.view, restored, self._found, self.parts.clock.now()):
-            self.loop.begin_with(event)  # pyright: ignore[reportArgumentType]  it takes any event
+        for event in uncertain_ends(self.view, restored, self._found, self.parts.clock.now()):
+            self.loop.begin_with(event)
         self.step(0.0)
 
     def start(self) -> None:

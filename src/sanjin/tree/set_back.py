@@ -5,7 +5,7 @@ What it did since then it does not know, and others do. Three things follow:
 - **Numbers must not be given twice.** Mail that carries a number which the peer has already is thrown away there as a
   repeat, and a job that gets the id of another is taken for it. So whoever restores a state lets its numbers skip
   ahead by :data:`SKIP` (:meth:`sanjin.adapters.store.sql.SqlStore.skip_ahead`).
-- **Work may have run since.** :func:`given_up` ends what must not run twice.
+- **Work may have run since.** :func:`uncertain_ends` ends what must not run twice.
 - **A state that was set back without that is found out**, since a peer acknowledges mail that this node never sent
   (:class:`Lines`): it exchanges nothing more with that peer until an operator has seen to it.
 """
@@ -38,7 +38,9 @@ class Restored:
     moved: bool = False
 
 
-def given_up(view: View, restored: Restored | None, found: Sequence[RunReport], now_s: int) -> Iterator[ev.Ended]:
+def uncertain_ends(
+    view: View, restored: Restored | None, found: Sequence[RunReport], now_s: int
+) -> Iterator[ev.Ended]:
     """The ends of live jobs here that must not run twice, and of which it is not known whether they ran since.
 
     ``found`` is what the engine says of runs: those that it knows go on. Of a state that was ``moved`` only those end

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sanjin.adapters.files import sync_folder
 from sanjin.ports import Transfer, TransferReport
 
 MANIFEST = "MANIFEST.json"
@@ -170,11 +171,11 @@ class FolderMover:
 
     def _install(self, temporary: Path, dataset: str) -> None:
         for folder, _, _ in os.walk(temporary):
-            _sync(Path(folder))
+            sync_folder(Path(folder))
         temporary.chmod(0o755)
         self._set_aside(dataset)
         os.rename(temporary, self._data / dataset)
-        _sync(self._data)
+        sync_folder(self._data)
 
     def _set_aside(self, dataset: str) -> None:
         """Take a dataset of this name out of the store, in one step."""
@@ -254,14 +255,6 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _text(error: Exception) -> str:
