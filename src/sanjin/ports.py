@@ -248,6 +248,22 @@ class PeerMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A part of a tenant's envelope that a parent reserved for a child, as either of them knows it.
+
+    At the parent ``peer`` is the child, at the child the parent. New work may be admitted with it before
+    ``until_s``. ``ask_s``: when the child may ask for more.
+    """
+
+    tenant: str
+    peer: str
+    cores: int = 0
+    fen: int = 0
+    until_s: int = 0
+    ask_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
     """A posting as stored: ``entry`` is the journal line that it came from."""
 
@@ -270,10 +286,14 @@ class Batch:
     """Mail to this peer up to this number need not be sent again."""
     marks: dict[str, PeerMark] = field(default_factory=dict[str, PeerMark])
     ledger: list[LedgerLine] = field(default_factory=list[LedgerLine])
+    shares: dict[tuple[str, str], Share] = field(default_factory=dict[tuple[str, str], Share])
+    """By tenant and peer."""
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.jobs or self.journal or self.outbox or self.acked or self.marks or self.ledger)
+        return not (
+            self.jobs or self.journal or self.outbox or self.acked or self.marks or self.ledger or self.shares
+        )
 
 
 @dataclass(slots=True)
@@ -288,6 +308,7 @@ class Stored:
     next_number: int
     spent_fen: dict[str, int]
     """By tenant, of jobs owned here that ended."""
+    shares: list[Share] = field(default_factory=list[Share])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from sanjin.flow.audit import chain
 from sanjin.model.errors import StoreFailed
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.record import JobRecord
-from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Store, Totals
+from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Share, Store, Totals
 
 
 @pytest.fixture(params=["sqlite", "memory", "postgresql"])
@@ -70,15 +70,18 @@ def test_what_is_committed_is_found_again_by_a_new_store(opened: Callable[[], St
             outbox=mail,
             marks={"p": PeerMark(peer="p", sent=2, received=4)},
             ledger=lines,
+            shares={(s.tenant, s.peer): s for s in (Share(tenant="t", peer="p", cores=4), Share(tenant="t", peer="q"))},
         )
     )
-    store.commit(Batch(acked={"p": 1}))
+    share = Share(tenant="t", peer="p", cores=2, fen=700, until_s=9, ask_s=1 << 62)
+    store.commit(Batch(acked={"p": 1}, shares={("t", "p"): share}))
     store.close()
     found = opened()
     state = found.load()
     assert [r.id for r in state.live] == ["n-1"]
     assert state.outbox == mail[1:]
     assert state.marks == {"p": PeerMark(peer="p", sent=2, received=4)}
+    assert state.shares == [share, Share(tenant="t", peer="q")]
     assert (state.tip_seq, state.next_number, state.spent_fen) == (2, 3, {"t": 7})
     assert (state.tip_seq, state.tip_hash) == found.tip()
     assert found.job("n-2") == record(2, state=JobState.SUCCEEDED, fen=7, carbon_mg=3)

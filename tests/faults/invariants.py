@@ -22,7 +22,7 @@ from sanjin.model import event as ev
 from sanjin.model.job import Effects
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
-from sanjin.ports import Batch, EndReason, PeerMark, RunOrder, Store
+from sanjin.ports import Batch, EndReason, PeerMark, RunOrder, Share, Store
 from sanjin.tree.node import Node
 
 _WATCHED = frozenset({"job.assigned", "job.placed", "job.replaced", "job.started", "job.settled"})
@@ -67,6 +67,7 @@ class Checks:
         self._in_use = np.zeros((len(supply.pools), 4), np.int64)
         self._cores: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._fen: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._shares: dict[str, dict[tuple[str, str], Share]] = {n: {} for n in region.nodes}
 
     def fail(self, name: str, what: str) -> None:
         """Note a violation, the first one."""
@@ -106,7 +107,12 @@ class Checks:
                 self.fail("an end is an end", f"{node}: {job} was {old.state} and is {record.state}")
             known[job] = record
             self._holder(node, record)
-            self._envelope(node, old, record)
+            self._account(node, old, record)
+        self._shares[node].update(batch.shares)
+        for tenant, peer in batch.shares:
+            self._reserved(node, tenant, peer)
+        for tenant in {r.spec.tenant for r in batch.jobs.values() if r.owned} | {t for t, _ in batch.shares}:
+            self._envelope(node, tenant)
 
     def _journal(self, node: str, batch: Batch) -> None:
         seq, digest = self._tips[node]
@@ -171,7 +177,7 @@ class Checks:
         if len(nodes) > 1 + self._replaced[record.id]:  # a copy that was given up may be there still
             self.fail("a job has one holder", f"{record.id} is at {sorted(nodes)}")
 
-    def _envelope(self, node: str, old: JobRecord | None, record: JobRecord) -> None:
+    def _account(self, node: str, old: JobRecord | None, record: JobRecord) -> None:
         """The tenant's use of its envelope: cores of admitted live jobs; what ended cost, and live may cost."""
         if not record.owned:
             return
@@ -181,14 +187,38 @@ class Checks:
                 admitted = each.state.live and each.reserved_fen > 0
                 self._cores[key] += sign * each.spec.quota_cores() * admitted
                 self._fen[key] += sign * (max(each.reserved_fen, each.fen) if each.state.live else each.fen)
-        envelope = self.region.tenants[record.spec.tenant].envelope(node)
         if old is not None and old.reserved_fen and not record.state.live and record.fen > old.reserved_fen:
             what = f"{node}: {record.id} cost {record.fen} fen in {record.runs} runs, {old.reserved_fen} were set aside"
             self.fail("a job costs no more than was set aside", what)
-        if self._cores[key] > envelope.cores:
-            self.fail("quota holds", f"{key}: {self._cores[key]} of {envelope.cores} cores, {record.id}")
-        if self._fen[key] > round(envelope.yuan * 100):
-            self.fail("budget holds", f"{key}: {self._fen[key]} of {envelope.yuan * 100:.0f} fen, {record.id}")
+
+    def _part(self, node: str, tenant: str, peer: str) -> tuple[int, int]:
+        share = self._shares[node].get((tenant, peer))
+        return (share.cores, share.fen) if share else (0, 0)
+
+    def _reserved(self, node: str, tenant: str, peer: str) -> None:
+        """What a child may use is reserved at its parent, whatever was lost or is late."""
+        child, parent = (node, peer) if peer == self.region.nodes[node].parent else (peer, node)
+        has, kept = self._part(child, tenant, parent), self._part(parent, tenant, child)
+        if has[0] > kept[0] or has[1] > kept[1] or min(*has, *kept) < 0:
+            what = f"{child} has {has} (cores, fen) of {tenant}, {kept} are reserved for it at {parent}"
+            self.fail("what is lent is reserved", what)
+
+    def _envelope(self, node: str, tenant: str) -> None:
+        """A node uses no more than was stated for it and borrowed by it, less what it lent; nor do all together."""
+        whose, up = self.region.tenants[tenant], self.region.nodes[node].parent
+        parts = [(peer, self._part(node, tenant, peer)) for of, peer in self._shares[node] if of == tenant]
+        cores, fen = (sum(part[i] * (1 if peer == up else -1) for peer, part in parts) for i in (0, 1))
+        cores, fen = cores + whose.envelope(node).cores, fen + round(whose.envelope(node).yuan * 100)
+        if self._cores[node, tenant] > cores:
+            self.fail("quota holds", f"{node}: {tenant} uses {self._cores[node, tenant]} of {cores} cores")
+        if self._fen[node, tenant] > fen:
+            self.fail("budget holds", f"{node}: {tenant} uses {self._fen[node, tenant]} of {fen} fen")
+        for name, used, of in (
+            ("quota holds", self._cores, sum(whose.envelope(n).cores for n in self.region.nodes)),
+            ("budget holds", self._fen, sum(round(whose.envelope(n).yuan * 100) for n in self.region.nodes)),
+        ):
+            if (total := sum(used[n, tenant] for n in self.region.nodes)) > of:
+                self.fail(name, f"{tenant} uses {total} of {of} in the whole region")
 
     # -- what engines do
 
@@ -242,7 +272,7 @@ class Checks:
         again = fresh(node)
         restore(again, stored, node.loop.now_s)
         name = node.name
-        for tenant in view.use.keys() | again.use.keys():
+        for tenant in view.envelopes.use.keys() | again.envelopes.use.keys():
             a, b = view.tenant(tenant), again.tenant(tenant)
             if (a.cores, a.reserved_fen, a.spent_fen) != (b.cores, b.reserved_fen, b.spent_fen):
                 self.fail("memory is what the store says", f"{name}: use of {tenant}: {a} in memory, {b} stored")
@@ -253,6 +283,8 @@ class Checks:
             ("refused", view.refused, again.refused),
             ("held", set(view.held), set(again.held)),
             ("marks", view.marks, again.marks),
+            ("shares", view.envelopes.shares, again.envelopes.shares),
+            ("lent", view.envelopes.lent, again.envelopes.lent),
             ("tip", (view.tip_seq, view.tip_hash), (again.tip_seq, again.tip_hash)),
             ("outbox", _numbers(m for box in node.loop.outbox.values() for m in box), _numbers(stored.outbox)),
         ):
@@ -301,6 +333,10 @@ class Checks:
             self.fail("every run ends", f"{[live for live in self._live.values() if live]}")
         for name, node in nodes.items():
             self._empty(name, node)
+            for tenant, peer in self._shares[name]:
+                if self._part(name, tenant, peer) != self._part(peer, tenant, name):
+                    what = f"{name}: {self._part(name, tenant, peer)}, {peer}: {self._part(peer, tenant, name)}"
+                    self.fail("lender and borrower agree at rest", f"of {tenant}: {what}")
         self._converged(nodes)
 
     def _agree(self, record: JobRecord) -> None:
@@ -319,7 +355,7 @@ class Checks:
         if view.jobs or stored.live:
             left = [(r.id, r.state.value, r.sent_to) for r in (*view.jobs.values(), *stored.live)]
             self.fail("nothing is left at rest", f"{name}: {left[:5]}")
-        for tenant, use in view.use.items():
+        for tenant, use in view.envelopes.use.items():
             spent = sum(r.fen for r in self.records[name].values() if r.owned and r.spec.tenant == tenant)
             if (use.cores, use.reserved_fen, use.spent_fen) != (0, 0, spent):
                 self.fail("accounts are closed at rest", f"{name}: {tenant}: {use}, spent {spent} by its jobs")

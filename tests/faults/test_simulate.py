@@ -94,7 +94,20 @@ def an_envelope_is_not_reserved(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(view._APPLY, ev.Admitted, wrong)
 
 
-PLANTS = (late_assignment_is_applied, mail_goes_out_before_the_commit, an_envelope_is_not_reserved)
+def what_is_lent_is_not_reserved(patch: pytest.MonkeyPatch) -> None:
+    """A parent lends of a tenant's envelope and goes on as if it had not."""
+    right = view._APPLY[ev.EnvelopeLent]
+
+    def wrong(at: view.View, event: ev.EnvelopeLent, at_s: int) -> object:
+        return right(at, replace(event, cores=0, fen=0), at_s)
+
+    patch.setitem(view._APPLY, ev.EnvelopeLent, wrong)
+
+
+PLANTS = (
+    late_assignment_is_applied, mail_goes_out_before_the_commit, an_envelope_is_not_reserved,
+    what_is_lent_is_not_reserved,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)

@@ -38,6 +38,7 @@ from sanjin.model.status import (
     AuditResult,
     Bill,
     Cancelled,
+    EnvelopeStatus,
     Happening,
     JobBill,
     JobPage,
@@ -299,6 +300,16 @@ def _books(live: LiveRegion, hub: EventHub, guard: Guard) -> APIRouter:
         reach = guard.reach(caller, Action.READ_BILL)
         found = (b for b in overview.bills(live) if reach.everything or b.tenant == reach.tenant)
         return answer([b for b in found if tenant in ("", b.tenant)])
+
+    @router.get("/envelopes", response_model=list[EnvelopeStatus])
+    def envelopes(caller: Asking, tenant: Annotated[str, Query(max_length=200)] = "") -> Response:
+        """What tenants may use at the nodes that run here, of tenants whose bills the caller may read."""
+        reach = guard.reach(caller, Action.READ_BILL)
+        return answer(
+            overview.envelopes(
+                live, lambda t: (reach.everything or t == reach.tenant) and tenant in ("", t)
+            )
+        )
 
     @router.get("/audit", response_model=list[AuditResult])
     def audit(caller: Asking, node: Annotated[str, Query(max_length=100)] = "") -> Response:

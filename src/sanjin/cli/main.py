@@ -59,6 +59,7 @@ _COMMANDS = {
     "cancel": ("sanjin.cli.watching:cancel", "Ask for the end of jobs. 取消作业。"),
     "replay": ("sanjin.cli.replaying:replay", "Replay a trace of work: what it would cost. 回放轨迹。"),
     "sites": ("sanjin.cli.running:sites", "Show every site now. 站点状态。"),
+    "envelopes": ("sanjin.cli.watching:envelopes", "What tenants may use at each node. 各节点额度。"),
     "bill": ("sanjin.cli.watching:bill", "What was used and what it cost. 账单。"),
     "backup": ("sanjin.cli.keeping:backup", "Copy a state folder while it runs. 备份。"),
     "restore": ("sanjin.cli.keeping:restore", "Put a backup into a new state folder. 恢复。"),

@@ -232,6 +232,29 @@ def bill(
             table(heads, rows, left=(0, 5))
 
 
+def envelopes(
+    *,
+    tenant: Annotated[str, Parameter(help="Of this tenant. 租户。")] = "",
+    state: State = None,
+    output: Format = "table",
+) -> None:
+    """What tenants may use at each node: stated, borrowed from the parent, lent to children, used. 各节点额度。"""
+    with Client.here(state) as client:
+        found = client.envelopes(tenant)
+        if data(found, output):
+            return
+        for heading, part in (("cli.envelope_cores", "cores"), ("cli.envelope_yuan", "fen")):
+            show = yuan_text if part == "fen" else str
+            print(text(heading))
+            rows = [
+                [e.tenant, e.node, *(show(getattr(e, f"{part}_{column}")) for column in _ENVELOPE)] for e in found
+            ]
+            table(("head.tenant", "head.node", *(f"head.{column}" for column in _ENVELOPE)), rows, left=(0, 1))
+
+
+_ENVELOPE = ("stated", "borrowed", "lent", "used", "free")
+
+
 def _print_bill(one: JobBill, offset_h: int) -> None:
     print(f"{one.job}: {one.site}/{one.pool}, {one.core_seconds / 3600:.2f} core-h {text('label.measured')}")
     rows = [

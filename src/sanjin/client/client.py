@@ -26,6 +26,7 @@ from sanjin.model.status import (
     AuditResult,
     Bill,
     Cancelled,
+    EnvelopeStatus,
     Happening,
     JobBill,
     JobPage,
@@ -193,6 +194,10 @@ class Client:
     def sites(self) -> list[SiteStatus]:
         """Every site now."""
         return self._ask(list[SiteStatus], "GET", "/sites")
+
+    def envelopes(self, tenant: str = "") -> list[EnvelopeStatus]:
+        """What tenants may use at the nodes that run there."""
+        return self._ask(list[EnvelopeStatus], "GET", "/envelopes", {"tenant": tenant})
 
     def bills(self, tenant: str = "") -> list[Bill]:
         """What each tenant's jobs came to."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sanjin.flow.envelopes import Amount
 from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.job import JobSpec
@@ -44,26 +45,30 @@ def ceiling_fen(view: View, spec: JobSpec) -> int:
 def admit(view: View, jobs: Iterable[str]) -> Iterable[ev.Event]:
     """Decide on held jobs in order; the caller applies each event before asking for the next.
 
-    Yields Admitted, or Held where the reason is new. A tenant's later jobs do not overtake.
+    Yields Admitted, or Held where the reason is new. A tenant's later jobs do not overtake. What those that stay held
+    lack is left in the view's envelopes.
     """
     stopped: dict[str, Reason] = {}
+    lacks: dict[str, list[Amount]] = {}
+    short = view.envelopes.short = {}
     for job in jobs:
         record = view.jobs[job]
         spec = record.spec
         if spec.tenant in stopped:
+            lacks[spec.tenant].append(Amount(spec.quota_cores(), ceiling_fen(view, spec)))
             if record.reason is None:
                 yield ev.Held(job=job, reason=stopped[spec.tenant], need=0, free=0)
             continue
-        envelope = view.region.tenants[spec.tenant].envelope(view.node)
-        use = view.tenant(spec.tenant)
-        need_fen = ceiling_fen(view, spec)
-        free_fen = round(envelope.yuan * 100) - use.spent_fen - use.reserved_fen
-        free_cores = envelope.cores - use.cores
-        if spec.quota_cores() <= free_cores and need_fen <= free_fen:
-            yield ev.Admitted(job=job, reserved_fen=need_fen)
+        free, need = view.envelopes.free(spec.tenant), Amount(spec.quota_cores(), ceiling_fen(view, spec))
+        if free.covers(need):
+            yield ev.Admitted(job=job, reserved_fen=need.fen)
             continue
-        short = spec.quota_cores() > free_cores
-        reason = stopped[spec.tenant] = Reason.QUOTA if short else Reason.BUDGET
+        quota = need.cores > free.cores
+        reason = stopped[spec.tenant] = Reason.QUOTA if quota else Reason.BUDGET
+        lacks[spec.tenant] = [need]
         if record.reason is not reason:
-            need, free = (spec.quota_cores(), free_cores) if short else (need_fen, free_fen)
-            yield ev.Held(job=job, reason=reason, need=need, free=max(free, 0))
+            of = (need.cores, free.cores) if quota else (need.fen, free.fen)
+            yield ev.Held(job=job, reason=reason, need=of[0], free=max(of[1], 0))
+    for tenant, needs in lacks.items():
+        free = view.envelopes.free(tenant)
+        short[tenant] = ((sum(needs, Amount()) - free).at_least(0), (needs[0] - free).at_least(0))

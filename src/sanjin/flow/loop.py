@@ -19,6 +19,7 @@ from sanjin.flow import (
     admit,
     arrays,
     backfill,
+    envelopes,
     meter,
     order,
     place,
@@ -61,7 +62,7 @@ PLACE_A_TURN = 500
 ADMIT_A_TURN = 2000
 
 REFUSED_S = 60
-"""Region seconds after which a job that a peer did not take, because of an earlier copy, is placed again."""
+"""Region seconds after which a job that peers did not take is placed again."""
 
 
 class Word(Protocol):
@@ -76,7 +77,7 @@ class Word(Protocol):
 class Router(Protocol):
     """Messages between nodes, as the loop needs them; implemented by :mod:`sanjin.tree.mail`."""
 
-    def follows(self, view: View, event: ev.Event, record: JobRecord) -> list[tuple[str, str, bytes]]:
+    def follows(self, view: View, event: ev.Event, record: JobRecord | None) -> list[tuple[str, str, bytes]]:
         """(peer, kind, body) of the messages that follow from an event."""
         ...
 
@@ -227,10 +228,13 @@ class Loop:
         if record is not None:
             self._batch.jobs[record.id] = record
             self._touched[record.id] = None
-            for peer, kind, message in self.router.follows(view, event, record):
-                seq = self._post(peer, kind, message)
-                if isinstance(event, ev.Assigned):
-                    self._remember(seq, event, record)
+        elif isinstance(event, ev.EnvelopeMoved):
+            share = view.envelopes.share(event.tenant, event.peer)
+            self._batch.shares[share.tenant, share.peer] = share
+        for peer, kind, message in self.router.follows(view, event, record):
+            seq = self._post(peer, kind, message)
+            if isinstance(event, ev.Assigned) and record is not None:
+                self._remember(seq, event, record)
         return record
 
     def _record_all(self, events: Iterable[ev.Event]) -> None:
@@ -386,12 +390,13 @@ class Loop:
     # -- what follows
 
     def _admit(self) -> None:
-        if not self.view.admit_due:
-            return
-        self.view.admit_due = len(self.view.held) > ADMIT_A_TURN
-        held = list(islice(self.view.held, ADMIT_A_TURN))
-        for event in admit.admit(self.view, held):
-            self.record(event)
+        view = self.view
+        # what may not be used any more goes back before anything is admitted with it
+        self._record_all(envelopes.overdue(view, self.now_s))
+        if view.admit_due:
+            view.admit_due = len(view.held) > ADMIT_A_TURN
+            self._record_all(admit.admit(view, list(islice(view.held, ADMIT_A_TURN))))
+        self._record_all(envelopes.ask(view, self.now_s))
 
     def _reconsider(self, rolled: bool) -> None:
         """Look again at what is placed and has not started: every slot, and where prices changed; in order of the
@@ -412,7 +417,10 @@ class Loop:
         view = self.view
         for job in [j for j, at_s in view.refused.items() if self.now_s - at_s >= REFUSED_S]:
             del view.refused[job]
-            view.queue[job] = None
+            if reason := place.too_late(view.jobs[job], self.now_s):
+                self.record(run.without_run(view.jobs[job], JobState.FAILED, reason, self.now_s))
+            else:
+                view.queue[job] = None
         if view.parked and view.supply.freed != self._parked_at:
             self._parked_at = view.supply.freed
             for job in list(islice(view.parked, PLACE_A_TURN)):
@@ -431,7 +439,7 @@ class Loop:
         view = self.view
         for event in self._decide(jobs):
             record = view.jobs[event.job]
-            if isinstance(event, ev.Waiting) and record.reason is event.reason:
+            if isinstance(event, ev.Waiting) and record.reason is event.reason is not Reason.DECLINED:
                 view.put(record)  # still no place: nothing new to write
                 continue
             self.record(event)

@@ -263,4 +263,6 @@ def nowhere(view: View, record: JobRecord, options: tuple[ev.Row, ...]) -> ev.Ev
         return ev.Declined(job=record.id, epoch=record.epoch, reason=Reason.NO_PLACE)
     if view.parent and view.parent_reachable:
         return ev.Raised(job=record.id, parent=view.parent, full=True, options=options)
-    return ev.Waiting(job=record.id, reason=Reason.NO_PLACE, options=options)
+    # who declined had offered room: asking again at the next offer could go on for as long as the two disagree
+    declined = bool(record.barred)
+    return ev.Waiting(job=record.id, reason=Reason.DECLINED if declined else Reason.NO_PLACE, options=options)

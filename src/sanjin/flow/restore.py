@@ -14,6 +14,8 @@ def restore(view: View, stored: Stored, now_s: int) -> None:
     view.marks = dict(stored.marks)
     for tenant, fen in stored.spent_fen.items():
         view.tenant(tenant).spent_fen = fen
+    for share in stored.shares:
+        view.envelopes.put(share)
     for record in stored.live:
         view.put(record)
         if record.owned and record.reserved_fen:

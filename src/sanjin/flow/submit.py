@@ -119,8 +119,7 @@ def _names(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
         yield problem("unknown_tenant", f"{at}.tenant", value=spec.tenant, known=", ".join(region.tenants))
     elif tenant.envelope(view.node).cores <= 0:
         yield problem("no_envelope", f"{at}.tenant", value=spec.tenant, node=view.node)
-    elif tenant.envelope(view.node).cores < spec.all_cores():
-        most = tenant.envelope(view.node).cores
+    elif (most := view.envelopes.reach(spec.tenant)) < spec.all_cores():
         yield problem("over_quota", f"{at}.cores", value=spec.all_cores(), most=most, node=view.node)
     queues = view.supply.policy.queues
     if queues and spec.queue not in queues:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sanjin.flow.envelopes import Envelopes, TenantUse
 from sanjin.flow.links import Links
 from sanjin.flow.supply import Supply
 from sanjin.kernels import tables
@@ -22,17 +23,6 @@ from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord, changed
 from sanjin.model.region import Region
 from sanjin.ports import PeerMark
-
-
-@dataclass(slots=True)
-class TenantUse:
-    """What a tenant uses of its envelope at this node."""
-
-    cores: int = 0
-    reserved_fen: int = 0
-    spent_fen: int = 0
-    placed: list[int] = field(default_factory=lambda: [0, 0, 0])
-    """Cores, MiB and cards of its work that this node has placed, or given to a child, and that has not ended."""
 
 
 @dataclass(slots=True)
@@ -64,12 +54,12 @@ class View:
     supply: Supply
     sites: frozenset[str] = frozenset()
     jobs: dict[str, JobRecord] = field(default_factory=dict[str, JobRecord])
-    use: dict[str, TenantUse] = field(default_factory=dict[str, TenantUse])
+    envelopes: Envelopes = field(init=False)
     held: dict[str, None] = field(default_factory=dict[str, None])
     queue: dict[str, None] = field(default_factory=dict[str, None])
     parked: dict[str, None] = field(default_factory=dict[str, None])
     refused: dict[str, int] = field(default_factory=dict[str, int])
-    """Jobs that a peer did not take because of an earlier copy, and since when, seconds UTC."""
+    """Jobs that peers did not take, and since when, seconds UTC: they are placed again after a while."""
     starts: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     stops: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """Heap of (end of a window, job) for work of this site that goes on in a later window."""
@@ -103,6 +93,7 @@ class View:
 
     def __post_init__(self) -> None:
         self.sites = self.sites or frozenset({self.node})
+        self.envelopes = Envelopes(self.region, self.node, self.parent)
         self.links = Links(self.network, self.supply.slots)
         self.links.roll(self.supply.first_slot)
 
@@ -123,10 +114,7 @@ class View:
 
     def tenant(self, tenant: str) -> TenantUse:
         """The use of a tenant, created on first sight."""
-        found = self.use.get(tenant)
-        if found is None:
-            found = self.use[tenant] = TenantUse()
-        return found
+        return self.envelopes.tenant(tenant)
 
     def apply(self, event: ev.Event, at_s: int) -> JobRecord | None:
         """Change the view by one event; the job's new record where there is one."""
@@ -146,7 +134,7 @@ class View:
             queued = here and record.state is JobState.QUEUED
             parked = record.reason in (Reason.NO_PLACE, Reason.QUEUE_ORDER, Reason.RESERVATION_FULL)
             _set(self.held, record.id, here and record.state is JobState.HELD)
-            refused = queued and record.reason is Reason.EARLIER_COPY
+            refused = queued and record.reason in (Reason.EARLIER_COPY, Reason.DECLINED)
             _set(self.queue, record.id, queued and not parked and not refused)
             self.refused.pop(record.id, None)
             if refused:
@@ -357,7 +345,6 @@ def _assigned(view: View, e: ev.Assigned, at_s: int) -> JobRecord:
         site=e.placement.site,
         pool=e.placement.pool,
         total_micro=e.placement.terms.total,
-        barred=(),
     )
 
 
@@ -476,6 +463,7 @@ def _left_the_machine(view: View, record: JobRecord) -> None:
 def _ended(view: View, e: ev.Ended, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
     _left_the_machine(view, record)
+    view.admit_due = view.admit_due or record.state is JobState.HELD  # what lacks an envelope is other work now
     view.release(record, min(e.end_s, at_s))  # its window is free from its end on, whenever that is heard of
     view.close_account(record, 0)
     return view.change(
@@ -556,6 +544,11 @@ def _reported(view: View, e: ev.Reported, at_s: int) -> JobRecord:
     )
 
 
+def _envelope_moved(view: View, e: ev.EnvelopeMoved, at_s: int) -> None:
+    view.envelopes.moved(e, at_s)
+    view.admit_due = True
+
+
 _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.Submitted: _submitted,
     ev.Received: _received,
@@ -583,5 +576,6 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.Settled: _settled,
     ev.CancelAsked: _cancel_asked,
     ev.Requeued: _requeued,
+    **dict.fromkeys(ev.EnvelopeMoved.__subclasses__(), _envelope_moved),
     ev.Reported: _reported,
 }

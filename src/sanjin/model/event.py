@@ -415,6 +415,56 @@ class CancelAsked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopeMoved(Event):
+    """Base of what happens to a tenant's envelope between a node and ``peer``: so many cores and fen of it."""
+
+    peer: str
+    tenant: str
+    cores: int
+    fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopeAsked(EnvelopeMoved):
+    """The parent is asked for more, since work is held; less than ``least_cores`` and ``least_fen`` is of no use."""
+
+    kind: ClassVar[str] = "envelope.asked"
+    least_cores: int
+    least_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopeLent(EnvelopeMoved):
+    """Reserved here for a child, which admits with it until ``until_s``. Nothing: the child is told that there is
+    nothing to lend."""
+
+    kind: ClassVar[str] = "envelope.lent"
+    until_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopeBorrowed(EnvelopeMoved):
+    """The parent's answer arrived."""
+
+    kind: ClassVar[str] = "envelope.borrowed"
+    until_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopeReturned(EnvelopeMoved):
+    """What was borrowed, is not used and may not be used any more goes back to the parent."""
+
+    kind: ClassVar[str] = "envelope.returned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopeRegained(EnvelopeMoved):
+    """A child gave back what it had borrowed: it is free here again."""
+
+    kind: ClassVar[str] = "envelope.regained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Requeued(Event):
     """An interrupted run of a repeatable job is to be run again."""
 
@@ -479,6 +529,11 @@ EVENTS: dict[str, type[Event]] = {
         CancelAsked,
         Requeued,
         Reported,
+        EnvelopeAsked,
+        EnvelopeLent,
+        EnvelopeBorrowed,
+        EnvelopeReturned,
+        EnvelopeRegained,
     )
 }
 """Every event by its kind: the closed list."""

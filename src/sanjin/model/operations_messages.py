@@ -4,6 +4,13 @@
 from __future__ import annotations
 
 OPERATIONS: dict[str, tuple[str, str]] = {
+    "head.stated": ("stated", "文档额度"),
+    "head.borrowed": ("borrowed", "上级借入"),
+    "head.lent": ("lent", "借出"),
+    "head.used": ("used", "已用"),
+    "head.free": ("free", "余额"),
+    "cli.envelope_cores": ("Cores at once", "同时可用核数"),
+    "cli.envelope_yuan": ("Yuan in all: spent, and set aside for what lives", "累计金额(元):已支出及在途预留"),
     "head.entry": ("last entry", "末条目"),
     "head.tip": ("tip", "链尾"),
     "head.revision": ("schema", "库版本"),

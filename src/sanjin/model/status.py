@@ -158,6 +158,30 @@ class Bill:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvelopeStatus:
+    """What a tenant may use at a node: cores at once, fen in all.
+
+    ``stated`` in the region document, ``borrowed`` from the parent, ``lent`` to children, ``used`` by work that was
+    submitted here (cores of what lives; fen spent, and set aside for what lives) and ``free``: stated and borrowed
+    less lent and used. New work is admitted with what is borrowed before ``until_s`` (0: nothing is borrowed).
+    """
+
+    tenant: str
+    node: str
+    cores_stated: int
+    cores_borrowed: int
+    cores_lent: int
+    cores_used: int
+    cores_free: int
+    fen_stated: int
+    fen_borrowed: int
+    fen_lent: int
+    fen_used: int
+    fen_free: int
+    until_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class AuditResult:
     """What verifying a node's journal found. ``problems`` is empty where all is well."""
 

@@ -1,6 +1,6 @@
-"""What nodes say to each other about jobs, and what it means to the one who hears it.
+"""What nodes say to each other about jobs and envelopes, and what it means to the one who hears it.
 
-Up and down go six kinds of message. Each is written to the store with the event that it follows
+Up and down go nine kinds of message. Each is written to the store with the event that it follows
 from, numbered, sent until acknowledged, and applied once.
 
 Where a peer was silent for so long that its copy of a job was given up, what it wrote of the job before it read of
@@ -11,11 +11,12 @@ wrote, tells the one from the other.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import msgspec
 
-from sanjin.flow import run
+from sanjin.flow import envelopes, run
+from sanjin.flow.envelopes import Amount
 from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.job import JobSpec, JobState
@@ -103,15 +104,52 @@ class Report(_Word):
     members_failed: int = 0
 
 
-Message = Raise | Assign | Decline | Cancel | GiveUp | Report
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Envelope(_Word):
+    """What words about a tenant's envelope have: they are of no job."""
+
+    job: str = ""
+    tenant: str
+    cores: int
+    fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want(_Envelope):
+    """Up: work is held for want of so much; less than the least of it is of no use."""
+
+    kind: ClassVar[str] = "want"
+    least_cores: int
+    least_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lend(_Envelope):
+    """Down: so much is reserved for you, or nothing."""
+
+    kind: ClassVar[str] = "lend"
+    until_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveBack(_Envelope):
+    """Up: so much of what you lent is free again."""
+
+    kind: ClassVar[str] = "give_back"
+
+
+Message = Raise | Assign | Decline | Cancel | GiveUp | Report | Want | Lend | GiveBack
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {
-    c.kind: msgspec.json.Decoder(c) for c in (Raise, Assign, Decline, Cancel, GiveUp, Report)
+    c.kind: msgspec.json.Decoder(c) for c in get_args(Message)
 }
 _encode = msgspec.json.Encoder().encode
 _REPORT_FIELDS = tuple(f.name for f in fields(Report) if f.name not in ("job", "epoch", "seen"))
 
 
-_SPOKEN_OF = frozenset({ev.Raised, ev.Assigned, ev.Declined, ev.Refused, ev.CancelAsked, ev.Replaced})
+_SPOKEN_OF = frozenset({
+    ev.Raised, ev.Assigned, ev.Declined, ev.Refused, ev.CancelAsked, ev.Replaced, ev.EnvelopeAsked, ev.EnvelopeLent,
+    ev.EnvelopeReturned,
+})  # fmt: skip
 """Events from which a message may follow."""
 
 
@@ -121,12 +159,16 @@ class TreeRouter:
     def __init__(self) -> None:
         self._told: dict[str, tuple[Any, ...]] = {}
 
-    def follows(self, view: View, event: ev.Event, record: JobRecord) -> list[tuple[str, str, bytes]]:
+    def follows(self, view: View, event: ev.Event, record: JobRecord | None) -> list[tuple[str, str, bytes]]:
         """(peer, kind, body) of the messages that follow from an event."""
         if type(event) not in _SPOKEN_OF:
             return []
         message: Message
-        if isinstance(event, ev.Raised):
+        if isinstance(event, ev.EnvelopeMoved):
+            peer, message = event.peer, _of_an_envelope(event)
+        elif record is None:
+            return []
+        elif isinstance(event, ev.Raised):
             peer = event.parent
             message = Raise(
                 job=record.id, key=record.key, spec=record.spec, submitted_s=record.submitted_s, epoch=record.epoch,
@@ -174,6 +216,8 @@ class TreeRouter:
 
     def receive(self, view: View, peer: str, word: Message, known: JobRecord | None, now_s: int) -> list[ev.Event]:
         """What a message from a peer means here; ``known`` is its job as last known, also where it is over."""
+        if isinstance(word, _Envelope):
+            return _moved(view, word, peer, now_s)
         record = view.jobs.get(word.job)
         if isinstance(word, Cancel):
             # from where it came, and from nowhere else: who had a copy that was given up may pass an end on
@@ -191,6 +235,37 @@ class TreeRouter:
             return [back, *_cancelled_meanwhile(record, now_s)]
         values = {name: getattr(word, name) for name in _REPORT_FIELDS}
         return [ev.Reported(job=word.job, peer=peer, epoch=word.epoch, **values)]
+
+
+def _of_an_envelope(event: ev.EnvelopeMoved) -> Message:
+    """What the peer hears of it."""
+    what: dict[str, Any] = {"tenant": event.tenant, "cores": event.cores, "fen": event.fen}
+    if isinstance(event, ev.EnvelopeAsked):
+        return Want(**what, least_cores=event.least_cores, least_fen=event.least_fen)
+    if isinstance(event, ev.EnvelopeLent):
+        return Lend(**what, until_s=event.until_s)
+    return GiveBack(**what)
+
+
+def _moved(view: View, word: _Envelope, peer: str, now_s: int) -> list[ev.Event]:
+    """A word about an envelope: a child asks or gives back, the parent answers. Nobody else has a say."""
+    if isinstance(word, Lend):
+        if peer != view.parent:
+            return []
+        return [
+            ev.EnvelopeBorrowed(
+                job="", peer=peer, tenant=word.tenant, cores=word.cores, fen=word.fen, until_s=word.until_s
+            )
+        ]
+    if peer == view.parent:
+        return []
+    if isinstance(word, Want):
+        whole, least = Amount(word.cores, word.fen), Amount(word.least_cores, word.least_fen)
+        lent = envelopes.lend(view, peer, word.tenant, whole, least, now_s)
+        return [lent] if lent else []
+    share = view.envelopes.share(word.tenant, peer)  # never more than was lent, whatever the child says
+    back = Amount(word.cores, word.fen).at_least(0).at_most(Amount(share.cores, share.fen))
+    return [ev.EnvelopeRegained(job="", peer=peer, tenant=word.tenant, cores=back.cores, fen=back.fen)]
 
 
 def _of_now(record: JobRecord, peer: str, word: Message) -> bool:

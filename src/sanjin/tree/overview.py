@@ -12,6 +12,7 @@ from itertools import islice
 
 from sanjin.flow import audit
 from sanjin.flow.audit import happening
+from sanjin.flow.envelopes import Amount
 from sanjin.flow.settle import settle
 from sanjin.model import event as ev
 from sanjin.model.access import EVERYTHING, Reach
@@ -20,7 +21,17 @@ from sanjin.model.errors import NotFound
 from sanjin.model.performance import compare
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
-from sanjin.model.status import AuditResult, Bill, Happening, JobBill, JobPage, PoolStatus, SiteFigures, SiteStatus
+from sanjin.model.status import (
+    AuditResult,
+    Bill,
+    EnvelopeStatus,
+    Happening,
+    JobBill,
+    JobPage,
+    PoolStatus,
+    SiteFigures,
+    SiteStatus,
+)
 from sanjin.model.units import MIB, SLOT_S
 from sanjin.ports import Entry, JobQuery, Store
 from sanjin.tree.node import Node
@@ -255,6 +266,28 @@ def bills(live: LiveRegion) -> list[Bill]:
         found.append(
             Bill(tenant=tenant, jobs=n, fen=fen, posted_fen=posted, facility_mwh=mwh, carbon_mg=mg, accounts=paid)
         )
+    return found
+
+
+def envelopes(live: LiveRegion, tenants: Callable[[str], bool]) -> list[EnvelopeStatus]:
+    """Envelopes of these tenants at the nodes that run here, where there is anything to use or lent."""
+    found: list[EnvelopeStatus] = []
+    for name, node in live.nodes.items():
+        at, parent = node.view.envelopes, node.view.parent
+        for tenant in filter(tenants, node.region.tenants):
+            stated, use = node.region.tenants[tenant].envelope(name), at.tenant(tenant)
+            got, lent, free = at.share(tenant, parent), at.lent.get(tenant, Amount()), at.free(tenant)
+            if not (stated.cores or stated.yuan or got.cores or got.fen or lent.cores or lent.fen):
+                continue
+            found.append(
+                EnvelopeStatus(
+                    tenant=tenant, node=name, cores_stated=stated.cores, cores_borrowed=got.cores,
+                    cores_lent=lent.cores, cores_used=use.cores, cores_free=free.cores,
+                    fen_stated=round(stated.yuan * 100), fen_borrowed=got.fen, fen_lent=lent.fen,
+                    fen_used=use.spent_fen + use.reserved_fen, fen_free=free.fen,
+                    until_s=got.until_s if got.cores or got.fen else 0,
+                )
+            )  # fmt: skip
     return found
 
 

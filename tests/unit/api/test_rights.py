@@ -121,6 +121,7 @@ ROUTES: list[tuple[str, str, bytes | None, tuple[int, ...]]] = [
     ("POST", "/dry-run", new(OURS), (200, 200, 403, 200, 403, 403)),
     ("POST", "/dry-run", new(THEIRS), (200, 200, 403, 403, 403, 403)),
     ("GET", "/bills", None, (200, 403, 200, 200, 403, 200)),
+    ("GET", "/envelopes", None, (200, 403, 200, 200, 403, 200)),
     ("GET", "/audit", None, (200, 403, 200, 403, 403, 200)),
     ("GET", "/audit?node=datong", None, (200, 403, 200, 403, 403, 200)),
     ("GET", "/audit?node=linfen", None, (200, 403, 403, 403, 403, 200)),
@@ -148,8 +149,8 @@ def test_lists_hold_what_each_role_may_read(access: AccessWorld) -> None:
     def names(who: str) -> set[str]:
         return {j["id"] for j in access.http(who).get("/v1/jobs", params={"limit": 1000}).json()["jobs"]}
 
-    def tenants(who: str) -> set[str]:
-        return {b["tenant"] for b in access.http(who).get("/v1/bills").json()}
+    def tenants(who: str, of: str = "/v1/bills") -> set[str]:
+        return {b["tenant"] for b in access.http(who).get(of).json()}
 
     everything = names("operator")
     assert {access.ours, access.ours_elsewhere, *access.their_ids()} <= everything == names("auditor")
@@ -160,6 +161,8 @@ def test_lists_hold_what_each_role_may_read(access: AccessWorld) -> None:
     assert set(access.their_ids()) <= names("their_owner")
     assert tenants("operator") == tenants("auditor") >= {OURS, THEIRS}
     assert (tenants("owner"), tenants("their_owner"), tenants("site_operator")) == ({OURS}, {THEIRS}, set())
+    assert tenants("operator", "/v1/envelopes") >= {OURS, THEIRS}
+    assert [tenants(who, "/v1/envelopes") for who in ("owner", "site_operator")] == [{OURS}, set()]
     audited = [r["node"] for r in access.http("site_operator").get("/v1/audit").json()]
     assert audited == [OUR_SITE]
 

@@ -12,7 +12,7 @@ from itertools import islice
 
 from sanjin.model.errors import StoreFailed
 from sanjin.model.record import JobRecord
-from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Stored, Totals
+from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Share, Stored, Totals
 
 
 class MemoryStore:
@@ -25,6 +25,7 @@ class MemoryStore:
         self._outbox: dict[str, dict[int, Mail]] = {}
         self._marks: dict[str, PeerMark] = {}
         self._ledger: list[LedgerLine] = []
+        self._shares: dict[tuple[str, str], Share] = {}
 
     def load(self) -> Stored:
         """Everything that a starting node needs."""
@@ -41,6 +42,7 @@ class MemoryStore:
             tip_hash=tip_hash,
             next_number=len(self._jobs) + 1,
             spent_fen=dict(spent),
+            shares=[self._shares[key] for key in sorted(self._shares)],
         )
 
     def commit(self, batch: Batch) -> None:
@@ -56,6 +58,7 @@ class MemoryStore:
             for seq in [seq for seq in box if seq <= upto]:
                 del box[seq]
         self._marks.update(batch.marks)
+        self._shares.update(batch.shares)
         self._ledger.extend(batch.ledger)
 
     def _check(self, batch: Batch) -> dict[tuple[str, str], str]:

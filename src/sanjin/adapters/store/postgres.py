@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from sanjin.adapters.store.seat import Seat
-from sanjin.adapters.store.sql import SqlStore, job_row, ledger_rows, upgrade
+from sanjin.adapters.store.sql import SqlStore, job_row, ledger_rows, share_rows, upgrade
 from sanjin.model.errors import NotActive, SanjinError, StoreFailed
 from sanjin.ports import Batch, Stored
 
@@ -248,7 +248,8 @@ def schema_revision(url: str, node: str = "") -> tuple[str, bool]:
     try:
         with engine.connect() as c:
             lock = _lock_number("writer", schema)
-            free = bool(c.exec_driver_sql("select pg_try_advisory_lock(%s)", (lock,)).scalar())
+            # of this transaction, which ends before this returns: a session ends when the server comes to it
+            free = bool(c.exec_driver_sql("select pg_try_advisory_xact_lock(%s)", (lock,)).scalar())
             if not sa.inspect(c).has_table("alembic_version", schema):
                 return "", free
             return str(c.exec_driver_sql(f'select version_num from "{schema}".alembic_version').scalar()), free  # noqa: S608
@@ -328,6 +329,12 @@ _PUT_MARKS = """
 insert into peer (peer, sent, received) select * from unnest(%s::text[], %s::bigint[], %s::bigint[])
 on conflict (peer) do update set sent = excluded.sent, received = excluded.received
 """
+_PUT_SHARES = """
+insert into share (tenant, peer, cores, fen, until_s, ask_s)
+select * from unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+on conflict (tenant, peer) do update set cores = excluded.cores, fen = excluded.fen, until_s = excluded.until_s,
+  ask_s = excluded.ask_s
+"""
 _ADD_LEDGER = """
 insert into ledger (entry, line, job, tenant, at_s, account, fen)
 select * from unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::bigint[])
@@ -347,5 +354,7 @@ def _statements(batch: Batch) -> Iterable[tuple[str, list[tuple[Any, ...]]]]:
         yield _DROP_MAIL, list(batch.acked.items())
     if batch.marks:
         yield _PUT_MARKS, [(m.peer, m.sent, m.received) for m in batch.marks.values()]
+    if batch.shares:
+        yield _PUT_SHARES, share_rows(batch.shares.values())
     if batch.ledger:
         yield _ADD_LEDGER, list(ledger_rows(batch.ledger))

@@ -60,6 +60,17 @@ peer = Table(
     Column("received", Number, nullable=False),
 )
 
+share = Table(
+    "share",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("peer", Text, primary_key=True),
+    Column("cores", BigInteger, nullable=False),
+    Column("fen", BigInteger, nullable=False),
+    Column("until_s", BigInteger, nullable=False),
+    Column("ask_s", BigInteger, nullable=False),
+)
+
 ledger = Table(
     "ledger",
     metadata,

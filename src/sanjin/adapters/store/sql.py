@@ -7,7 +7,7 @@ other and stands in :mod:`sanjin.adapters.store.sqlite` and :mod:`sanjin.adapter
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from sqlalchemy.exc import DBAPIError
 from sanjin.adapters.store import schema
 from sanjin.model.errors import StoreFailed
 from sanjin.model.record import JobRecord, changed
-from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Stored, Totals
+from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Share, Stored, Totals
 
-HEAD = "0002"
+HEAD = "0003"
 """The schema revision that this code works with."""
 
 _record = msgspec.json.Decoder(JobRecord)
@@ -129,6 +129,8 @@ class SqlStore:
                 .group_by(schema.job.c.tenant)
             )
             seq, tip_hash = self._tip(c)
+            share = schema.share.c
+            shares = c.execute(sa.select(schema.share).order_by(share.tenant, share.peer))
             return Stored(
                 live=records,
                 outbox=mail,
@@ -137,6 +139,10 @@ class SqlStore:
                 tip_hash=tip_hash,
                 next_number=number + 1,
                 spent_fen={tenant: int(fen) for tenant, fen in spent},
+                shares=[
+                    Share(tenant=s.tenant, peer=s.peer, cores=s.cores, fen=s.fen, until_s=s.until_s, ask_s=s.ask_s)
+                    for s in shares
+                ],
             )
 
     def find_keys(self, tenant: str, keys: Sequence[str]) -> dict[str, JobRecord]:
@@ -276,6 +282,7 @@ def _skip_ahead(c: sa.Connection, peers: Sequence[str], count: int) -> None:
         if not record.sent_to:
             body = _encode(changed(record, epoch=record.epoch + count))
             c.execute(sa.update(job).where(job.c.number == number).values(body=body))
+    c.execute(sa.update(schema.share).values(ask_s=0))  # whether it was answered since is not known here either
     # the next job's number follows the greatest that there is
     last = c.scalar(sa.select(sa.func.max(job.c.number)))
     c.execute(sa.update(job).where(job.c.number == last).values(number=job.c.number + count))
@@ -299,6 +306,11 @@ def job_row(record: JobRecord) -> tuple[Any, ...]:
         record.carbon_mg,
         _encode(record),
     )
+
+
+def share_rows(shares: Iterable[Share]) -> list[tuple[Any, ...]]:
+    """Columns of ``share`` as the table has them."""
+    return [(s.tenant, s.peer, s.cores, s.fen, s.until_s, s.ask_s) for s in shares]
 
 
 def ledger_rows(lines: Sequence[LedgerLine]) -> Iterator[tuple[Any, ...]]:

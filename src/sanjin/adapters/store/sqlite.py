@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from sanjin.adapters.store import schema
-from sanjin.adapters.store.sql import SqlStore, job_row, ledger_rows, upgrade
+from sanjin.adapters.store.sql import SqlStore, job_row, ledger_rows, share_rows, upgrade
 from sanjin.model.errors import StoreFailed
 from sanjin.ports import Batch
 
@@ -85,6 +85,9 @@ class SqliteStore(SqlStore):
                 sa.text("insert or replace into peer (peer, sent, received) values (:peer, :sent, :received)"),
                 [{"peer": m.peer, "sent": m.sent, "received": m.received} for m in batch.marks.values()],
             )
+        if batch.shares:
+            shares = share_rows(batch.shares.values())
+            c.exec_driver_sql("insert or replace into share values (?, ?, ?, ?, ?, ?)", shares)
         if batch.ledger:
             c.exec_driver_sql("insert into ledger values (?, ?, ?, ?, ?, ?, ?)", list(ledger_rows(batch.ledger)))
 
