@@ -108,7 +108,10 @@ def test_a_job_is_cancelled_once(region: Region) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["jobs"], ["sites"], ["envelopes"], ["bill"], ["audit", "verify"], ["audit", "journal"], ["doctor"], ["region", "show"]],
+    [
+        ["jobs"], ["sites"], ["envelopes"], ["bill"], ["audit", "verify"], ["audit", "journal"], ["doctor"],
+        ["region", "show"],
+    ],
     ids=" ".join,
 )
 def test_every_listing_speaks_table_json_and_yaml(region: Region, words: list[str]) -> None:

@@ -286,6 +286,7 @@ def test_every_route_is_described(world: World) -> None:
         "/v1/audit",
         "/v1/bills",
         "/v1/dry-run",
+        "/v1/envelopes",
         "/v1/events",
         "/v1/health",
         "/v1/jobs",

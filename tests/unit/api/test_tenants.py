@@ -27,11 +27,12 @@ from tests.unit.api.conftest import MARKS, OUR_SITE, OURS, SHARED_KEY, THEIR_SIT
 JOBS = ("theirs", "theirs_running", "theirs_reserved", "ours", "nobody")
 NODES = st.sampled_from(("", OUR_SITE, THEIR_SITE, "taiyuan"))
 ABOUT_A_JOB = ("", "/events", "/explain", "/bill", "/logs", "/logs?stream=stderr&follow=false")
+LISTS = ("/jobs", "/bills", "/envelopes")
 REQUESTS = st.one_of(
     st.tuples(st.just("job"), st.sampled_from(JOBS), st.sampled_from(ABOUT_A_JOB)),
     st.tuples(st.just("cancel"), st.sampled_from(JOBS[:3] + JOBS[4:]), st.just("")),
     st.tuples(st.just("list"), NODES, st.sampled_from((*JOBS, "", "site"))),
-    st.tuples(st.just("tenant"), st.sampled_from((OURS, THEIRS, "")), st.sampled_from(("/jobs", "/bills", "/envelopes"))),
+    st.tuples(st.just("tenant"), st.sampled_from((OURS, THEIRS, "")), st.sampled_from(LISTS)),
     st.tuples(st.just("journal"), NODES, st.integers(0, 60)),
     st.tuples(st.just("send"), st.sampled_from(("/jobs", "/dry-run")), st.sampled_from((*JOBS[:3], "tenant", "key"))),
     st.tuples(st.just("see"), st.sampled_from(("/sites", "/region", "/audit", "/health")), st.just("")),
