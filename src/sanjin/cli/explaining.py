@@ -73,7 +73,7 @@ def why_not(found: Explanation, site: str, utc_offset_h: int) -> str:
     """Why a job did not go to ``site``: the rule that bars it, or what it would have cost more and for what."""
     option, choice = found.at(site), found.choice()
     if option is None:
-        raise NotFound(f"there is no site {site}; known: {', '.join(o.site for o in found.options)}")
+        raise NotFound(f"site {site} is not among those that were weighed: {', '.join(o.site for o in found.options)}")
     if choice is None or choice.terms is None or option.terms is None:
         if option.reason is None:
             return sentence("explain.nowhere", job=found.job)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sanjin.flow.options import options_of
 from sanjin.flow.place import asked, given_to, nowhere, placement_of
 from sanjin.flow.submit import DELAY_PRICE_MAX
 from sanjin.flow.supply import run_kernel
@@ -72,14 +73,13 @@ def _parts(view: View, record: JobRecord, now_s: int) -> Iterator[_Part]:
     given.transport[:] //= left  # inputs come once, for all
     for number in range(PARTS_MAX):
         rows, choice = run_kernel(supply, now_s, given)
-        options = tuple(tuple(row) for row in rows[0].tolist())
         site = int(choice[0])
+        options, row = options_of(rows[0], site), tuple(rows[0, site].tolist())
         if site < 0 or number == PARTS_MAX - 1:
             if site >= 0:
-                _take(view, one, options[site], -1)
+                _take(view, one, row, -1)
             yield _Part(options[0], -1, left, options)
             return
-        row = options[site]
         members = min(left, 1 + _fit(view, one, row))
         _take(view, one, row, members - 1)
         left -= members

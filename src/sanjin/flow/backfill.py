@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sanjin.flow.options import options_of
 from sanjin.flow.place import asked, decide, home_of, origin_of
 from sanjin.flow.run import is_ready
 from sanjin.flow.supply import run_kernel
@@ -36,12 +37,12 @@ def place_in_order(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event
             found.append(ev.Waiting(job=record.id, reason=Reason.QUEUE_ORDER, options=()))
             continue
         rows, choice = run_kernel(view.supply, now_s, one)
-        options = tuple(tuple(row) for row in rows[0].tolist())
         site = int(choice[0])
+        options = options_of(rows[0], site)
         if behind and site < 0:
             found.append(ev.Waiting(job=record.id, reason=Reason.QUEUE_ORDER, options=options))
             continue
-        if home in view.sites and site >= 0 and options[site][tables.START] > now_s:
+        if home in view.sites and site >= 0 and rows[0, site, tables.START] > now_s:
             waits.add(home)
         found.append(decide(view, record, options, site, one, 0))
     own = [e for e in found if isinstance(e, ev.Placed | ev.Assigned)]

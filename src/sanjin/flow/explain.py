@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sanjin.flow.options import numbered, options_of
 from sanjin.flow.place import asked
 from sanjin.flow.supply import HURRY_FEN_PER_HOUR, Supply, run_kernel
 from sanjin.flow.view import View
@@ -50,7 +51,7 @@ def explanation(
 ) -> Explanation:
     """The explanation of one decision about a job that was submitted at ``since_s``; of an array, about a member."""
     spec = replace(spec, members=0) if spec.members else spec
-    options = tuple(option(row, site, supply.pools) for row, site in zip(rows, supply.sites, strict=True))
+    options = tuple(option(row, supply.sites[i], supply.pools) for i, row in numbered(rows))
     found = Explanation(job=job, decided_by=node, at_s=at_s, chosen=chosen, options=options, pieces=pieces)
     choice = found.choice()
     return replace(found, at_once=at_once(supply, spec, choice, at_s, since_s, pieces)) if choice else found
@@ -116,7 +117,7 @@ def dry_run(view: View, specs: Sequence[JobSpec], now_s: int) -> list[Explanatio
         given.transport[:] //= max(members, 1)  # of an array one member is priced; inputs come once, for all
         with view.supply.trial():
             rows, choice = run_kernel(view.supply, now, given)
-        options = tuple(tuple(r) for r in rows[0].tolist())
+        options = options_of(rows[0], int(choice[0]))
         site = view.supply.sites[int(choice[0])] if choice[0] >= 0 else ""
         found.append(explanation(view.supply, "", view.node, now, site, options, spec, now))
     return found
@@ -128,8 +129,8 @@ def chosen_site(decision: Decision, sites: Sequence[str]) -> str:
         return decision.placement.site
     if isinstance(decision, ev.Split):
         return decision.site
-    feasible = [(i, r) for i, r in enumerate(decision.options) if r[tables.POOL] >= 0]
+    feasible = [(i, r) for i, r in numbered(decision.options) if r[tables.POOL] >= 0]
     if not feasible:
         return ""
-    best = min(feasible, key=lambda item: (sum(item[1][tables.ENERGY :]), item[1][tables.START], item[0]))
+    best = min(feasible, key=lambda item: (sum(item[1][tables.ENERGY : tables.ROW]), item[1][tables.START], item[0]))
     return sites[best[0]]

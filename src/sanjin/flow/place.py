@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sanjin.flow.options import options_of, place_of
 from sanjin.flow.pieces import divided
 from sanjin.flow.supply import Asked, Supply, job_rows, run_kernel
 from sanjin.flow.view import View
@@ -36,11 +37,10 @@ def place(view: View, jobs: Sequence[str], now_s: int) -> list[ev.Event]:
     records = [view.jobs[j] for j in jobs]
     given = asked(view, records, now_s)
     rows, choice = run_kernel(view.supply, now_s, given)
-    listed: list[list[list[int]]] = rows.tolist()
     taken = {site for site in choice.tolist() if site >= 0 and view.supply.own[site]}
     view.supply.changed(own=bool(taken), freed=False, sites=taken)
     return [
-        decide(view, record, tuple(map(tuple, listed[i])), site, given, i)
+        decide(view, record, options_of(rows[i], site), site, given, i)
         for i, (record, site) in enumerate(zip(records, choice.tolist(), strict=True))
     ]
 
@@ -100,29 +100,26 @@ def barred_sites(view: View, record: JobRecord) -> Ints:
     """int64[S]: 0, or the code of the first rule that keeps the job from a site."""
     spec, supply = record.spec, view.supply
     origin = origin_of(record)
-    mask = np.zeros(len(supply.sites), np.int64)
     allowed = residency(view.region, view.holders, spec, origin)
-    source = supply.site_index[spec.latency_origin or origin] if spec.latency_class_ms else -1
     home = home_of(supply, view.network, spec, origin) if supply.policy.rule.at_home and not spec.site else ""
-    for i, site in enumerate(supply.sites):
-        if spec.site and site != spec.site:
-            mask[i] = _CODE[Reason.SITE_PINNED]
-        elif home and site != home:
-            mask[i] = _CODE[Reason.KEPT_AT_HOME]
-        elif allowed is not None and site not in allowed:
-            mask[i] = _CODE[Reason.RESIDENCY]
-        elif source >= 0 and view.network.latency_ms[source, i] > spec.latency_class_ms:
-            mask[i] = _CODE[Reason.LATENCY_CLASS]
-        elif record.done_s and site != record.site:
-            mask[i] = _CODE[Reason.CHECKPOINT_ELSEWHERE]
-        elif not supply.own[i] and (record.bound or not view.parent_reachable):
-            mask[i] = _CODE[Reason.OUTSIDE_SUBTREE]
-        elif not supply.heard[i]:
-            mask[i] = _CODE[Reason.NO_OFFER]
-        elif view.silent and view.child_of(site) in view.silent:
-            mask[i] = _CODE[Reason.SILENT]
-        elif record.barred and view.child_of(site) in record.barred:
-            mask[i] = _CODE[Reason.DECLINED]
+    mask, index = np.zeros(len(supply.sites), np.int64), supply.site_index
+    # in the reverse order: the first rule is the one that is told
+    for reason, peers in ((Reason.DECLINED, record.barred), (Reason.SILENT, view.silent)):
+        if peers:
+            mask[[view.child_of(site) in peers for site in supply.sites]] = _CODE[reason]
+    mask[~supply.heard] = _CODE[Reason.NO_OFFER]
+    if record.bound or not view.parent_reachable:
+        mask[supply.own == 0] = _CODE[Reason.OUTSIDE_SUBTREE]
+    if record.done_s:
+        mask[np.arange(len(mask)) != index.get(record.site, -1)] = _CODE[Reason.CHECKPOINT_ELSEWHERE]
+    if spec.latency_class_ms:
+        distance = view.network.latency_ms[index[spec.latency_origin or origin]]
+        mask[distance > spec.latency_class_ms] = _CODE[Reason.LATENCY_CLASS]
+    if allowed is not None:
+        mask[[site not in allowed for site in supply.sites]] = _CODE[Reason.RESIDENCY]
+    for reason, only in ((Reason.KEPT_AT_HOME, home), (Reason.SITE_PINNED, spec.site)):
+        if only:
+            mask[np.arange(len(mask)) != index[only]] = _CODE[reason]
     return mask
 
 
@@ -212,7 +209,8 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
     if choice < 0:
         return nowhere(view, record, options)
     site = supply.sites[choice]
-    row = options[choice]
+    at = place_of(options, choice)
+    row = options[at]
     if not supply.own[choice]:  # that is the parent's to give: until it has, nothing is taken there
         pool = row[tables.POOL]
         supply.shift(pool, row[tables.START], row[tables.UNTIL], supply.need(record.spec, pool), -1)
@@ -220,7 +218,7 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
     placement = placement_of(supply, row)
     if site in view.sites and record.spec.stoppable and (found := divided(supply, given.part(j), record, row)):
         placement, changed = found
-        options = (*options[:choice], changed, *options[choice + 1 :])
+        options = (*options[:at], (*changed, *row[tables.ROW :]), *options[at + 1 :])
     return given_to(view, record, placement, options)
 
 

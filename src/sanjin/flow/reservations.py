@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from sanjin.flow.options import options_of
 from sanjin.flow.place import asked, placement_of
 from sanjin.flow.run import cancel, without_run
 from sanjin.flow.supply import row_at
@@ -40,13 +43,11 @@ def place_inside(view: View, record: JobRecord, now_s: int) -> ev.Event:
                 best, row = total, found
     if row is None:
         return ev.Waiting(job=record.id, reason=Reason.RESERVATION_FULL, options=())
-    options = [[0] * tables.ROW for _ in supply.sites]
-    for i, option in enumerate(options):
-        option[tables.POOL], option[tables.CODE] = -1, 1  # it is bound to this site
-        if i == site:
-            option[:] = [int(v) for v in row]
-    placement = placement_of(supply, options[site])
-    return ev.Placed(job=record.id, placement=placement, options=tuple(tuple(o) for o in options))
+    rows = np.zeros((len(supply.sites), tables.ROW), np.int64)
+    rows[:, tables.POOL], rows[:, tables.CODE] = -1, 1  # it is bound to this site
+    rows[site] = row
+    placement = placement_of(supply, rows[site].tolist())
+    return ev.Placed(job=record.id, placement=placement, options=options_of(rows, site))
 
 
 def _starts(view: View, holder: JobRecord, record: JobRecord, pool: int, begin_s: int) -> Iterator[int]:

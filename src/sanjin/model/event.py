@@ -18,7 +18,7 @@ from sanjin.model.placement import Placement
 from sanjin.model.reason import Reason
 
 Row = tuple[int, ...]
-"""One site's option as the kernel wrote it; see :mod:`sanjin.flow.explain`."""
+"""One site's option as the kernel wrote it; see :mod:`sanjin.flow.options`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,9 +86,9 @@ class Placement:
 class Explanation:
     """Why a job went where it went: one object for the CLI, the API and a dry run.
 
-    ``options`` has one entry a site, in the region's order; ``chosen`` is the site that won (empty
-    where none could); ``decided_by`` the node that decided at ``at_s``. ``at_once`` is what the chosen
-    pool would have cost without waiting for a better hour, room or not (None where it starts at once).
+    ``options`` has one entry a site, in the region's order (of more than 64 sites, the best 64); ``chosen`` is the
+    site that won (empty where none could); ``decided_by`` the node that decided at ``at_s``. ``at_once`` is what the
+    chosen pool would have cost without waiting for a better hour, room or not (None where it starts at once).
     """
 
     job: str
