@@ -34,7 +34,7 @@ lint: setup
 	$(BIN)/pyright --threads 2
 
 test: setup system lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Each prints a table and ends with one line of JSON.
 bench: setup
