@@ -14,6 +14,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	$(BIN)/python -m compileall -q $(VENV)/lib src || true  # sandboxed jobs cannot write bytecode
 	$(BIN)/sanjin replay made --jobs 500 --output json >/dev/null 2>&1 || true  # compiles the kernels, once
+	$(BIN)/sanjin replay made --jobs 20 --through-node --output json >/dev/null 2>&1 || true  # and those of live nodes
 	touch $@
 
 # System packages that tests want: installed where this runs as root with apt, else skipped there.
@@ -34,7 +35,7 @@ lint: setup
 	$(BIN)/pyright --threads 2
 
 test: setup system lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Each prints a table and ends with one line of JSON.
 bench: setup

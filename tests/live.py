@@ -8,8 +8,19 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sanjin.adapters.state_folder import StateFolder
 
 SANJIN = str(Path(sys.executable).parent / "sanjin")
+
+
+def ask(state: Path, path: str) -> Any:
+    """What the API of the region or node that is up on this folder answers to GET."""
+    url, token = StateFolder(state).found()
+    return httpx.get(f"{url}/v1/{path}", headers={"Authorization": f"Bearer {token}"}).raise_for_status().json()
 
 
 class Region:
@@ -33,6 +44,10 @@ class Region:
     def run(self, *words: str, lang: str = "en") -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "SANJIN_STATE": str(self.state), "SANJIN_LANG": lang}
         return subprocess.run([SANJIN, *words], capture_output=True, text=True, timeout=90, env=environment)
+
+    def ask(self, path: str) -> Any:
+        """What the API answers to GET: for waits, since a command takes a process each time."""
+        return ask(self.state, path)
 
     def json(self, *words: str) -> object:
         done = self.run(*words, "--output", "json")

@@ -5,24 +5,33 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
+from itertools import count
 from pathlib import Path
+from typing import Any
 
-from tests.live import SANJIN
+from tests.live import SANJIN, ask
+
+_PORTS = count(20_000)
+"""Below those that the system gives to outgoing connections."""
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
+def own_host() -> str:
+    """An address of this machine's own that belongs to this process alone: all of 127.0.0.0/8 is the loopback.
+
+    So tests that run beside each other can never be given the same address and port, which two that look for a free
+    port can be: between the look and the use another may take it.
+    """
+    pid = os.getpid()  # below 2**22
+    return f"127.{64 + (pid >> 16)}.{pid >> 8 & 255}.{pid & 255}"
 
 
 class NodeProcess:
     """One node: its folder below ``root``, its address for children, and commands against it."""
 
-    def __init__(self, root: Path, site: str, host: str = "127.0.0.1", within: tuple[str, ...] = ()) -> None:
+    def __init__(self, root: Path, site: str, host: str = "", within: tuple[str, ...] = ()) -> None:
         self.root, self.site, self.state, self.within = root, site, root / site, within
-        self.listen = f"{host}:{free_port()}"
+        self.listen = f"{host or own_host()}:{next(_PORTS)}"
         self.process: subprocess.Popen[str] | None = None
         self.told: dict[str, str] = {}
 
@@ -63,6 +72,10 @@ class NodeProcess:
         done = self.run(*words[:at], "--output", "json", *words[at:])
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def ask(self, path: str) -> Any:
+        """What the API answers to GET: for waits, since a command takes a process each time."""
+        return ask(self.state, path)
 
     def log(self) -> str:
         """What the process wrote to its error stream."""

@@ -233,12 +233,12 @@ def test_a_hub_that_lost_its_disk_comes_back_among_its_peers(tmp_path: Path, sec
 
     def state(job: str) -> str:
         """As the hub knows it; that it is placed, the core has told it."""
-        return {j["id"]: j["state"] for j in hub.json("jobs")["jobs"]}.get(job, "")
+        return {j["id"]: j["state"] for j in hub.ask("jobs")["jobs"]}.get(job, "")
 
     try:
         core.up("--region", "shanxi")
         hub.join(core)
-        until(lambda: hub.json("sites")[0]["parent_reachable"], "line", 30)
+        until(lambda: hub.ask("sites")[0]["parent_reachable"], "line", 30)
         first = submit()
         hub.json("backup", "--to", str(file), *(["--secrets"] if secrets else []))
         gone = submit()
@@ -247,7 +247,7 @@ def test_a_hub_that_lost_its_disk_comes_back_among_its_peers(tmp_path: Path, sec
         shutil.rmtree(hub.state)
         assert hub.run("restore", str(file)).returncode == 0
         hub.up(*([] if secrets else ["--token", core.json("node", "invite", "datong")["token"]]))
-        until(lambda: hub.json("sites")[0]["parent_reachable"], "line", 30)
+        until(lambda: hub.ask("sites")[0]["parent_reachable"], "line", 30)
         assert state(first) and not state(gone)
         new = submit()
         assert int(new.rpartition("-")[2]) > SKIP

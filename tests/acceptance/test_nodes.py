@@ -32,7 +32,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProcess
 
 
 def reached(node: NodeProcess) -> bool:
-    return node.json("sites")[0]["parent_reachable"]
+    return node.ask("sites")[0]["parent_reachable"]
 
 
 def submit(node: NodeProcess, *options: str) -> str:
@@ -40,7 +40,7 @@ def submit(node: NodeProcess, *options: str) -> str:
 
 
 def state(node: NodeProcess, job: str) -> str:
-    return next(j["state"] for j in node.json("jobs")["jobs"] if j["id"] == job)
+    return next(j["state"] for j in node.ask("jobs")["jobs"] if j["id"] == job)
 
 
 def test_work_goes_up_the_line_runs_there_and_its_end_comes_back(tree: tuple[NodeProcess, NodeProcess]) -> None:
@@ -104,7 +104,7 @@ pools:
 
 
 def figures(node: NodeProcess, site: str) -> dict[str, dict[str, object]]:
-    found = [f for s in node.json("sites") for f in s["performance"] if f["site"] == site]
+    found = [f for s in node.ask("sites") for f in s["performance"] if f["site"] == site]
     return {line["quantity"]: line for line in found[0]["figures"]} if found and found[0]["measured"] else {}
 
 
@@ -123,7 +123,7 @@ def test_a_node_that_joins_is_measured_and_its_parent_shows_it(tmp_path: Path) -
         before = json.loads((hub.state / "measured.json").read_text())
         assert before["sandbox"] in ("bwrap", "none")
         again = hub.json("node", "measure", "--seconds", "0.2")["measured"]  # while it runs
-        until(lambda: [e["kind"] for e in hub.json("audit", "journal")].count("site.measured") == 2)
+        until(lambda: [e["kind"] for e in hub.ask("journal?node=datong")].count("site.measured") == 2)
         until(lambda: figures(core, "datong")["fp64_core"]["measured"] == again["samples"][0]["median"])
         hub.end()
         hub.up()

@@ -86,9 +86,7 @@ def submitted(region: Region, *words: str) -> str:
 
 
 def state_of(region: Region, job: str) -> str:
-    found = region.json("job", job)
-    assert isinstance(found, dict)
-    return found["job"]["state"]
+    return region.ask(f"jobs/{job}")["state"]
 
 
 def events_of(region: Region, job: str) -> list[dict[str, object]]:

@@ -41,7 +41,7 @@ def test_one_trace_from_submit_to_settle_across_processes(tmp_path: Path, monkey
     hub.join(core)
     edge.join(hub)
     try:
-        until(lambda: all(n.json("sites")[0]["parent_reachable"] for n in (hub, edge)))
+        until(lambda: all(n.ask("sites")[0]["parent_reachable"] for n in (hub, edge)))
         token = (edge.state / "token").read_text()
         body = {"key": "k", "spec": {"name": "t", "command": ["true"], "duration_s": 60, "site": "taiyuan"}}
         headers = {"Authorization": f"Bearer {token}", "traceparent": CLIENT}

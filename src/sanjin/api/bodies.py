@@ -10,7 +10,7 @@ from fastapi import Request
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sanjin.api.problems import from_validation
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import Problem, ProblemsFound, TooLarge
 from sanjin.model.job import Submission
 

@@ -15,9 +15,8 @@ from sanjin.api import redact
 from sanjin.api.bodies import Check
 from sanjin.api.callers import Caller
 from sanjin.api.rights import NOBODYS, About, Rights
-from sanjin.flow.submit import problem
 from sanjin.model.access import Action, Reach, User
-from sanjin.model.catalogue import say
+from sanjin.model.catalogue import problem, say
 from sanjin.model.errors import NotAllowed, NotFound, NotYourTenant, Problem, ProblemsFound
 from sanjin.model.job import Submission
 from sanjin.model.record import JobRecord

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Path, Query, Response
 from sanjin.api.callers import Caller
 from sanjin.api.guard import Asking, Guard
 from sanjin.api.rights import About
-from sanjin.flow.submit import problem
 from sanjin.flow.transparency import parse_tile
 from sanjin.model.access import Action
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotFound, ProblemsFound
 from sanjin.model.log import Cosigned, GrowthProof, InclusionProof, LogEntry
 from sanjin.tree.log import NodeLog

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import Request, Response
 from pydantic_core import ErrorDetails
 
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import Problem, ProblemsFound, SanjinError
 from sanjin.model.status import ProblemDetails
 

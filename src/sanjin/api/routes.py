@@ -27,8 +27,8 @@ from sanjin.api.metrics import metrics_routes
 from sanjin.api.problems import MEDIA_TYPE
 from sanjin.api.rights import About
 from sanjin.api.stream import EventHub
-from sanjin.flow.submit import problem
 from sanjin.model.access import Action
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotFound, ProblemsFound
 from sanjin.model.job import JobState
 from sanjin.model.placement import Explanation

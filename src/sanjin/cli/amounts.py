@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import ProblemsFound
 from sanjin.model.units import DAY_S, HOUR_S
 

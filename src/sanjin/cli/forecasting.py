@@ -16,7 +16,7 @@ from sanjin.cli.pricing import kept_records
 from sanjin.flow.demand_forecast import forecast_demand, hourly_demand
 from sanjin.flow.forecast import Floats
 from sanjin.flow.generation_forecast import forecast_generation
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotFound, Problem, ProblemsFound
 from sanjin.model.forecast import SEASON_H, Forecast, ForecastKind, ForecastModel
 from sanjin.model.region import Region

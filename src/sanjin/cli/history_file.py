@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from sanjin.flow.forecast import Floats
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
 

@@ -25,7 +25,7 @@ import msgspec
 import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import Problem, ProblemsFound
 
 _PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")

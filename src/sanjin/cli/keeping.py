@@ -24,7 +24,7 @@ from sanjin.adapters.store.sql import HEAD, SqlStore
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.cli.keys import open_log, published
 from sanjin.cli.output import Format, State, data, note, sentence, table
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import AuditBroken, NotAllowed, ProblemsFound, StoreFailed
 from sanjin.model.region import Region
 from sanjin.regions.load import load_region

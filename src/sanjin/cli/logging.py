@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import ProblemsFound
 
 Log = Annotated[str, Parameter(help="text or json, on stderr (default: $SANJIN_LOG, or text). 日志格式。")]

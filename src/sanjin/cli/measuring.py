@@ -13,8 +13,8 @@ from cyclopts import Parameter
 from sanjin.adapters.engines import measuring
 from sanjin.adapters.state_folder import StateFolder, default_folder
 from sanjin.cli.output import Format, State, Word, at, data, note, sentence, table, text
-from sanjin.flow.submit import problem
 from sanjin.model import event as ev
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotAllowed, ProblemsFound, SanjinError
 from sanjin.model.performance import (
     NOT_MEASURED,

@@ -19,7 +19,7 @@ from sanjin.cli.measuring import Keeper, measure, on_joining
 from sanjin.cli.output import Format, State, at, data, note, table, text
 from sanjin.cli.policies import kept_policy
 from sanjin.cli.running import region_file
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotAllowed, NotReachable, ProblemsFound
 from sanjin.model.units import HOUR_S
 from sanjin.regions.load import load_region

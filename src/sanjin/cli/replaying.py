@@ -11,8 +11,7 @@ from cyclopts import Parameter
 
 from sanjin.cli.gap_line import gap_line
 from sanjin.cli.output import Format, at, data, note, sentence, table, text, titled
-from sanjin.flow.submit import problem
-from sanjin.model.catalogue import both
+from sanjin.model.catalogue import both, problem
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
 

@@ -17,7 +17,7 @@ from sanjin.cli.output import Format, State, data, note, text
 from sanjin.cli.watching import exit_of, print_records
 from sanjin.client import Client
 from sanjin.client.client import as_line
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import ProblemsFound
 from sanjin.model.job import Effects, JobSpec, Submission
 from sanjin.model.region import DataGrade, PoolKind

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from sanjin.cli.output import Format, data, language, note, text
 from sanjin.cli.running import region_file
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.region import Region
 from sanjin.regions.load import load_region

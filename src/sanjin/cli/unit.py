@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import ProblemsFound
 
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")

@@ -20,8 +20,8 @@ from sanjin.adapters.state_folder import StateFolder, default_folder
 from sanjin.adapters.users import UserFile, new_id, new_token
 from sanjin.cli.amounts import to_instant
 from sanjin.cli.output import Format, State, data, note, table, text
-from sanjin.flow.submit import problem
 from sanjin.model.access import BOOTSTRAP, Action, Role, User
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotFound, Problem, ProblemsFound
 from sanjin.model.region import Region
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from sanjin.flow.forecast import DAY_H, Floats, Model, choose_model, seasonal_naive
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.energy import hourly_generation_kw
 from sanjin.model.errors import ProblemsFound
 from sanjin.model.forecast import Forecast, ForecastKind, ForecastModel

@@ -35,6 +35,7 @@ from sanjin.flow import (
 from sanjin.flow.audit import chain
 from sanjin.flow.view import Pending, View
 from sanjin.model import event as ev
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import KeyReused
 from sanjin.model.job import JobState, Submission
 from sanjin.model.reason import Reason
@@ -315,7 +316,7 @@ class Loop:
             if old != s.spec:
                 reused.append(s.key)
         if reused:
-            raise KeyReused([submit.problem("key_reused", "key", value=key) for key in reused])
+            raise KeyReused([problem("key_reused", "key", value=key) for key in reused])
         return known
 
     def _runs(self, reports: Sequence[RunReport]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sanjin.flow.view import View
 from sanjin.model import event as ev
-from sanjin.model.catalogue import say
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import Problem
 from sanjin.model.job import Effects, JobSpec, Submission
 from sanjin.model.region import DataGrade
@@ -37,19 +37,6 @@ _MANY = 10**9
 _LATE_S = 10**11
 _SIZES = ("cores", "memory_bytes", "accelerators")
 _GRADES = tuple(DataGrade)
-
-
-def problem(code: str, path: str, **values: object) -> Problem:
-    """A problem worded by the catalogue (``problem.<code>`` and ``todo.<code>``)."""
-    what, todo = f"problem.{code}", f"todo.{code}"
-    return Problem(
-        code=code,
-        path=path,
-        what=say(what, "en", **values),
-        todo=say(todo, "en", **values),
-        what_zh=say(what, "zh", **values),
-        todo_zh=say(todo, "zh", **values),
-    )
 
 
 def check(view: View, spec: JobSpec, at: str = "spec") -> list[Problem]:

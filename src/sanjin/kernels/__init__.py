@@ -6,10 +6,14 @@ an older version of another file that the function calls.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 from pathlib import Path
+from typing import Any
 
 from numba.core import config
+from numba.core.caching import IndexDataCacheFile
 
 
 def _keep_compiled() -> None:
@@ -22,6 +26,19 @@ def _keep_compiled() -> None:
         return  # a read-only installation: numba finds a place of its own
     config.CACHE_DIR = str(folder)
 
+
+_save = IndexDataCacheFile.save
+
+
+def _save_alone(self: Any, key: Any, data: Any) -> None:
+    """Numba reads the index, takes the next free file name and writes both. Two processes that compile the same kernel
+    for other types at one instant would take one name, and one of them would later be given the other's code."""
+    with open(os.path.join(self._cache_path, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _save(self, key, data)
+
+
+IndexDataCacheFile.save = _save_alone
 
 if not config.CACHE_DIR:  # else the user said where
     _keep_compiled()

@@ -6,6 +6,7 @@ text is an error, and a test reads all keys out of the code. Values are filled i
 
 from __future__ import annotations
 
+from sanjin.model.errors import Problem
 from sanjin.model.messages import MESSAGES
 
 LANGUAGES = ("en", "zh", "both")
@@ -24,3 +25,16 @@ def say(key: str, lang: str = "both", **values: object) -> str:
     if lang == "zh":
         return zh.format(**values)
     return f"{en.format(**values)} · {zh.format(**values)}"
+
+
+def problem(code: str, path: str, **values: object) -> Problem:
+    """A problem worded by the catalogue (``problem.<code>`` and ``todo.<code>``)."""
+    what, todo = f"problem.{code}", f"todo.{code}"
+    return Problem(
+        code=code,
+        path=path,
+        what=say(what, "en", **values),
+        todo=say(todo, "en", **values),
+        what_zh=say(what, "zh", **values),
+        todo_zh=say(todo, "zh", **values),
+    )

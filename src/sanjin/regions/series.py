@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanjin.flow.submit import problem
 from sanjin.model.calendar import Ints
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.region import Region
 from sanjin.model.series import ALL_SITES, SYNTHETIC, Floats, Quantity, Series

@@ -75,10 +75,12 @@ class _Run:
         """Run it, until before ``until_s``."""
         work, policy, board, trace = self.work, self.policy, self.board, self.work.trace
         weights = policy.in_force()
-        jobs = Jobs(
+        columns = (
             work.begin_s + trace.arrive_s, trace.run_s, trace.asked_s, trace.cores, trace.cards, delays(work, policy),
             work.origin, work.data_bytes,
         )  # fmt: skip
+        # Ray's are read-only: for them the whole loop would be compiled once more, which takes longer than the copy
+        jobs = Jobs(*(np.require(c, requirements="W") for c in columns))
         rule = Rule(policy.rule.at_home, policy.rule.hurries, LOOK_AHEAD_S, policy.move_gain_fen * MICRO_PER_FEN)
         return replay_jobs(
             board.cells, board.low, board.high, board.rows, work.begin_s,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.units import HOUR_S
 from sanjin.replay.trace import Ints, Remark, Trace, tidy

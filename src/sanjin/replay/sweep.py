@@ -9,9 +9,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
-from sanjin.flow.submit import problem
 from sanjin.flow.supply import PriceBook, Supply
 from sanjin.kernels import tables
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.model.policy import Policy
 from sanjin.model.units import HOUR_S

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sanjin.flow.submit import problem
 from sanjin.kernels import tables
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import ProblemsFound
 from sanjin.model.units import HOUR_S, SLOT_S
 from sanjin.replay.compare import Figures, Replayed

@@ -19,10 +19,11 @@ from sanjin.flow.explain import dry_run
 from sanjin.flow.loop import REFUSED_S, Ask, Done, Loop, Work
 from sanjin.flow.restore import restore
 from sanjin.flow.stage import restage
-from sanjin.flow.submit import check, problem
+from sanjin.flow.submit import check
 from sanjin.flow.supply import PriceBook, Supply
 from sanjin.flow.view import View
 from sanjin.model import event as ev
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotReachable, Problem, ProblemsFound, SanjinError, StoreFailed
 from sanjin.model.job import JobSpec, Submission
 from sanjin.model.network import Network

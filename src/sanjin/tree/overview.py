@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from sanjin.flow import audit
 from sanjin.flow.audit import happening
@@ -34,8 +35,10 @@ from sanjin.model.status import (
 )
 from sanjin.model.units import MIB, SLOT_S
 from sanjin.ports import Entry, JobQuery, Store
-from sanjin.tree.node import Node
-from sanjin.tree.region import LiveRegion
+
+if TYPE_CHECKING:  # with them come the kernels, which take half a second; `sanjin audit verify` needs none
+    from sanjin.tree.node import Node
+    from sanjin.tree.region import LiveRegion
 
 JOURNAL_A_READ = 5000
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sanjin.cli.amounts import to_bytes, to_instant, to_seconds
 from sanjin.cli.job_file import read_job_file
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import ProblemsFound
 
 TEXT = """\

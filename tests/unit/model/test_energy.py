@@ -217,10 +217,10 @@ def test_onsite_share_is_at_most_one() -> None:
 
 
 def test_a_week_of_all_sites_is_fast() -> None:
-    best = math.inf
+    best = math.inf  # of processor time: other tests and other programs run beside this one
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for node in REGION.nodes.values():
             energy.site_tables(REGION, node, 1_980_000, 672)
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, time.thread_time() - begin)
     assert best < 0.02

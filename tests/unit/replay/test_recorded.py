@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sanjin.model.job import JobSpec, Submission
+from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.region import DataGrade
 from sanjin.model.units import GB, HOUR_S
@@ -50,7 +50,10 @@ def a_days_work(world: World, jobs: int = 40, seed: int = 5) -> None:
         future = node.submit([Submission(key=f"k{i}", spec=spec)])
         world.turn(3)
         assert future.result(0)
-    world.run(48 * HOUR_S, by=300)
+    for _ in range(48):
+        world.run(HOUR_S, by=300)
+        if all(JobState(s).ended for node in world.nodes.values() for s in node.parts.store.counts()):
+            break
 
 
 def again(world: World, policy: Policy | None = None) -> Compared:

@@ -92,7 +92,7 @@ def test_patient_work_runs_in_the_cheap_hours_alone_and_costs_less(make: Make) -
         totals.append(placed.terms.total)
         stops = len(pieces) - 1
         assert sum(b - a for a, b in pieces) == 10 * HOUR_S + 60 * stops
-        world.run(int(pieces[-1][1]) - world.clock.now() + 2 * HOUR_S, by=300)
+        world.run(int(pieces[-1][1]) - world.clock.now() + 2 * HOUR_S, by=SLOT_S)
         done = record(world, job)
         assert done.state is JobState.SUCCEEDED
         # every piece has its own run, and each is metered and settled; the bill is their sum
@@ -177,7 +177,7 @@ def test_paused_work_that_is_cancelled_leaves_nothing_behind(make: Make) -> None
     world = make()
     job = submit(world, "a", spec(8, 10 * HOUR_S, stoppable=True, delay_price_fen_per_hour=0))
     world.turn(2)
-    world.run(record(world, job).placement.pieces[0][1] - world.clock.now() + SLOT_S, by=300)
+    world.run(record(world, job).placement.pieces[0][1] - world.clock.now() + SLOT_S, by=SLOT_S)
     assert record(world, job).state is JobState.PAUSED
     assert world.engines[HOME].done
     cancelled = world.nodes[HOME].cancel(job)
@@ -191,12 +191,12 @@ def test_a_node_that_starts_again_knows_the_windows_that_are_left(make: Make) ->
     world = make()
     job = submit(world, "a", spec(8, 10 * HOUR_S, stoppable=True, delay_price_fen_per_hour=0))
     world.turn(2)
-    world.run(record(world, job).placement.pieces[0][1] - world.clock.now() + SLOT_S, by=300)
+    world.run(record(world, job).placement.pieces[0][1] - world.clock.now() + SLOT_S, by=SLOT_S)
     before = world.nodes[HOME].view.supply.free_cores.copy()
     world.nodes[HOME].parts.store.close()
     world.open(HOME)
     assert (world.nodes[HOME].view.supply.free_cores == before).all()
-    world.run(record(world, job).placement.pieces[-1][1] - world.clock.now() + HOUR_S, by=300)
+    world.run(record(world, job).placement.pieces[-1][1] - world.clock.now() + HOUR_S, by=SLOT_S)
     assert record(world, job).state is JobState.SUCCEEDED
     assert all_is_free(world)
 
@@ -210,6 +210,6 @@ def test_work_in_pieces_is_not_placed_again_for_nothing(make: Make) -> None:
     before = world.nodes[HOME].view.supply.free_cores.copy()
     assert gain_micro(world.nodes[HOME].view, record(world, job), world.clock.now()) <= 0
     assert (world.nodes[HOME].view.supply.free_cores == before).all()
-    world.run(8 * SLOT_S, by=300)
+    world.run(8 * SLOT_S, by=SLOT_S)
     assert not any(isinstance(e, ev.Unplaced) for e in events(world, job))
     assert record(world, job).placement == placed
