@@ -32,8 +32,9 @@ class Carriage:
 class Links:
     """Bytes that each link carries a slot, over the horizon.
 
-    ``own`` int64[L, T] is booked by this node; ``heard`` what each peer told of others. All begin with
-    ``first_slot`` and roll with time.
+    ``own`` int64[L, T] is booked by this node; ``heard`` what each peer told of others, a row int64[T] for each link
+    that carries anything: most carry nothing, and a parent of a thousand children has a thousand links. ``carried``
+    is the sum of it all. All begin with ``first_slot`` and roll with time.
     """
 
     def __init__(self, network: Network, slots: int) -> None:
@@ -41,25 +42,34 @@ class Links:
         self.slots = slots
         self.first_slot = 0
         self.own = np.zeros((len(network.links), slots), np.int64)
-        self.heard: dict[str, Ints] = {}
+        self.carried = np.zeros_like(self.own)
+        self.heard: dict[str, dict[int, Ints]] = {}
+        self._busy: set[int] = set()
 
     def roll(self, first_slot: int) -> None:
         """Let the horizon begin with ``first_slot``; never goes back."""
         by = first_slot - self.first_slot
         if by <= 0:
             return
-        for book in (self.own, *self.heard.values()):
-            book[:, : max(self.slots - by, 0)] = book[:, by:].copy()
-            book[:, max(self.slots - by, 0) :] = 0
+        for book in (self.own, self.carried, *(row for rows in self.heard.values() for row in rows.values())):
+            book[..., : max(self.slots - by, 0)] = book[..., by:].copy()
+            book[..., max(self.slots - by, 0) :] = 0
+        self._busy = {link for link in self._busy if self.carried[link].any()}
         self.first_slot = first_slot
 
-    def load(self, but: str = "") -> Ints:
-        """Bytes a slot that anybody carries, int64[L, T]; without what the peer ``but`` told."""
-        return self.own + sum((book for peer, book in self.heard.items() if peer != but), np.zeros_like(self.own))
+    def load(self, but: str = "") -> dict[int, Ints]:
+        """Bytes a slot that anybody carries, int64[T] of each link that carries any; without what ``but`` told."""
+        found: dict[int, Ints] = {}
+        told = self.heard.get(but, {})
+        for link in sorted(self._busy):
+            row = self.carried[link] - told[link] if link in told else self.carried[link]
+            if row.any():
+                found[link] = row
+        return found
 
     def free(self) -> Ints:
         """Bytes a slot that each link can still carry, int64[L, T]."""
-        return np.maximum(self.network.slot_bytes[:, None] - self.load(), 0)
+        return np.maximum(self.network.slot_bytes[:, None] - self.carried, 0)
 
     def plan(self, free: Ints, source: int, target: int, size_bytes: int, from_s: int) -> Carriage | None:
         """The earliest way to bring ``size_bytes`` from one site to another with what is ``free``; books nothing.
@@ -101,12 +111,19 @@ class Links:
             k = way.first_slot + i - self.first_slot
             if 0 <= k < self.slots:
                 self.own[list(way.links), k] += sign * amount
+                self.carried[list(way.links), k] += sign * amount
+                self._busy.update(way.links)
 
     def told(self, peer: str, first_slot: int, rows: dict[int, Ints]) -> None:
         """Take over what a peer says is carried by others, a row a link from ``first_slot``."""
-        book = self.heard[peer] = np.zeros_like(self.own)
+        for link, row in self.heard.pop(peer, {}).items():
+            self.carried[link] -= row
+        found = self.heard[peer] = dict[int, Ints]()
         by = self.first_slot - first_slot
         for link, row in rows.items():
             theirs = row[max(by, 0) :][: self.slots]
             begin = max(-by, 0)
-            book[link, begin : begin + len(theirs)] = theirs[: max(self.slots - begin, 0)]
+            book = found[link] = np.zeros(self.slots, np.int64)
+            book[begin : begin + len(theirs)] = theirs[: max(self.slots - begin, 0)]
+            self.carried[link] += book
+            self._busy.add(link)

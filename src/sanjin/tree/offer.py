@@ -67,7 +67,6 @@ def make(view: View, sites: set[str], to: str, since: int = -1) -> Offer:
     wanted = [i for i in listed if supply.sites[i] in sites]
     pools = [p for i in wanted for p in supply.pools_at[i]]
     names = tuple(supply.sites[i] for i in wanted)
-    load = view.links.load(but=to)
     return Offer(
         node=view.node,
         ack=view.mark(to).received,
@@ -79,7 +78,7 @@ def make(view: View, sites: set[str], to: str, since: int = -1) -> Offer:
         mem=supply.free_mem[pools].astype("<i8").tobytes(),
         cards=supply.free_acc[pools].astype("<i4").tobytes(),
         mw=supply.free_mw[wanted].astype("<i8").tobytes(),
-        carried={int(n): load[n].astype("<i8").tobytes() for n in np.flatnonzero(load.any(axis=1))},
+        carried={link: row.astype("<i8").tobytes() for link, row in view.links.load(but=to).items()},
         held={s: tuple(sorted(d for d, nodes in view.holders.items() if s in nodes)) for s in names},
     )
 
