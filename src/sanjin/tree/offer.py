@@ -7,6 +7,7 @@ and then what changed. Prices follow from the region document that all nodes sha
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -43,13 +44,27 @@ class Offer:
     carried: dict[int, bytes] = field(default_factory=dict[int, bytes])
 
 
-encode = msgspec.msgpack.Encoder().encode
+COMPRESS_FROM = 32 << 10
+"""Bytes of an offer from which it is compressed: free capacity of a week in quarters is mostly one number again and
+again, a megabyte of it for 64 sites."""
+
+OFFER_MAX = 256 << 20
+"""Bytes of an offer at most, so that a small message cannot take all memory."""
+
+_encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Offer)
+_COMPRESSED = b"\x78"  # how what zlib writes begins; an object in MessagePack never does
+
+
+def encode(offer: Offer) -> bytes:
+    """The offer as bytes, for :func:`decode`."""
+    body = _encode(offer)
+    return zlib.compress(body, 1) if len(body) >= COMPRESS_FROM else body
 
 
 def decode(body: bytes) -> Offer:
     """The offer in ``body``. Raises ValueError where it is not one, or its arrays are not as long as it says."""
-    offer = _decoder.decode(body)
+    offer = _decoder.decode(_whole(body) if body[:1] == _COMPRESSED else body)
     pools, sites = len(offer.pools) * offer.slots, len(offer.sites) * offer.slots
     if any(len(row) != 8 * offer.slots for row in offer.carried.values()):
         raise ValueError(f"an offer of {offer.node} has rows of links of another size than it says")
@@ -57,6 +72,17 @@ def decode(body: bytes) -> Offer:
     if offer.slots < 1 or lengths != (4 * pools, 8 * pools, 4 * pools, 8 * sites):
         raise ValueError(f"an offer of {offer.node} has arrays of another size than it says")
     return offer
+
+
+def _whole(body: bytes) -> bytes:
+    reader = zlib.decompressobj()
+    try:
+        found = reader.decompress(body, OFFER_MAX)
+    except zlib.error as fault:
+        raise ValueError(f"an offer cannot be decompressed: {fault}") from fault
+    if not reader.eof:
+        raise ValueError(f"an offer is cut short, or has more than {OFFER_MAX >> 20} MiB")
+    return found
 
 
 def make(view: View, sites: set[str], to: str, since: int = -1) -> Offer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,6 +39,24 @@ def good(world: World) -> offers.Offer:
 def test_an_offer_comes_through_as_it_was(world: World) -> None:
     made = good(world)
     assert offers.decode(offers.encode(made)) == made
+
+
+def test_a_large_offer_is_small_on_the_wire(world: World) -> None:
+    view = world.nodes["taiyuan"].view
+    made = offers.make(view, set(view.supply.sites), "x")
+    body = offers.encode(made)
+    assert offers.decode(body) == made
+    assert len(body) < sum(len(part) for part in (made.cores, made.mem, made.cards, made.mw)) / 10
+    with pytest.raises(ValueError, match="cut short"):
+        offers.decode(body[:-5])
+    with pytest.raises(ValueError, match="decompressed"):
+        offers.decode(body[:2] + b"\xff" + body[3:])
+
+
+def test_a_small_message_cannot_take_all_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers, "OFFER_MAX", 1 << 20)
+    with pytest.raises(ValueError, match="more than 1 MiB"):
+        offers.decode(zlib.compress(bytes(2 << 20)))
 
 
 @pytest.mark.parametrize(
