@@ -40,6 +40,7 @@ from sanjin.kernels.carry import BARRED, CUT, NEVER, Lines, arrival, book, reach
 from sanjin.kernels.easy import larger, pop, push, wider
 from sanjin.kernels.place import ROUNDING, choose_one, floors_of, total_of
 from sanjin.kernels.stops import (
+    CLOSING,
     HALTED_KEPT,
     OVER,
     PLACE_A_TURN,
@@ -299,6 +300,7 @@ def replay_jobs(
                     elif place[j - count] >= 0 and stops.state[j - count] == RUNS:
                         w = stops.nth[j - count]
                         if stops.windows[w, stops.window[w], 1] == at and stops.window[w] + 1 < stops.pieces[w]:
+                            stops.state[j - count] = CLOSING
                             halting, stopping = with_one(halting, stopping, j - count)
                 for n in range(dues):
                     j = due[n]

@@ -47,8 +47,9 @@ from sanjin.kernels.tables import (
 )
 from sanjin.kernels.windows import Jobs, Rule, ask_of, ask_with, take_back, until_of
 
-PLACED, RUNS, PAUSED, STOPPING, OVER = range(5)
-"""How a job stands: its next window has not begun; it runs; it waits for its next window; it is to stop now; done."""
+PLACED, RUNS, PAUSED, STOPPING, CLOSING, OVER = range(6)
+"""How a job stands: its next window has not begun; it runs; it waits for its next window; it is to stop now, to
+make room, or because its window ends; done."""
 
 PLACE_A_TURN = 500
 """Jobs that a live node places in one turn, before it looks who makes room for them; :mod:`sanjin.flow.loop`."""

@@ -1,27 +1,19 @@
-"""Work that can stop and go on in replays: the compiled loop against the live flow, and the laws of what it adds up to."""
+"""Work that can stop and go on in replays: the compiled loop against the live flow, and what it adds up to."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
-import numpy as np
 import pytest
 
 from sanjin.adapters.store.memory import MemoryStore
-from sanjin.flow.audit import verify
-from sanjin.flow.settle import settle
-from sanjin.kernels import tables
-from sanjin.model.policy import Policy, Rule
+from sanjin.model.policy import Policy
 from sanjin.model.region import Region
-from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
+from sanjin.model.units import HORIZON_SLOTS, HOUR_S
 from sanjin.regions.load import bundled, load_region
 from sanjin.replay.generate import Recipe, generate
 from sanjin.replay.online import replay_online
-from sanjin.replay.outages import Outage
-from sanjin.replay.outcome import LawBroken, Outcome, account
+from sanjin.replay.outcome import Outcome, account
 from sanjin.replay.through_flow import at_the_root, replay_through_flow
-from sanjin.replay.through_node import TENANT, in_whole_fen, replay_through_nodes
+from sanjin.replay.through_node import in_whole_fen
 from sanjin.replay.workload import Rule as MapRule
 from sanjin.replay.workload import Workload, workload
 
@@ -35,7 +27,9 @@ def region() -> Region:
 
 def made(region: Region, seed: int, jobs: int = 60, over: float = 2.0, share: float = 0.6, **rule: object) -> Workload:
     """Jobs of hours, most of them stoppable, some patient and some urgent, for pools that hold a few."""
-    recipe = Recipe(jobs=jobs, days=0.5, seed=seed, widest=3, over_asked=over, median_s=2 * HOUR_S, longest_s=10 * HOUR_S)
+    recipe = Recipe(
+        jobs=jobs, days=0.5, seed=seed, widest=3, over_asked=over, median_s=2 * HOUR_S, longest_s=10 * HOUR_S
+    )
     given = {"load": 2.0, "fold_days": 0, "data_share": 0, "delay_low_yuan": 1e-4, "delay_high_yuan": 2.0, **rule}
     mapped = MapRule(seed=seed, stoppable_share=share, stop_cost_s=60 + 240 * (seed % 3), **given)
     return at_the_root(in_whole_fen(workload(region, generate(recipe), mapped, SLOTS)))
@@ -58,6 +52,5 @@ def test_the_flow_stops_and_divides_as_the_loop_does(
     policy = Policy(stop_gain_fen=stop_gain_fen, move_gain_fen=move_gain_fen)
     compiled = replay_online(work, policy)
     live = replay_through_flow(work, policy, 0, MemoryStore(), lambda _: None)
-    print(len(compiled.halted), compiled.halted.for_room.sum(), len(live.halted), live.halted.for_room.sum(), compiled.moves)
     same(compiled, live)
     account(work, compiled)
