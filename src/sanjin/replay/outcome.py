@@ -101,8 +101,8 @@ class Account:
     """Sums of an outcome. Money in yuan, energy in kWh, carbon in kg CO2e, times in seconds.
 
     ``core_s`` int64[P, T] and ``energy_mws`` int64[S, T] (IT load, milliwatt-seconds) by slot; ``by_site`` has the
-    yuan of each site by term; ``wait_s`` and ``slowdown`` are of each job that ran: all its time but that of its work
-    undivided. All but those hold what was lost, too; ``lost_core_s`` core-seconds of it.
+    yuan of each site by term; ``wait_s`` and ``slowdown`` are of each job that ran; pauses, and what stops cost, are
+    waited for. All but those hold what was lost, too; ``lost_core_s`` core-seconds of it.
     """
 
     jobs: int
@@ -158,9 +158,7 @@ def account(work: Workload, found: Outcome) -> Account:
     fare = np.zeros(len(job))
     fare[far] = _fares(work, runs)[far] * moved[far] / 1e9
     at = pool[found.place[ran], tables.SITE]
-    took = found.end_s - found.start_s
-    stopped = np.unique(found.halted.job)
-    took[stopped] = -(-work.trace.run_s[stopped] * 1000 // pool[found.place[stopped], tables.SPEED])
+    took = _took(work, found)
     waited, took = (found.end_s - took - work.begin_s - work.trace.arrive_s)[ran], took[ran]
     sites = len(supply.sites)
     by_site: dict[str, Floats] = {
@@ -188,6 +186,22 @@ def account(work: Workload, found: Outcome) -> Account:
         energy_mws=energy,
         use_share=core_s[:, : span // SLOT_S + 1].sum(axis=1) / np.maximum(pool[:, tables.CORES] * span, 1),
     )
+
+
+def _took(work: Workload, found: Outcome) -> Ints:
+    """How long each job ran, without what going on after stops cost it; int64[J], seconds."""
+    took, of, speed = found.end_s - found.start_s, found.halted, work.pool[:, tables.SPEED]
+    kept = of.kept > 0
+    np.add.at(took, of.job[kept], (of.end_s - of.start_s)[kept])
+    on = np.unique(of.job[kept])
+    on = on[found.place[on] >= 0]
+    again = kept & (of.resumed > 0)
+    for job, place, start, end in (
+        (on, found.place[on], found.start_s[on], found.end_s[on]),
+        (of.job[again], of.place[again], of.start_s[again], of.end_s[again]),
+    ):
+        np.subtract.at(took, job, np.minimum(-(-work.stop_cost_s[job] * 1000 // speed[place]), end - start))
+    return took
 
 
 def _runs(found: Outcome) -> tuple[Lost, NDArray[np.bool_]]:
