@@ -1,4 +1,4 @@
-"""The compiled loop against a plain one where work is divided over windows, while sites and links fail and data move."""
+"""The compiled loop against a plain one where work is divided over windows, while sites fail and data move."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ class Divided(Plain):
         windows = np.zeros((kernel.PIECES, 2), np.int64)
         ask = tables.job_of(job, 0)
         count = kernel.divide(
-            board.cells, board.rows, work.pool, work.begin_s, need, ask, int(work.stop_cost_s[j]), row, windows, changed,
-            np.zeros(SLOTS, np.bool_),
+            board.cells, board.rows, work.pool, work.begin_s, need, ask, int(work.stop_cost_s[j]), row, windows,
+            changed, np.zeros(SLOTS, np.bool_),
         )  # fmt: skip
         if count:
             self.spans[j] = [(int(a), int(b)) for a, b in windows[:count]]
@@ -187,7 +187,8 @@ def some_stop(work: Workload, seed: int) -> Workload:
     supply = Supply(work.region, work.region.root().id, PriceBook(work.region, SLOTS, series), SLOTS)
     supply.roll(work.begin_s)
     return replace(
-        work, pool=pool, supply=supply, stoppable=rng.random(count) < 0.7, stop_cost_s=rng.choice([0, 1, 60, 1000], count),
+        work, pool=pool, supply=supply, stoppable=rng.random(count) < 0.7,
+        stop_cost_s=rng.choice([0, 1, 60, 1000], count),
         # patient, but not so that starts cost alike to less than a micro-yuan: the plain loop looks no closer
         delay_pico=np.where(rng.random(count) < 0.7, 20_000, work.delay_pico),
     )  # fmt: skip
