@@ -13,7 +13,10 @@ from rich.progress import Progress
 from sanjin.adapters.store.memory import MemoryStore
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.cli.output import Format, data, note, text
+from sanjin.flow.submit import problem
+from sanjin.model.errors import ProblemsFound
 from sanjin.model.policy import Policy
+from sanjin.model.units import SLOT_S
 from sanjin.replay.online import replay_online
 from sanjin.replay.outcome import Outcome
 from sanjin.replay.through_flow import at_the_root, by_epoch, replay_through_flow
@@ -26,7 +29,7 @@ MEASURED = -1
 
 def through_nodes(work: Workload, policy: Policy | None, output: Format) -> int:
     """The region's real loop, stores and messages beside the compiled loop; 1 where they decide differently."""
-    work, own = in_whole_fen(work), replace(policy or Policy(), move_gain_fen=-1)
+    work, own = in_whole_fen(work), replace(policy or Policy(), move_gain_fen=-1, stop_gain_fen=-1)
     compiled = replay_online(work, own)
     with tempfile.TemporaryDirectory(prefix="sanjin-replay-") as folder:
         live = _shown(
@@ -42,7 +45,10 @@ def through_nodes(work: Workload, policy: Policy | None, output: Format) -> int:
 
 def through_flow(work: Workload, policy: Policy | None, epoch_s: int, decision_us: int, output: Format) -> int:
     """The live flow of one node beside the compiled loop; 1 where they decide differently though decisions take no
-    time (``decision_us`` 0; :data:`MEASURED`: what they take here)."""
+    time (``decision_us`` 0; :data:`MEASURED`: what they take here). Raises ProblemsFound where work that can stop meets
+    an epoch that does not end where slots do."""
+    if epoch_s and SLOT_S % epoch_s and work.stoppable.any():
+        raise ProblemsFound([problem("stoppable_epoch", "--epoch", value=epoch_s, slot=SLOT_S)])
     work, own = at_the_root(in_whole_fen(work)), policy or Policy()
     compiled = replay_online(by_epoch(work, epoch_s) if epoch_s else work, own)
     charged = None if decision_us == MEASURED else decision_us

@@ -39,6 +39,10 @@ def replay(
     begin: Annotated[str, Parameter(help="When the trace begins; else as it says, or 2026. 起始时间。")] = "",
     seed: Annotated[int, Parameter(help="Of all that is drawn. 随机种子。")] = 1,
     jobs: Annotated[int, Parameter(help="Of a made trace. 生成作业数。")] = 100_000,
+    stoppable: Annotated[
+        float, Parameter(help="Share of jobs that can stop and go on, where a trace does not say. 可中断比例。")
+    ] = 0.0,
+    stop_cost: Annotated[int, Parameter(help="Seconds of work that a stop costs where it does not. 中断代价。")] = 60,
     series: Annotated[Path | None, Parameter(help="Hourly prices, carbon, weather, generation. 逐时序列。")] = None,
     series_repeats: Annotated[bool, Parameter(negative=(), help="In every year. 逐年重复。")] = False,
     scenarios: Annotated[Path | None, Parameter(help="Other worlds beside this: an overlay. 方案文档。")] = None,
@@ -79,7 +83,10 @@ def replay(
     from sanjin.replay.sweep import sweep
     from sanjin.replay.workload import Origin, Rule, slots_of, workload
 
-    _check(load, fold, jobs, machine_cores, rules, tuple(comparing.RULES), workers, epoch, decision_us)
+    _check(
+        load, fold, jobs, machine_cores, rules, tuple(comparing.RULES), workers, epoch, decision_us, stoppable,
+        stop_cost,
+    )  # fmt: skip
     if Path(trace).is_dir():
         from sanjin.cli.forking import recorded
 
@@ -88,7 +95,9 @@ def replay(
         from sanjin.cli.forking import forked
 
         made = Recipe(jobs=jobs, seed=seed)
-        rule = Rule(seed=seed, origin=Origin(origin), load=0.0, fold_days=fold)
+        rule = Rule(
+            seed=seed, origin=Origin(origin), load=0.0, fold_days=fold, stoppable_share=stoppable, stop_cost_s=stop_cost
+        )
         return forked(from_state, trace, made, rule, policy, output)
     worlds = load_scenarios(scenarios, region_file(region), policy, comparing.RULES) if scenarios else []
     model = load_region(region_file(region))
@@ -97,7 +106,10 @@ def replay(
         model = applied(model, chosen)
     found = generate(Recipe(jobs=jobs, seed=seed)) if trace == MADE else read_trace(Path(trace))
     begin_s = to_instant(begin, 0, model.utc_offset_h, "--begin") if begin else 0
-    rule = Rule(seed=seed, origin=Origin(origin), load=load, fold_days=fold, begin_s=begin_s)
+    rule = Rule(
+        seed=seed, origin=Origin(origin), load=load, fold_days=fold, begin_s=begin_s, stoppable_share=stoppable,
+        stop_cost_s=stop_cost,
+    )  # fmt: skip
     work = workload(model, found, rule, slots_of(found, rule), _series(series, model, series_repeats))
     _check_series(work)
     if through_node or through_flow:
@@ -167,13 +179,14 @@ def _check_series(work: Workload) -> None:
 
 def _check(
     load: float, fold: int, jobs: int, cores: int, rules: Sequence[str], known: Sequence[str], workers: int,
-    epoch: int, decision_us: int,
+    epoch: int, decision_us: int, stoppable: float, stop_cost: int,
 ) -> None:  # fmt: skip
     faults: list[Problem] = []
     for option, value, least, most in (
         ("--load", load, 0, 10), ("--fold", fold, 0, 3660), ("--jobs", jobs, 1, 10**7),
         ("--machine-cores", cores, 0, 10**9), ("--workers", workers, 0, 1024), ("--epoch", epoch, 0, 3600),
         ("--decision-us", decision_us, -1, 10**7),
+        ("--stoppable", stoppable, 0, 1), ("--stop-cost", stop_cost, 0, 10**7),
     ):  # fmt: skip
         if value < least:
             faults.append(problem("too_small", option, value=value, least=least))

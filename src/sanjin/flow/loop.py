@@ -37,7 +37,7 @@ from sanjin.flow.view import Pending, View
 from sanjin.model import event as ev
 from sanjin.model.catalogue import problem
 from sanjin.model.errors import KeyReused
-from sanjin.model.job import JobState, Submission
+from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Pool
@@ -340,7 +340,7 @@ class Loop:
         start_s = clock.region_at(report.started_at) if report.started_at else record.start_s
         end_s = clock.region_at(report.ended_at) if report.ended_at else self.now_s
         pool = self.view.supply.pool_models[self.view.supply.pool_index[f"{record.site}/{record.pool}"]]
-        event = run.ended(record, report, start_s, end_s, pool.speed.value)
+        event = run.ended(record, report, start_s, end_s, round(pool.speed.value * 1000))
         self.record(event)
         if isinstance(event, ev.RunOver) and event.wall_ms:
             self._settle(record, event, pool)
@@ -450,13 +450,15 @@ class Loop:
             self._parked_at = view.supply.freed
 
     def _decide(self, jobs: Sequence[str]) -> Iterator[ev.Event]:
-        """Decisions on these jobs in order; arrays and work in reservations one by one, the others in batches."""
+        """Decisions on these jobs in order, in batches; arrays and work in reservations one by one, and stoppable work
+        too: it may be divided, and those after it have to know where."""
         view = self.view
         decide = backfill.place_in_order if view.supply.policy.rule.in_order else place.place
         specs = {job: view.jobs[job].spec for job in jobs}
         for alone, some in groupby(jobs, key=lambda j: bool(specs[j].members or specs[j].reservation)):
             if not alone:
-                yield from decide(view, list(some), self.now_s)
+                for batch in _after_stoppable(list(some), specs):
+                    yield from decide(view, batch, self.now_s)
                 continue
             for record in [view.jobs[job] for job in some]:
                 if record.spec.reservation:
@@ -475,11 +477,10 @@ class Loop:
         view = self.view
         if not view.stoppable:
             return
-        late = [view.jobs[j] for j in self._touched if j in view.jobs]
+        late = dict.fromkeys(j for j in self._touched if j in view.jobs)
         if rolled:
-            late.extend(islice(reconsider.movable(view, self.now_s), reconsider.A_TURN))
-        waiting = [r for r in late if r.state is JobState.PLACED and not r.sent_to]
-        for events in preempt.make_room(view, waiting, self.now_s):
+            late.update(dict.fromkeys(r.id for r in islice(reconsider.movable(view, self.now_s), reconsider.A_TURN)))
+        for events in preempt.make_room(view, list(late), self.now_s):
             self._record_all(events)
             self._place_now([events[-1].job])
 
@@ -539,6 +540,15 @@ class Loop:
                 if not record.spec.reservation:  # which ends with its reservation
                     view.supply.take(pool, self.now_s, finish, view.supply.need(record.spec, pool), 1)
                 view.jobs[job] = _with_finish(record, finish)
+
+
+def _after_stoppable(jobs: list[str], specs: dict[str, JobSpec]) -> Iterator[list[str]]:
+    """The jobs in order, in batches that end with each that is stoppable."""
+    begin = 0
+    for n, job in enumerate(jobs, 1):
+        if specs[job].stoppable or n == len(jobs):
+            yield jobs[begin:n]
+            begin = n
 
 
 def _with_finish(record: JobRecord, finish_s: int) -> JobRecord:

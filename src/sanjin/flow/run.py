@@ -8,6 +8,7 @@ from typing import Any
 
 from sanjin.flow.stage import inputs_here
 from sanjin.flow.view import View
+from sanjin.kernels.pieces import done_after
 from sanjin.model import event as ev
 from sanjin.model.job import Effects, JobState
 from sanjin.model.reason import Reason
@@ -71,21 +72,22 @@ def stops_due(view: View, now_s: int) -> Iterator[ev.StopAsked | ev.Ended]:
             yield ev.StopAsked(job=job, reason=Reason.WINDOW_ENDS)
 
 
-def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int, speed: float) -> ev.Event:
+def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int, speed: int) -> ev.Event:
     """What a report of an ended, stopped or interrupted run does to its job. Times are region seconds.
 
-    ``speed`` is the pool's: work that a stopped run has done is taken to be its run time at this speed.
+    ``speed`` is the pool's, in 1/1000: work that a stopped run has done is taken to be its run time at this speed,
+    less what going on after an earlier stop cost.
     """
     if report.state is RunState.INTERRUPTED:
         if record.spec.effects is Effects.REPEATABLE and not record.cancel_asked:
             return ev.Requeued(job=record.id, reason=Reason.INTERRUPTED)
         return without_run(record, JobState.INTERRUPTED, Reason.INTERRUPTED, end_s, report.detail)
     if report.reason is EndReason.STOPPED:
-        done_s = record.done_s + round((end_s - start_s) * speed)
+        spec = record.spec
         return ev.Paused(
             job=record.id,
             reason=Reason.MADE_ROOM if record.room_for else Reason.WINDOW_ENDS,
-            done_s=max(min(done_s, record.spec.duration_s - 1), 1),
+            done_s=int(done_after(record.done_s, max(end_s - start_s, 0), speed, spec.stop_cost_s, spec.duration_s)),
             **_measured(report, start_s, end_s),
         )
     ok = report.reason is EndReason.EXIT and report.exit_status == 0

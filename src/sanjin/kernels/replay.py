@@ -8,6 +8,10 @@ more memory than its own figures.
 A site that fails loses what runs there: those jobs, and those that were to start there, are placed again from
 their begin. When it comes back is not known before. While a link is down, transfers go other ways or not at all;
 what was under way arrives.
+
+Where work can stop and go on (:mod:`sanjin.kernels.stops`), an instant is taken in turns like those of live nodes: what
+comes and what moves is placed, then is looked who makes room for whom, then runs stop and begin; what stopped is
+placed in the next turn. Without such work none of that is compiled in.
 """
 
 from __future__ import annotations
@@ -35,6 +39,24 @@ from sanjin.kernels.board import (
 from sanjin.kernels.carry import BARRED, CUT, NEVER, Lines, arrival, book, reach
 from sanjin.kernels.easy import larger, pop, push, wider
 from sanjin.kernels.place import ROUNDING, choose_one, floors_of, total_of
+from sanjin.kernels.stops import (
+    CLOSING,
+    HALTED_KEPT,
+    OVER,
+    PLACE_A_TURN,
+    PLACED,
+    ROOM_A_TURN,
+    RUNS,
+    STOPPING,
+    forget,
+    go,
+    has_room_now,
+    keep,
+    leave,
+    next_start,
+    pause,
+    room_for,
+)
 from sanjin.kernels.tables import (
     FINISH,
     PICO,
@@ -55,6 +77,7 @@ from sanjin.kernels.windows import (
     Jobs,
     Rule,
     ask_of,
+    asked_of,
     resume,
     shut,
     take_back,
@@ -84,10 +107,12 @@ class Turns(NamedTuple):
 
 
 class Stopped(NamedTuple):
-    """How far it came: ``lost`` int64[4, R], job, pool, start and end of the runs that were lost; how many jobs
-    ``moves``; and with what it would begin again (:class:`sanjin.kernels.windows.Begin`)."""
+    """How far it came: ``lost`` int64[5, R], job, pool, start and end of the runs that were lost, and whether each went
+    on with work done before; ``halted`` int64[7, R] of runs that stopped (:data:`sanjin.kernels.stops.HALTED_JOB`); how
+    many jobs ``moves``; and with what it would begin again (:class:`sanjin.kernels.windows.Begin`)."""
 
     lost: Any
+    halted: Any
     moves: int
     arrived: int
     given: Any
@@ -137,7 +162,7 @@ def _may_gain(
 def replay_jobs(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, near: Any, jobs: Jobs,
     lines: Lines, turns: Turns, rule: Rule, place: Any, start: Any, end: Any, offers: Any = None, begin: Any = None,
-    until_s: int = NEVER,
+    until_s: int = NEVER, stops: Any = None,
 ) -> Stopped:
     """Place J jobs; writes ``place`` (a pool, or -1), ``start`` and ``end`` int64[J] of the run that was finished.
 
@@ -145,8 +170,13 @@ def replay_jobs(
     its own capacity and prices; ``place``, ``start``, ``end`` and the load of ``lines`` are then those of the other.
     ``near`` int64[S, S]: of equal places, the one with the greater value for the job's origin is taken.
     ``offers``: the search goes down the tree (:mod:`sanjin.kernels.tiers`), where no price is below nothing.
+    ``stops`` where work can stop and go on (:class:`sanjin.kernels.stops.Stops`); then neither ``offers`` nor
+    ``begin``.
     """
     looks = rule.move_gain >= 0
+    waits_late = looks  # whether a list is kept of what has not started
+    if stops is not None:
+        waits_late = looks or stops.least >= 0
     sites, scarce, count = near.shape[0], any_scarce(cells, rows), jobs.arrive.shape[0]
     spans, floors = spans_of(low, rows), floors_of(low, rows, pool)
     queued = pool.shape[0]
@@ -162,10 +192,17 @@ def replay_jobs(
     later, late = np.empty(1024, np.int64), 0  # jobs that may still move
     again, again_at, todo = np.empty(1024, np.int64), 0, 0  # jobs to be placed again now
     parked, no_place = np.empty(1024, np.int64), 0
-    lost, lost_runs, moves = np.empty((4, 16), np.int64), 0, 0
+    lost, lost_runs, moves = np.empty((5, 16), np.int64), 0, 0
+    halted, halts = np.empty((7, 16), np.int64), 0
+    if stops is not None:
+        wake_at, wake_job, waking = np.empty(1024, np.int64), np.empty(1024, np.int64), 0  # begins and ends of windows
+        due, dues, blocked, blocks = np.empty(1024, np.int64), 0, np.empty(1024, np.int64), 0
+        halting, stopping = np.empty(1024, np.int64), 0
+        touched, touches, room_at = np.empty(1024, np.int64), 0, 0
+        phase, in_turn, rolled, arriving, marks = 0, 0, False, False, np.zeros(count, np.bool_)
     down = np.zeros(sites, np.bool_)
     given = np.zeros(count, np.bool_)  # whether the rest of the window was given back
-    worth = np.zeros(count if looks else 1, np.int64)  # what each costs where it is placed, micro-yuan
+    worth = np.zeros(count if waits_late else 1, np.int64)  # what each costs where it is placed, micro-yuan
     settled = np.zeros(count, np.bool_)  # whether it can gain only where capacity came free
     listed = np.zeros(count, np.bool_)  # whether it is among those that may still move
     horizon_s = first_s + (cells.shape[1] - 1) * SLOT
@@ -195,7 +232,124 @@ def replay_jobs(
             no_place -= retry
             retry = 0
         placing = again_at < todo and look in (turn_end, looking)
-        if look < looking and not placing:
+        making_room = arrives = False
+        if stops is not None:
+            more = arriving and i < count and jobs.arrive[i] == now
+            arrives = more and phase == 1 and in_turn < PLACE_A_TURN
+            turn_over = phase > 0 and not arrives and again_at == todo and look in (turn_end, looking)
+            if turn_over and phase == 1:  # all is placed: who makes room for whom
+                phase, room_at = 2, 0
+                if rolled and stops.least >= 0:
+                    later[:late] = np.sort(later[:late])
+                    seen = 0
+                    for n in range(touches):
+                        marks[touched[n]] = True
+                    before_these = touches
+                    for n in range(late):
+                        m = later[n]
+                        if seen == ROOM_A_TURN:
+                            break
+                        if place[m] >= 0 and stops.state[m] == PLACED and start[m] > now:
+                            seen += 1
+                            if not marks[m]:
+                                touched, touches = with_one(touched, touches, m)
+                    for n in range(before_these):
+                        marks[touched[n]] = False
+            if turn_over:
+                j = -1
+                while room_at < touches and stops.least >= 0 and stops.count[0] > 0:
+                    m = touched[room_at]
+                    room_at += 1
+                    p, n_stop = room_for(
+                        cells, low, high, rows, first_s, weights, pool, jobs, rule, stops, m, now, place, start,
+                        worth[m], spare,
+                    )
+                    if n_stop == 0:
+                        continue
+                    n = 0
+                    while n_stop > 0:
+                        if stops.runs.pool[n] == p:
+                            r = stops.runs.job[n]
+                            take_back(
+                                cells, low, high, rows, first_s, pool, jobs, r, place, start, now, -1, freed, offers,
+                                stops,
+                            )
+                            stops.state[r] = STOPPING
+                            halting, stopping = with_one(halting, stopping, r)
+                            n_stop -= 1
+                        n += 1
+                    take_back(
+                        cells, low, high, rows, first_s, pool, jobs, m, place, start, now, -1, freed, offers, stops
+                    )
+                    for q in range(pool.shape[0]):
+                        fresh[0, q], fresh[1, q] = min(fresh[0, q], freed[0, q]), max(fresh[1, q], freed[1, q])
+                    came_free, stops.making[m], making_room, j = True, True, True, m
+                    place[m] = UNPLACED
+                    break
+            if turn_over and not making_room:  # runs stop and begin
+                for n in range(blocks):
+                    due, dues = with_one(due, dues, blocked[n])
+                blocks = 0
+                while waking > 0 and wake_at[0] <= now:
+                    j, at = wake_job[0], wake_at[0]
+                    pop(wake_at, wake_job, waking)
+                    waking -= 1
+                    if j < count:
+                        if place[j] >= 0 and next_start(stops, j, start) == at:
+                            due, dues = with_one(due, dues, j)
+                    elif place[j - count] >= 0 and stops.state[j - count] == RUNS:
+                        w = stops.nth[j - count]
+                        if stops.windows[w, stops.window[w], 1] == at and stops.window[w] + 1 < stops.pieces[w]:
+                            stops.state[j - count] = CLOSING
+                            halting, stopping = with_one(halting, stopping, j - count)
+                for n in range(dues):
+                    j = due[n]
+                    if place[j] < 0 or not 0 <= next_start(stops, j, start) <= now:
+                        continue
+                    if not has_room_now(pool, jobs, stops, j, place[j]):
+                        blocked, blocks = with_one(blocked, blocks, j)
+                    elif go(pool, jobs, stops, j, place[j], now, start, end):
+                        if running == heap_at.shape[0]:
+                            heap_at, heap_job = larger(heap_at), larger(heap_job)
+                        push(heap_at, heap_job, running, end[j], j)
+                        running += 1
+                    else:
+                        if waking == wake_at.shape[0]:
+                            wake_at, wake_job = larger(wake_at), larger(wake_job)
+                        w = stops.nth[j]
+                        push(wake_at, wake_job, waking, stops.windows[w, stops.window[w], 1], count + j)
+                        waking += 1
+                for n in range(stopping):
+                    j = halting[n]
+                    resumed, for_room = stops.done[j] > 0, stops.state[j] == STOPPING
+                    if halts == halted.shape[1]:
+                        halted = wider(halted)
+                    halted[0, halts], halted[1, halts], halted[2, halts] = j, place[j], start[j]
+                    halted[3, halts], halted[HALTED_KEPT, halts], halted[5, halts] = now, 1, resumed
+                    halted[6, halts] = for_room
+                    halts += 1
+                    if pause(pool, jobs, stops, j, place[j], now, start, end):
+                        if waking == wake_at.shape[0]:
+                            wake_at, wake_job = larger(wake_at), larger(wake_job)
+                        push(wake_at, wake_job, waking, next_start(stops, j, start), j)
+                        waking += 1
+                    else:
+                        place[j] = UNPLACED
+                        again, todo = with_one(again, todo, j)
+                for n in range(touches):
+                    stops.making[touched[n]] = False
+                if look == turn_end and look < looking:
+                    turn_end += A_TURN
+                phase = 1 if again_at < todo or look < looking or more or (blocks > 0 and stopping > 0) else 0
+                touches = room_at = in_turn = dues = stopping = 0
+                rolled = False
+                continue
+        if making_room:
+            pass
+        elif arrives:
+            j = i
+            i += 1
+        elif look < looking and not placing:
             if look == turn_end:
                 turn_end += A_TURN
             j = later[look]
@@ -207,8 +361,10 @@ def replay_jobs(
             below = worth[j] - max(rule.move_gain, 1) + ROUNDING
             # where nothing came free, only the slot that is new could be better: most would wait too long for it, now
             # and ever after
-            hold = until_of(pool, slowest, 0, jobs.asked[j])
-            waits = now // SLOT * SLOT + rule.ahead_s - hold - SLOT - jobs.arrive[j]
+            hold, since = until_of(pool, slowest, 0, asked_of(jobs, j, stops)), jobs.arrive[j]
+            if stops is not None:
+                since = stops.since[j]
+            waits = now // SLOT * SLOT + rule.ahead_s - hold - SLOT - since
             settled[j] = not below_nothing and jobs.delay[j] * waits >= below * PICO
             if settled[j] and not came_free:
                 continue
@@ -220,8 +376,12 @@ def replay_jobs(
             again_at = todo = 0
             looking = look = 0
             at = jobs.arrive[i] if i < count else NEVER
-            if (looks and late > 0) or no_place > 0:
+            if (waits_late and late > 0) or no_place > 0:
                 at = min(at, next_look)
+            if stops is not None:
+                arriving = False
+                if waking > 0:
+                    at = min(at, wake_at[0])
             if t < turns.at.shape[0]:
                 at = min(at, turns.at[t])
             if at >= stop_s:
@@ -230,11 +390,18 @@ def replay_jobs(
                 now = at
             while running > 0 and heap_at[0] <= now:
                 ended = heap_job[0]
-                if not given[ended] and place[ended] >= 0 and end[ended] == heap_at[0]:
+                over_now = not given[ended] and place[ended] >= 0 and end[ended] == heap_at[0]
+                if stops is not None:
+                    over_now = over_now and stops.state[ended] == RUNS
+                if over_now:
                     given[ended] = True
                     take_back(
-                        cells, low, high, rows, first_s, pool, jobs, ended, place, start, end[ended], -1, freed, offers
+                        cells, low, high, rows, first_s, pool, jobs, ended, place, start, end[ended], -1, freed, offers,
+                        stops,
                     )
+                    if stops is not None:
+                        leave(pool, jobs, stops, ended, place[ended])
+                        stops.state[ended] = OVER
                 pop(heap_at, heap_job, running)
                 running -= 1
             if t < turns.at.shape[0] and turns.at[t] <= now:
@@ -250,15 +417,28 @@ def replay_jobs(
                 else:
                     down[which] = turns.kind[t] == SITE_DOWN
                     for n in range(i):
+                        if stops is not None and place[n] < 0 and stops.held[n] == which:
+                            forget(jobs, stops, n, halted, halts)
                         if place[n] < 0 or pool[place[n], SITE] != which or end[n] <= now:
                             continue
-                        if start[n] < now:
+                        cut = start[n] < now
+                        if stops is not None:
+                            cut = cut and stops.state[n] == RUNS
+                        if cut:
                             if lost_runs == lost.shape[1]:
                                 lost = wider(lost)
                             lost[0, lost_runs], lost[1, lost_runs] = n, place[n]
-                            lost[2, lost_runs], lost[3, lost_runs] = start[n], now
+                            lost[2, lost_runs], lost[3, lost_runs], lost[4, lost_runs] = start[n], now, 0
+                            if stops is not None:
+                                lost[4, lost_runs] = stops.done[n] > 0
                             lost_runs += 1
-                        take_back(cells, low, high, rows, first_s, pool, jobs, n, place, start, now, -1, freed, offers)
+                        take_back(
+                            cells, low, high, rows, first_s, pool, jobs, n, place, start, now, -1, freed, offers, stops
+                        )
+                        if stops is not None:
+                            if stops.state[n] == RUNS:
+                                leave(pool, jobs, stops, n, place[n])
+                            forget(jobs, stops, n, halted, halts)
                         place[n] = UNPLACED
                         again, todo = with_one(again, todo, n)
                     if down[which]:
@@ -267,7 +447,7 @@ def replay_jobs(
                     next_look = min(next_look, now)
                 t += 1
                 continue
-            if now >= next_look and ((looks and late > 0) or no_place > 0):
+            if now >= next_look and ((waits_late and late > 0) or no_place > 0):
                 next_look = (now // SLOT + 1) * SLOT
                 kept_late = 0  # who has started is not looked at again
                 for n in range(late):
@@ -275,21 +455,33 @@ def replay_jobs(
                     if listed[later[n]]:
                         later[kept_late] = later[n]
                         kept_late += 1
-                looking = late = kept_late
+                late = kept_late
+                looking = late if looks else 0
+                if stops is not None:
+                    later[:late] = np.sort(later[:late])
+                    phase, rolled = 1, True
                 fresh[:], freed[0], freed[1] = freed, NEVER, -1
                 came_free = bool(np.any(fresh[1] >= 0))
                 retry, turn_end = min(no_place, RETRIES), A_TURN
+                continue
+            if stops is not None and waking > 0 and wake_at[0] <= now:
+                phase = 1
                 continue
             if i >= count:
                 break
             j = i
             i += 1
+            if stops is not None:
+                arriving = True
         # -- where and when it may run
         origin = jobs.origin[j]
         if offers is None:
             for s in range(sites):
                 barred[0, s] = BARRED if rule.home_only and s != origin else OK
                 ready[0, s], transport[0, s] = now, 0
+                if stops is not None and stops.held[j] >= 0:  # it goes on where its checkpoint is
+                    barred[0, s] = OK if s == stops.held[j] else BARRED
+                    continue
                 if s == origin or barred[0, s] != OK:
                     continue
                 if jobs.data[j] > 0:
@@ -298,14 +490,14 @@ def replay_jobs(
                     )
                 elif lines.first[state, origin, s] == CUT:  # as reach says; most work has no data, and a call costs
                     barred[0, s] = BARRED
-        ask = ask_of(jobs, j, now, rule)
+        ask = ask_of(jobs, j, now, rule, stops)
         before, before_start = place[j], start[j]
         if held:
             if not _may_gain(
                 cells, low, rows, pool, ask, before, first_s, now, weights, spans, scarce, fresh, below
             ):
                 continue
-            take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], -1, spare, offers)
+            take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], -1, spare, offers, stops)
         if offers is None:
             choose_one(
                 cells, low, high, rows, first_s, now, weights, pool, near[origin], ask, 0, barred, ready, transport,
@@ -338,44 +530,67 @@ def replay_jobs(
                     renew(offers, cells, rows, won[0, POOL], k0, k1)
             if gain > 0 and gain >= rule.move_gain:  # its place is free; it gets another after all were looked at
                 moves, came_free = moves + 1, True
-                until = until_of(pool, before, before_start, jobs.asked[j])
+                until = until_of(pool, before, before_start, asked_of(jobs, j, stops))
+                if stops is not None and stops.nth[j] >= 0:
+                    until = stops.windows[stops.nth[j], stops.pieces[stops.nth[j]] - 1, 1]
                 k0, k1 = (before_start - first_s) // SLOT, (until - 1 - first_s) // SLOT
                 widen(freed, pool, before, k0, k1)
                 widen(fresh, pool, before, k0, k1)
                 place[j] = UNPLACED
                 again, todo = with_one(again, todo, j)
             else:
-                take_back(cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], 1, spare, offers)
+                take_back(
+                    cells, low, high, rows, first_s, pool, jobs, j, place, start, start[j], 1, spare, offers, stops
+                )
             continue
         p = won[0, POOL]
         place[j] = p
+        if stops is not None and not making_room:
+            touched, touches = with_one(touched, touches, j)
+            phase, in_turn = 1, in_turn + 1
         if p < 0:
             for q in range(pool.shape[0]):
                 if need_code(pool, q, ask) == OK:
                     parked, no_place = with_one(parked, no_place, j)
                     break
-            if no_place == 1 and not (looks and late > 0):
+            if no_place == 1 and not (waits_late and late > 0):
                 next_look = (now // SLOT + 1) * SLOT
             continue
-        if jobs.data[j] > 0 and pool[p, SITE] != origin:
+        travels = jobs.data[j] > 0 and pool[p, SITE] != origin
+        if stops is not None:
+            travels = travels and stops.done[j] == 0
+        if travels:
             way = lines.way[lines.first[state, origin, pool[p, SITE]] : lines.last[state, origin, pool[p, SITE]]]
             arrival(lines.load, lines.sizes, way, first_s, now, jobs.data[j], amounts)
             book(lines.load, way, first_s, now, jobs.data[j], amounts)
+        total = total_of(won[0])
+        if stops is not None:
+            total = keep(cells, low, high, rows, first_s, weights, pool, stops, j, ask, won[0])
         start[j] = won[0, START]
-        if looks:
-            worth[j], settled[j] = total_of(won[0]), False
+        if waits_late:
+            worth[j], settled[j] = total, False
         end[j] = won[0, START] + (jobs.run[j] * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
         given[j] = False
-        if end[j] // SLOT < (won[0, UNTIL] - 1) // SLOT or end[j] < won[0, FINISH]:
+        if stops is not None:
+            if stops.nth[j] >= 0:
+                end[j] = max(end[j], won[0, UNTIL])
+            if waking == wake_at.shape[0]:
+                wake_at, wake_job = larger(wake_at), larger(wake_job)
+            push(wake_at, wake_job, waking, start[j], j)
+            waking += 1
+        elif end[j] // SLOT < (won[0, UNTIL] - 1) // SLOT or end[j] < won[0, FINISH]:
             if running == heap_at.shape[0]:
                 heap_at, heap_job = larger(heap_at), larger(heap_job)
             push(heap_at, heap_job, running, end[j], j)
             running += 1
-        if looks and start[j] > now and not listed[j]:
+        if waits_late and start[j] > now and not listed[j]:
             listed[j] = True
             if late == 0:
                 next_look = (now // SLOT + 1) * SLOT
             later, late = with_one(later, late, j)
     for j in range(count):
         place[j] = max(place[j], -1)
-    return Stopped(lost[:, :lost_runs].copy(), moves, i, given, later[:late].copy(), parked[:no_place].copy())
+    return Stopped(
+        lost[:, :lost_runs].copy(), halted[:, :halts].copy(), moves, i, given, later[:late].copy(),
+        parked[:no_place].copy(),
+    )

@@ -9,6 +9,7 @@ from numba import njit
 
 from sanjin.kernels.board import OK, SLOT, Need, Rows, reserve, room
 from sanjin.kernels.easy import larger, push
+from sanjin.kernels.pieces import left_after
 from sanjin.kernels.place import total_of, write_row
 from sanjin.kernels.tables import ROW, SITE, SPEED, Job, Weights, need_code, need_of, plan_of
 from sanjin.kernels.tiers import renew
@@ -55,17 +56,34 @@ class Begin(NamedTuple):
 
 
 @njit(cache=True, error_model="numpy", _nrt=False)
-def ask_of(jobs: Jobs, j: int, now: int, rule: Rule) -> Job:
-    """The job as the placement kernel takes it."""
+def ask_with(jobs: Jobs, j: int, now: int, rule: Rule, asked: int, since: int) -> Job:
+    """The job as the placement kernel takes it, with so many seconds of work that waits since then."""
     slot = now // SLOT * SLOT
     deadline, latest = slot + rule.ahead_s, 0
-    if jobs.asked[j] > rule.ahead_s:
+    if asked > rule.ahead_s:
         deadline, latest = 0, slot + rule.ahead_s
     per_run = jobs.delay[j] if rule.hurries else 0
-    cores, asked, since = jobs.cores[j], jobs.asked[j], jobs.arrive[j]
+    cores = jobs.cores[j]
     return Job(
         cores, 0, jobs.cards[j], -1, -1, asked, since, now, deadline, jobs.delay[j], 0, 0, cores, latest, per_run
     )
+
+
+@njit(cache=True, error_model="numpy", _nrt=False)
+def ask_of(jobs: Jobs, j: int, now: int, rule: Rule, stops: Any = None) -> Job:
+    """The job, or what is left of it, as the placement kernel takes it; ``stops`` where work can stop
+    (:class:`sanjin.kernels.stops.Stops`)."""
+    if stops is None:
+        return ask_with(jobs, j, now, rule, jobs.asked[j], jobs.arrive[j])
+    return ask_with(jobs, j, now, rule, asked_of(jobs, j, stops), stops.since[j])
+
+
+@njit(cache=True, error_model="numpy", _nrt=False)
+def asked_of(jobs: Jobs, j: int, stops: Any = None) -> int:
+    """Seconds at speed 1 that the job asks for, or that are left of them."""
+    if stops is None:
+        return jobs.asked[j]
+    return left_after(jobs.asked[j], stops.done[j], stops.cost[j])
 
 
 @njit(cache=True, error_model="numpy")
@@ -93,15 +111,34 @@ def widen(freed: Any, pool: Any, p: int, k0: int, k1: int) -> None:
 @njit(cache=True, error_model="numpy", _nrt=False)
 def take_back(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, jobs: Jobs, j: int, place: Any, start: Any,
-    from_s: int, sign: int, freed: Any, offers: Any,
+    from_s: int, sign: int, freed: Any, offers: Any, stops: Any = None,
 ) -> None:
-    """Free (``sign`` -1) or take what is left of a job's window from the slot of ``from_s`` on.
+    """Free (``sign`` -1) or take what is left of a job's window, or windows, from the slot of ``from_s`` on.
 
     ``freed`` int64[2, P]: the first and last slot of each pool in which capacity came free, widened by this.
     """
-    p = place[j]
-    until = until_of(pool, p, start[j], jobs.asked[j])
-    k0, k1 = (max(from_s, start[j]) - first_s) // SLOT, min((until - 1 - first_s) // SLOT, cells.shape[1] - 2)
+    if stops is not None:
+        i = stops.nth[j]
+        if i >= 0 and stops.pieces[i] > 1:
+            for w in range(stops.window[i], stops.pieces[i]):
+                _take_back(
+                    cells, low, high, rows, first_s, pool, jobs, j, place[j], stops.windows[i, w, 0],
+                    stops.windows[i, w, 1], from_s, sign, freed, offers,
+                )
+            return
+    until = until_of(pool, place[j], start[j], asked_of(jobs, j, stops))
+    _take_back(
+        cells, low, high, rows, first_s, pool, jobs, j, place[j], start[j], until, from_s, sign, freed, offers
+    )
+
+
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+def _take_back(
+    cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, jobs: Jobs, j: int, p: int, start: int,
+    until: int, from_s: int, sign: int, freed: Any, offers: Any,
+) -> None:
+    """The same of one window."""
+    k0, k1 = (max(from_s, start) - first_s) // SLOT, min((until - 1 - first_s) // SLOT, cells.shape[1] - 2)
     if k0 > k1 or from_s >= until:
         return
     ask = Job(jobs.cores[j], 0, jobs.cards[j], -1, -1, jobs.asked[j], 0, 0, 0, 0, 0, 0, jobs.cores[j], 0, 0)

@@ -441,9 +441,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "轨迹中 {count} 个作业超出区域任何资源池或限制",
     ),
     "cli.through_nodes_how": (
-        "prices of delay in whole fen an hour, no data; jobs of one second may differ, since nodes hear of each other "
-        "in turns",
-        "延迟价格取整分/小时,不含数据;同一秒到达的作业可能不同,因节点轮流交换信息",
+        "prices of delay in whole fen an hour, no data; what is placed stays and none makes room; jobs of one second may "
+        "differ, since nodes hear of each other in turns",
+        "延迟价格取整分/小时,不含数据;已安排者不改派、不让位;同一秒到达的作业可能不同,因节点轮流交换信息",
     ),
     "cli.series_written": (
         "{rows} rows, {hours} hours of {sites} sites, in {path}",

@@ -172,6 +172,23 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
             "可改变容量、线路、电价、气候、碳价或策略,或以停运停用站点,或去掉 from_h",
         ),
     ),
+    "fork_of_stoppable": (
+        (
+            "from_h: a replay of work that can stop and go on cannot change in the middle",
+            "from_h:含可中断作业的回放不能中途改变",
+        ),
+        (
+            "leave from_h out, or take stoppable out of the trace and --stoppable out of the command",
+            "请去掉 from_h,或从轨迹与命令中去掉可中断设置",
+        ),
+    ),
+    "stoppable_epoch": (
+        (
+            "an epoch of {value} s does not end where windows of stoppable work do, at quarters of an hour",
+            "轮次 {value} 秒的结束时刻与可中断作业的窗口边界(每刻钟)不一致",
+        ),
+        ("use an epoch that divides {slot} s, or 0", "请用可整除 {slot} 秒的轮次,或 0"),
+    ),
     "unknown_rule": (
         ("there is no rule {value}", "没有规则 {value}"),
         ("use one of: {known}", "可用:{known}"),

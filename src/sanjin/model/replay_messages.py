@@ -60,9 +60,28 @@ REPLAYS: dict[str, tuple[str, str]] = {
     "assumed.looked_again": (
         "What ends early makes room. Under the region's own rule, work that has not started is looked at again at every "
         "quarter of an hour, as the region does (not where move_gain_fen is below 0); work whose data were sent elsewhere "
-        "stays, and none is stopped or divided.",
+        "stays.",
         "提前结束即腾出容量。按区域自身规则,未开始的作业每一刻钟重新评估(与实际区域一致;move_gain_fen 小于 0 时不评估);"
-        "数据已迁出者不再改派,不中断、不分段。",
+        "数据已迁出者不再改派。",
+    ),
+    "assumed.none_stoppable": (
+        "No job can be stopped and go on later, or be divided over several windows: the trace says it of none, and "
+        "none is drawn.",
+        "没有作业可中断后续跑或分段运行:轨迹未载,亦未抽取。",
+    ),
+    "assumed.stoppable": (
+        "{count} jobs can be stopped and go on later: as the trace says it of {said}, and else a share of {share}, drawn. A "
+        "stop costs {cost} s of work where the trace does not say.",
+        "{count} 个作业可中断后续跑:其中轨迹载明 {said} 个作业是否可中断,其余按 {share} 抽取。轨迹未载时每次中断损失 {cost} 秒工作量。",
+    ),
+    "assumed.stopped": (
+        "Stoppable work runs in up to {most} windows at one site where that saves a fen or more, under all rules but the "
+        "queues at home, which run it whole. Under the region's own rule it also stops for other work at its site where "
+        "that gains stop_gain_fen or more (not where that is below 0, nor for work whose data were sent elsewhere). "
+        "Pauses, and what stops cost, count as waiting. What it had done is lost where its site fails.",
+        "可中断作业若分段可省一分以上,则在同一站点至多分 {most} 段运行(就地队列整段运行)。按区域自身规则,若让位可获 "
+        "stop_gain_fen 以上收益,则为同站点其他作业让位(小于 0 时不让位;不为数据已迁出者让位)。暂停与中断损失计为等待。"
+        "站点故障时已完成部分丢失。",
     ),
     "assumed.folded": ("The trace is laid over itself every {count} days.", "轨迹每 {count} 天折叠一次。"),
     "assumed.bad_line": ("{count} lines of the trace cannot be read and are left out.", "{count} 行无法读取,已略去。"),

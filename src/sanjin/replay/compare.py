@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanjin.kernels import tables
+from sanjin.kernels.pieces import PIECES
 from sanjin.model.catalogue import both
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.region import NodeTier
@@ -35,16 +36,21 @@ class Replayed:
     account: Account
 
 
+def _once(rule: Rule) -> Policy:
+    """A policy that places work once."""
+    return Policy(rule=rule, move_gain_fen=-1, stop_gain_fen=-1)
+
+
 RULES: dict[str, Callable[[Workload, Policy], Outcome]] = {
     "own": lambda w, own: replay_online(w, own, "own"),
-    "home_only": lambda w, _: replay_online(w, Policy(rule=Rule.HOME_ONLY, move_gain_fen=-1)),
-    "earliest_finish": lambda w, _: replay_online(w, Policy(rule=Rule.EARLIEST_FINISH, move_gain_fen=-1)),
-    "greenest": lambda w, _: replay_online(w, Policy(rule=Rule.GREENEST, move_gain_fen=-1)),
+    "home_only": lambda w, _: replay_online(w, _once(Rule.HOME_ONLY)),
+    "earliest_finish": lambda w, _: replay_online(w, _once(Rule.EARLIEST_FINISH)),
+    "greenest": lambda w, _: replay_online(w, _once(Rule.GREENEST)),
     BASELINE: lambda w, _: queue_at_home(w, True),
     "fcfs_at_home": lambda w, _: queue_at_home(w, False),
 }
 """What a replay compares, in the order shown; the first is the region's own policy. Named ``replayed.<key>``. The
-others place work once: looking again is the region's own."""
+others place work once: looking again, and making room, is the region's own."""
 
 QUEUES = (BASELINE, "fcfs_at_home")
 """Those of them that queue in one pool each."""
@@ -103,6 +109,10 @@ class Figures:
     lost_runs: int
     lost_core_h: float
     moves: int
+    stops: int
+    """Runs that stopped so that their job goes on later, as a window ended or to make room."""
+    made_room: int
+    """Those of them that made room for other work."""
     fairness: float
     """Jain's index over users of their mean bounded slowdown (1: alike for all): Jain, Chiu and Hawe, 1984. Over
     cities where the trace names no users."""
@@ -166,6 +176,8 @@ def figures_of(work: Workload, key: str, outcome: Outcome, a: Account, base: Hel
         lost_runs=len(outcome.lost),
         lost_core_h=round(a.lost_core_s / HOUR_S, 3),
         moves=outcome.moves,
+        stops=len(outcome.halted),
+        made_room=int(outcome.halted.for_room.sum()),
         fairness=fairness(work, outcome, a),
         late_share=late_share(work, outcome),
         by_city=_groups(work.origin, sites, outcome, a),
@@ -240,7 +252,18 @@ def assumptions(work: Workload) -> list[tuple[str, str]]:
     found.append(_said("energy", price=f"{work.region.carbon_price.value:g}"))
     found += given.assumed(work)
     found += [_said(code) for code in ("left_out", "queues", "planned", "looked_again")]
+    found += _stopping(work)
     return found + [_said(remark.code, count=remark.count) for remark in trace.remarks]
+
+
+def _stopping(work: Workload) -> list[tuple[str, str]]:
+    """What becomes of work that can stop."""
+    rule, count = work.rule, int(work.stoppable.sum())
+    if not count:
+        return [_said("none_stoppable")]
+    said = int((work.trace.stoppable >= 0).sum())
+    share, cost = f"{rule.stoppable_share:.0%}", rule.stop_cost_s
+    return [_said("stoppable", count=count, said=said, share=share, cost=cost), _said("stopped", most=PIECES)]
 
 
 def _said(code: str, **values: object) -> tuple[str, str]:

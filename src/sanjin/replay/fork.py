@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from sanjin.adapters.clock import VirtualClock
+from sanjin.kernels.pieces import left_after
 from sanjin.model.errors import ProblemsFound
 from sanjin.model.job import JobState, Submission
 from sanjin.model.policy import Policy
@@ -96,7 +97,9 @@ def fork(
         def plan(order: RunOrder, now_s: int) -> Plan:
             record = record_of(site, order.key)
             own = record.spec.tenant == TENANT
-            left_s = int(order.environment[RUN_S]) if own else record.left_s()
+            spec = record.spec
+            run_s = int(order.environment[RUN_S]) if own else spec.duration_s
+            left_s = int(left_after(run_s, record.done_s, spec.stop_cost_s))
             end_s = now_s + _took(region, record, left_s)
             return Plan(end_s, ended_well(order, now_s, end_s))
 

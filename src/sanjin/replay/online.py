@@ -8,12 +8,13 @@ from sanjin.flow.supply import HURRY_FEN_PER_HOUR, Board, weigh
 from sanjin.kernels import tables
 from sanjin.kernels.carry import NEVER
 from sanjin.kernels.replay import Stopped, replay_jobs
+from sanjin.kernels.stops import Stops, stops_of
 from sanjin.kernels.windows import Begin, Jobs, Rule
 from sanjin.model.money import MICRO_PER_FEN
 from sanjin.model.policy import Policy
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.replay.outages import lines_of, shut, turns_of
-from sanjin.replay.outcome import LawBroken, Lost, Outcome
+from sanjin.replay.outcome import Halted, LawBroken, Lost, Outcome
 from sanjin.replay.tiers import MANY_POOLS, may_ask, nearness, offers_of
 from sanjin.replay.trace import Ints
 from sanjin.replay.workload import Checkpoint, Workload
@@ -26,7 +27,8 @@ def replay_online(work: Workload, policy: Policy, name: str = "", many_pools: in
     """Where and when each job runs under this policy, all of the region's capacity known at every moment.
 
     A workload that is a fork goes on from its checkpoint. From ``many_pools`` on, nodes ask down the tree, which
-    decides alike; see :mod:`sanjin.kernels.tiers`.
+    decides alike; see :mod:`sanjin.kernels.tiers`. Where work can stop and go on, every pool is looked at, and the
+    workload may be no fork (ValueError).
     """
     run = _Run(work, policy, many_pools)
     stopped = run.until(int(NEVER))
@@ -36,7 +38,8 @@ def replay_online(work: Workload, policy: Policy, name: str = "", many_pools: in
     before = work.fork.checkpoint.moves if work.fork else 0
     return Outcome(
         rule=name, place=run.place, start_s=run.start, end_s=run.end, lost=Lost(*stopped.lost),
-        moves=before + int(stopped.moves), within_power=True, asked=None if run.offers is None else run.offers.asked,
+        halted=Halted(*stopped.halted), moves=before + int(stopped.moves), within_power=True,
+        asked=None if run.offers is None else run.offers.asked,
     )  # fmt: skip
 
 
@@ -67,9 +70,21 @@ class _Run:
             self.place, self.start, self.end = (a.copy() for a in (held.place, held.start_s, held.end_s))
             self.lines.load[:] = held.load
             self.begin = Begin(work.begin_s + held.at_s, held.arrived, held.given, held.later, held.parked)
-        self.offers = None
-        if len(work.pool) >= many_pools and may_ask(self.board):
+        self.offers, self.stops = None, self._stops()
+        if self.stops is not None and held is not None:
+            raise ValueError("a replay of work that can stop cannot go on from a checkpoint")
+        if self.stops is None and len(work.pool) >= many_pools and may_ask(self.board):
             self.offers = offers_of(work.region, work.pool, self.board, self.lines)
+
+    def _stops(self) -> Stops | None:
+        work, board = self.work, self.board
+        if not work.stoppable.any():
+            return None
+        return stops_of(
+            work.stoppable, work.stop_cost_s, work.delay_pico, work.begin_s + work.trace.arrive_s, work.pool,
+            work.cap_mw, self.policy.stop_gain_fen * MICRO_PER_FEN, board.low, board.rows,
+            work.supply.slots,
+        )  # fmt: skip
 
     def until(self, until_s: int) -> Stopped:
         """Run it, until before ``until_s``."""
@@ -86,7 +101,7 @@ class _Run:
             board.cells, board.low, board.high, board.rows, work.begin_s,
             tables.Weights(round(weights.transport * 1000), round(weights.use * 1000)), work.pool,
             nearness(work.region), jobs, self.lines, self.turns, rule, self.place, self.start, self.end, self.offers,
-            self.begin, until_s,
+            self.begin, until_s, self.stops,
         )  # fmt: skip
 
 

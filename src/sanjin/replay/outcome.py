@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanjin.kernels import tables
-from sanjin.kernels.account import add_runs, most_at_once
+from sanjin.kernels.account import add_runs, add_work, most_at_once
 from sanjin.model.units import SLOT_S
 from sanjin.replay.outages import spans
 from sanjin.replay.trace import Ints
@@ -37,12 +37,31 @@ _NONE = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """R runs that a failing site cut short, their work lost: ``job``, pool ``place``, from ``start_s`` to ``end_s``."""
+    """R runs that a failing site cut short, their work lost: ``job``, pool ``place``, from ``start_s`` to ``end_s``;
+    ``resumed`` 1 where a run went on with what was done before, its data there already (empty: none did)."""
 
     job: Ints = field(default_factory=_NONE.copy)
     place: Ints = field(default_factory=_NONE.copy)
     start_s: Ints = field(default_factory=_NONE.copy)
     end_s: Ints = field(default_factory=_NONE.copy)
+    resumed: Ints = field(default_factory=_NONE.copy)
+
+    def __len__(self) -> int:
+        return len(self.job)
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """R runs that stopped so that their job goes on later, int64[R] as in :class:`Lost`: ``kept`` 1 where what they did
+    was kept to the end, 0 where the site failed afterwards and it was lost; ``for_room`` 1 where they made room."""
+
+    job: Ints = field(default_factory=_NONE.copy)
+    place: Ints = field(default_factory=_NONE.copy)
+    start_s: Ints = field(default_factory=_NONE.copy)
+    end_s: Ints = field(default_factory=_NONE.copy)
+    kept: Ints = field(default_factory=_NONE.copy)
+    resumed: Ints = field(default_factory=_NONE.copy)
+    for_room: Ints = field(default_factory=_NONE.copy)
 
     def __len__(self) -> int:
         return len(self.job)
@@ -51,7 +70,8 @@ class Lost:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One rule's choices for J jobs: ``place`` int64[J] is a pool (-1: no place), ``start_s`` and ``end_s`` seconds
-    UTC of the run that was finished. ``rule`` names it. ``lost`` are runs before those; ``moves`` how often work that
+    UTC of the run that was finished, the last where work was stopped (``halted``). ``rule`` names it. ``lost`` are runs
+    before those; ``moves`` how often work that
     had not started got a better place; ``within_power`` whether the rule looks at sites' power caps."""
 
     rule: str
@@ -59,6 +79,7 @@ class Outcome:
     start_s: Ints
     end_s: Ints
     lost: Lost = Lost()
+    halted: Halted = Halted()
     moves: int = 0
     within_power: bool = False
     asked: Ints | None = None
@@ -66,7 +87,12 @@ class Outcome:
 
     def digest(self) -> str:
         """The same decisions give the same digest."""
-        body = b"".join(np.ascontiguousarray(a, "<i8").tobytes() for a in (self.place, self.start_s))
+        parts = [self.place, self.start_s]
+        if len(self.halted):
+            of = self.halted
+            order = np.lexsort((of.start_s, of.job))
+            parts += [a[order] for a in (of.job, of.place, of.start_s, of.end_s, of.for_room)]
+        body = b"".join(np.ascontiguousarray(a, "<i8").tobytes() for a in parts)
         return hashlib.sha256(body).hexdigest()[:16]
 
 
@@ -75,8 +101,8 @@ class Account:
     """Sums of an outcome. Money in yuan, energy in kWh, carbon in kg CO2e, times in seconds.
 
     ``core_s`` int64[P, T] and ``energy_mws`` int64[S, T] (IT load, milliwatt-seconds) by slot; ``by_site`` has the
-    yuan of each site by term; ``wait_s`` and ``slowdown`` are of each job that ran. All but those hold what was
-    lost, too; ``lost_core_s`` core-seconds of it.
+    yuan of each site by term; ``wait_s`` and ``slowdown`` are of each job that ran; pauses, and what stops cost, are
+    waited for. All but those hold what was lost, too; ``lost_core_s`` core-seconds of it.
     """
 
     jobs: int
@@ -116,7 +142,7 @@ class Account:
 def account(work: Workload, found: Outcome) -> Account:
     """Add an outcome up and check the sums. Raises LawBroken."""
     supply, pool = work.supply, work.pool
-    runs, ran = _runs(found), found.place >= 0
+    (runs, resumed), ran = _runs(found), found.place >= 0
     core_s, energy, lost_core_s = _sums(work, found)
     _check_bounds(work, found, runs)
     job, p, seconds = runs.job, runs.place, runs.end_s - runs.start_s
@@ -127,13 +153,13 @@ def account(work: Workload, found: Outcome) -> Account:
     prices, carbon_price = (table[:, part].astype(float) / 1e15 for table in (block.energy, block.carbon))
     facility = at_slot * block.pue[:, part] / MW_S_PER_KWH
     use = cores * pool[p, tables.USE_CORE] + cards * pool[p, tables.USE_CARD]
-    moved = work.data_bytes[job] * (s != work.origin[job])
+    moved = work.data_bytes[job] * (s != work.origin[job]) * ~resumed
     far = moved > 0
     fare = np.zeros(len(job))
     fare[far] = _fares(work, runs)[far] * moved[far] / 1e9
     at = pool[found.place[ran], tables.SITE]
-    waited = (found.start_s - work.begin_s - work.trace.arrive_s)[ran]
-    took = (found.end_s - found.start_s)[ran]
+    took = _took(work, found)
+    waited, took = (found.end_s - took - work.begin_s - work.trace.arrive_s)[ran], took[ran]
     sites = len(supply.sites)
     by_site: dict[str, Floats] = {
         "energy": (at_slot * prices).sum(axis=1),
@@ -162,12 +188,32 @@ def account(work: Workload, found: Outcome) -> Account:
     )
 
 
-def _runs(found: Outcome) -> Lost:
-    """All runs, those that were finished and those lost, in one table."""
-    ran, lost = found.place >= 0, found.lost
+def _took(work: Workload, found: Outcome) -> Ints:
+    """How long each job ran, without what going on after stops cost it; int64[J], seconds."""
+    took, of, speed = found.end_s - found.start_s, found.halted, work.pool[:, tables.SPEED]
+    kept = of.kept > 0
+    np.add.at(took, of.job[kept], (of.end_s - of.start_s)[kept])
+    on = np.unique(of.job[kept])
+    on = on[found.place[on] >= 0]
+    again = kept & (of.resumed > 0)
+    for job, place, start, end in (
+        (on, found.place[on], found.start_s[on], found.end_s[on]),
+        (of.job[again], of.place[again], of.start_s[again], of.end_s[again]),
+    ):
+        np.subtract.at(took, job, np.minimum(-(-work.stop_cost_s[job] * 1000 // speed[place]), end - start))
+    return took
+
+
+def _runs(found: Outcome) -> tuple[Lost, NDArray[np.bool_]]:
+    """All runs, those that were finished, those lost and those that stopped, in one table; and which of them went on
+    with what was done before."""
+    ran, lost, of = found.place >= 0, found.lost, found.halted
     done = (np.flatnonzero(ran), found.place[ran], found.start_s[ran], found.end_s[ran])
-    parts = zip(done, (lost.job, lost.place, lost.start_s, lost.end_s), strict=True)
-    return Lost(*(np.concatenate(part) for part in parts))
+    others = ((each.job, each.place, each.start_s, each.end_s) for each in (lost, of))
+    on = np.isin(done[0], of.job[of.kept > 0])
+    before = lost.resumed if len(lost.resumed) else np.zeros(len(lost), np.int64)
+    runs = Lost(*(np.concatenate(part) for part in zip(done, *others, strict=True)))
+    return runs, np.concatenate([on, before > 0, of.resumed > 0])
 
 
 def _sums(work: Workload, found: Outcome) -> tuple[Ints, Ints, int]:
@@ -175,24 +221,51 @@ def _sums(work: Workload, found: Outcome) -> tuple[Ints, Ints, int]:
     pool, supply, trace = work.pool, work.supply, work.trace
     core_s = np.zeros((len(pool), supply.slots + 1), np.int64)
     energy = np.zeros((len(supply.sites), supply.slots + 1), np.int64)
-    cores, cards, lost = trace.cores, trace.cards, found.lost
+    cores, cards = trace.cores, trace.cards
     add_runs(pool, cores, cards, found.place, found.start_s, found.end_s, work.begin_s, core_s, energy)
     seconds = np.where(found.place >= 0, found.end_s - found.start_s, 0)
-    done, taken = int((cores * seconds).sum()), int(core_s.sum())
-    if done != taken:
+    mws = int((_power_of(work, np.arange(len(work)), found.place) * seconds).sum())
+    done = int((cores * seconds).sum())
+
+    def add(runs: Lost) -> tuple[int, int]:
+        """Core-seconds and milliwatt-seconds of runs, added to those by slot."""
+        if not len(runs):
+            return 0, 0
+        job, took = runs.job, runs.end_s - runs.start_s
+        add_runs(pool, cores[job], cards[job], runs.place, runs.start_s, runs.end_s, work.begin_s, core_s, energy)
+        return int((cores[job] * took).sum()), int((_power_of(work, job, runs.place) * took).sum())
+
+    kept, gone = (_some(found.halted, found.halted.kept == value) for value in (1, 0))
+    kept_core_s, kept_mws = add(kept)
+    taken = int(core_s.sum())
+    if done + kept_core_s != taken:
         raise LawBroken(f"{found.rule}: core-seconds by slot differ from those of the jobs")
-    if len(lost):
-        add_runs(
-            pool, cores[lost.job], cards[lost.job], lost.place, lost.start_s, lost.end_s, work.begin_s, core_s, energy
-        )
+    (of_lost, lost_mws), (of_gone, gone_mws) = add(found.lost), add(gone)
     lost_core_s = int(core_s.sum()) - taken
-    if lost_core_s != int((cores[lost.job] * (lost.end_s - lost.start_s)).sum()):
+    if lost_core_s != of_lost + of_gone:
         raise LawBroken(f"{found.rule}: core-seconds lost differ from those of the runs that were lost")
-    mw = _power_of(work, np.arange(len(work)), found.place)
-    of_lost = _power_of(work, lost.job, lost.place) * (lost.end_s - lost.start_s)
-    if int(energy.sum()) != int((mw * seconds).sum()) + int(of_lost.sum()):
+    if int(energy.sum()) != mws + kept_mws + lost_mws + gone_mws:
         raise LawBroken(f"{found.rule}: energy by site and slot differs from that of the jobs")
+    _check_work(work, found, kept)
     return core_s, energy, lost_core_s
+
+
+def _some(halted: Halted, which: NDArray[np.bool_]) -> Lost:
+    return Lost(*(a[which] for a in (halted.job, halted.place, halted.start_s, halted.end_s)))
+
+
+def _check_work(work: Workload, found: Outcome, kept: Lost) -> None:
+    """What each stopped job did in all its runs, less what its stops cost, is its work: its last run is as long as
+    what was left then."""
+    order = np.lexsort((kept.start_s, kept.job))
+    done = np.zeros(len(work), np.int64)
+    speed, trace, cost = work.pool[:, tables.SPEED], work.trace, work.stop_cost_s
+    add_work(kept.job[order], kept.place[order], (kept.end_s - kept.start_s)[order], speed, cost, trace.asked_s, done)
+    j = np.unique(kept.job)
+    j = j[found.place[j] >= 0]
+    left = np.maximum(trace.run_s[j] - done[j], 1) + cost[j]
+    if ((found.end_s - found.start_s)[j] != -(-left * 1000 // speed[found.place[j]])).any():
+        raise LawBroken(f"{found.rule}: a job that was stopped did more or less than its work")
 
 
 def _power_of(work: Workload, job: Ints, place: Ints) -> Ints:

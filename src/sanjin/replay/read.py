@@ -39,12 +39,16 @@ class Columns:
     user: str = ""
     queue: str = ""
     waited: str = ""
+    stoppable: str = ""
+    stop_cost: str = ""
     unit_s: float = 1.0
 
 
 KNOWN = (
     Columns("arrival_time", "length", "cpus", unit_s=HOUR_S),
-    Columns("arrive_s", "run_s", "cores", "asked_s", "cards", "user", "queue", "waited_s"),
+    Columns(
+        "arrive_s", "run_s", "cores", "asked_s", "cards", "user", "queue", "waited_s", "stoppable", "stop_cost_s"
+    ),
 )
 """Tables that are known by their columns: the GAIA artifact's, and our own."""
 
@@ -205,4 +209,6 @@ def _table(
         user=column(columns.user, -1),
         queue=column(columns.queue, -1),
         waited_s=column(columns.waited, -1, unit),
+        stoppable=np.clip(column(columns.stoppable, -1), -1, 1),
+        stop_cost_s=np.maximum(column(columns.stop_cost, -1, unit), -1),
     )

@@ -80,6 +80,8 @@ def _not_forkable(work: Workload, scenario: Scenario) -> list[Problem]:
         faults.append(problem("fork_of_queues", f"{path}.rule", value=scenario.rule))
     if any(o.from_s < scenario.from_s for o in scenario.outages):
         faults.append(problem("fork_after_outage", f"{path}.outages", value=at))
+    if work.stoppable.any():
+        faults.append(problem("fork_of_stoppable", f"{path}.from_h"))
     region = scenario.region
     new, old = Supply(region, region.root().id, PriceBook(region), 1), work.supply
     fixed = [c for c in range(old.pool.shape[1]) if c not in (tables.CORES, tables.MEM, tables.CARDS)]

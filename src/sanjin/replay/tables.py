@@ -101,7 +101,8 @@ def _joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _rules(numbers: Sequence[Figures]) -> dict[str, Any]:
     plain = ("rule", "digest", "jobs", "ran", "total_yuan", "billed_yuan", "it_kwh", "facility_kwh", "pue", "carbon_kg")
-    plain += ("moved_gb", "lost_runs", "lost_core_h", "moves", "fairness", "late_share", "saved_share")
+    plain += ("moved_gb", "lost_runs", "lost_core_h", "moves", "stops", "made_room", "fairness", "late_share")
+    plain += ("saved_share",)
     columns: dict[str, Any] = {name: [getattr(n, name) for n in numbers] for name in plain}
     for name in ("wait_s", "bounded_slowdown", "terms_yuan"):
         for part in getattr(numbers[0], name):

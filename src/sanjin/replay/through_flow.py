@@ -30,7 +30,7 @@ from sanjin.model.record import JobRecord
 from sanjin.model.units import SLOT_S
 from sanjin.ports import Store
 from sanjin.replay.outcome import Outcome
-from sanjin.replay.through_node import ModelledEngine, outcome_of, region_of, spec_of
+from sanjin.replay.through_node import ModelledEngine, halted_of, outcome_of, region_of, spec_of
 from sanjin.replay.trace import Ints
 from sanjin.replay.workload import Workload
 from sanjin.tree.mail import TreeRouter
@@ -99,8 +99,9 @@ class _Flow:
 
     def __init__(self, work: Workload, policy: Policy, store: Store, a_job_us: int | None) -> None:
         region, root = region_of(work), work.region.root().id
-        policy = replace(policy, stop_gain_fen=-1, price_refresh_hours=0)
-        self.moves = policy.move_gain_fen >= 0
+        policy = replace(policy, price_refresh_hours=0)
+        # whether what is placed is looked at as every slot begins, to move it or to make room for it
+        self.looks = policy.move_gain_fen >= 0 or (policy.stop_gain_fen >= 0 and bool(work.stoppable.any()))
         self.work = work
         self.clock = VirtualClock(work.begin_s)
         # prices are those of the region as its document has it, see replay_through_nodes
@@ -119,9 +120,9 @@ class _Flow:
     def next_s(self) -> int | None:
         """When a run ends, one is to start, or a slot begins in which what waits is looked at again."""
         times = [t for t in (self.engine.next_end(),) if t is not None]
-        if self.moves and (self.view.starts or self.view.parked):
+        if self.looks and (self.view.starts or self.view.parked):
             times.append((self.clock.now() // SLOT_S + 1) * SLOT_S)
-        times += [self.view.starts[0][0]] if self.view.starts else []
+        times += [due[0][0] for due in (self.view.starts, self.view.stops) if due]
         return min(times, default=None)
 
     def turn(self, at_s: int, arrive: Sequence[int]) -> None:
@@ -136,11 +137,13 @@ class _Flow:
                 self._charge(jobs, time.perf_counter_ns() - began)
             self.engine.start(done.starts)
             self.engine.forget(done.forget)
+            self.engine.stop(done.stops)
+            self.engine.discard(done.discard)
             for ask, records in done.answers:
                 ask.answer(records)
-            if not self.view.queue and not self.loop.looking:
+            if not self.view.queue and not self.loop.looking and not done.stops:
                 return
-            work = Work()
+            work = Work(runs=self.engine.watch() if done.stops else [])
 
     def _charge(self, jobs: int, took_ns: int) -> None:
         """Let the time pass that a decision on so many jobs took."""
@@ -155,7 +158,9 @@ class _Flow:
 
     def outcome(self) -> Outcome:
         """What became of every job, as the store has it."""
-        return outcome_of(self.work, [self.loop.store.job(job) for job in self.ids], "through the flow")
+        records = [self.loop.store.job(job) for job in self.ids]
+        numbers = {job: j for j, job in enumerate(self.ids)}
+        return outcome_of(self.work, records, "through the flow", halted_of(self.work, [self.loop.store], numbers))
 
 
 T = TypeVar("T", int, Ints)

@@ -8,7 +8,7 @@ decides as the region does.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +17,13 @@ import numpy as np
 from sanjin.adapters.clock import VirtualClock
 from sanjin.flow.supply import PriceBook
 from sanjin.kernels import tables
+from sanjin.kernels.pieces import done_after, left_after
+from sanjin.model import event as ev
 from sanjin.model.job import JobSpec, Submission
 from sanjin.model.money import PICO_PER_MICRO
 from sanjin.model.network import network_of
 from sanjin.model.policy import Policy
+from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Pool, Region, Tenant
 from sanjin.model.units import HOUR_S, MIB
@@ -36,7 +39,7 @@ from sanjin.ports import (
     TransferReport,
     Usage,
 )
-from sanjin.replay.outcome import Outcome
+from sanjin.replay.outcome import Halted, Outcome
 from sanjin.replay.workload import Workload
 from sanjin.tree.exchange import Switchboard
 from sanjin.tree.node import Node, Parts
@@ -45,6 +48,9 @@ PICO_A_FEN = 10_000 * PICO_PER_MICRO
 RUN_S = "RUN_S"
 """In a job's environment: how long the trace says that it ran, at speed 1."""
 
+STOP_COST_S = "STOP_COST_S"
+"""In the environment of stoppable work: what a stop costs it, seconds of work."""
+
 TENANT = "replay"
 
 HELLO_S = 3
@@ -52,7 +58,8 @@ HELLO_S = 3
 
 
 class ModelledEngine:
-    """Runs that last what the trace says, at the speed of the pool that ``speed_of`` gives for a run."""
+    """Runs that last what the trace says, at the speed of the pool that ``speed_of`` gives for a run; what one that
+    stops has done is kept, and going on costs the :data:`STOP_COST_S` of its environment."""
 
     def __init__(self, clock: Clock, speed_of: Callable[[str], int]) -> None:
         self._clock = clock
@@ -60,6 +67,9 @@ class ModelledEngine:
         self.started: dict[str, int] = {}
         self._ends: list[tuple[int, str]] = []
         self._over: dict[str, RunReport] = {}
+        self._orders: dict[str, RunOrder] = {}
+        self._done: dict[str, int] = {}
+        """Work that is kept, seconds at speed 1, by checkpoint."""
 
     def info(self) -> EngineInfo:
         """A model."""
@@ -71,7 +81,12 @@ class ModelledEngine:
         for order in orders:
             if order.key not in self.started:
                 self.started[order.key] = now
-                seconds = -(-int(order.environment[RUN_S]) * 1000 // self._speed_of(order.key))
+                run_s = int(order.environment[RUN_S])
+                if order.checkpoint:
+                    self._orders[order.key] = order
+                    done_s = self._done.get(order.checkpoint, 0)
+                    run_s = int(left_after(run_s, done_s, int(order.environment[STOP_COST_S])))
+                seconds = -(-run_s * 1000 // self._speed_of(order.key))
                 heapq.heappush(self._ends, (now + seconds, order.key))
         return []
 
@@ -83,22 +98,28 @@ class ModelledEngine:
         """Whether a run has ended that nobody was told of."""
         return bool(self._ends) and self._ends[0][0] <= self._clock.now()
 
+    def has_news(self) -> bool:
+        """Whether something is to be reported, or reported again."""
+        return bool(self._over) or self.has_ended()
+
     def watch(self) -> list[RunReport]:
         """Runs that have ended and are not forgotten."""
         while self._ends and self._ends[0][0] <= self._clock.now():
             end, key = heapq.heappop(self._ends)
-            took = float(end - self.started[key])
-            usage = Usage(wall_s=took, cpu_s=took, busy_s=took)
-            self._over[key] = RunReport(
-                key=key,
-                state=RunState.ENDED,
-                reason=EndReason.EXIT,
-                started_at=self.started[key],
-                ended_at=end,
-                usage=usage,
-                sandbox="none",
-            )
+            self._report(key, EndReason.EXIT, end)
         return list(self._over.values())
+
+    def _report(self, key: str, reason: EndReason, end_s: int) -> None:
+        took = float(end_s - self.started[key])
+        self._over[key] = RunReport(
+            key=key,
+            state=RunState.ENDED,
+            reason=reason,
+            started_at=self.started[key],
+            ended_at=end_s,
+            usage=Usage(wall_s=took, cpu_s=took, busy_s=took),
+            sandbox="none",
+        )
 
     def find(self, keys: Sequence[str]) -> list[RunReport]:
         """What became of these keys."""
@@ -113,10 +134,21 @@ class ModelledEngine:
         """A replay cancels nothing."""
 
     def stop(self, keys: Sequence[str]) -> None:
-        """A replay stops nothing."""
+        """These stop now, and keep what they have done."""
+        now = self._clock.now()
+        for key in keys:
+            order = self._orders[key]
+            asked_s, cost_s = int(order.environment[RUN_S]) + 1, int(order.environment[STOP_COST_S])
+            done_s, ran_s = self._done.get(order.checkpoint, 0), now - self.started[key]
+            self._done[order.checkpoint] = int(done_after(done_s, ran_s, self._speed_of(key), cost_s, asked_s))
+            self._report(key, EndReason.STOPPED, now)
+            self._ends = [(end, other) for end, other in self._ends if other != key]
+        heapq.heapify(self._ends)
 
     def discard(self, checkpoints: Sequence[str]) -> None:
-        """There are none."""
+        """What these kept is no more needed."""
+        for name in checkpoints:
+            self._done.pop(name, None)
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
         """Modelled runs print nothing."""
@@ -150,7 +182,7 @@ def replay_through_nodes(
     """Submit every job at its origin when it arrives, and let the region run to the end.
 
     ``work`` as :func:`in_whole_fen` gives it; ``store`` makes a node's store at a path. Placed work keeps its
-    place, as in the compiled replay.
+    place, as in the compiled replay without moves, and no run makes room for other work.
     """
     region, trace = region_of(work), work.trace
     policy = replace(policy, move_gain_fen=-1, stop_gain_fen=-1, price_refresh_hours=0)
@@ -185,6 +217,7 @@ def replay_through_nodes(
     while len(ids) < len(work) or any(e.next_end() is not None for e in engines.values()) or _waits(nodes):
         times = [t for e in engines.values() if (t := e.next_end()) is not None]
         times += [n.view.starts[0][0] for n in nodes.values() if n.view.starts]
+        times += [n.view.stops[0][0] for n in nodes.values() if n.view.stops]
         arrives = work.begin_s + int(trace.arrive_s[len(ids)]) if len(ids) < len(work) else None
         times += [arrives] if arrives is not None else []
         if not times:
@@ -202,9 +235,11 @@ def replay_through_nodes(
             _settle(nodes, engines)
         progress(len(ids))
     records = [nodes[job.rpartition("-")[0]].parts.store.job(job) for job in ids]
+    stores, numbers = [node.parts.store for node in nodes.values()], {job: j for j, job in enumerate(ids)}
+    halted = halted_of(work, stores, numbers)
     for node in nodes.values():
         node.stop()
-    return outcome_of(work, records, "through nodes")
+    return outcome_of(work, records, "through nodes", halted)
 
 
 def region_of(work: Workload) -> Region:
@@ -235,13 +270,15 @@ def spec_of(work: Workload, j: int) -> JobSpec:
     return JobSpec(
         name="replay",
         command=("true",),
-        environment={RUN_S: str(int(trace.run_s[j]))},
+        environment={RUN_S: str(int(trace.run_s[j])), STOP_COST_S: str(int(work.stop_cost_s[j]))},
         tenant=TENANT,
         cores=int(trace.cores[j]),
         accelerators=int(trace.cards[j]),
         memory_bytes=MIB,
         duration_s=int(trace.asked_s[j]),
         delay_price_fen_per_hour=int(work.delay_pico[j]) // (10**10 // HOUR_S),
+        stoppable=bool(work.stoppable[j]),
+        stop_cost_s=int(work.stop_cost_s[j]),
     )
 
 
@@ -251,7 +288,7 @@ def _settle(nodes: dict[str, Node], engines: dict[str, ModelledEngine]) -> None:
     while busy:
         busy = False
         for name, node in nodes.items():
-            if engines[name].has_ended() or node.has_something_to_do():
+            if engines[name].has_news() or node.has_something_to_do():
                 node.step(0.0)
                 busy = True
 
@@ -260,11 +297,33 @@ def _waits(nodes: dict[str, Node]) -> bool:
     return any(node.view.starts or node.view.queue for node in nodes.values())
 
 
-def outcome_of(work: Workload, records: Sequence[JobRecord | None], name: str) -> Outcome:
+def halted_of(work: Workload, stores: Sequence[Store], numbers: Mapping[str, int]) -> Halted:
+    """Runs that stopped, from the journals of the nodes; ``numbers`` are the jobs' in the trace."""
+    if not work.stoppable.any():
+        return Halted()
+    found: list[tuple[int, ...]] = []
+    for store in stores:
+        place, runs = dict[str, int](), dict[str, int]()
+        for entry in store.journal(limit=store.tip()[0] + 1):
+            if entry.kind not in (ev.Placed.kind, ev.Paused.kind):
+                continue
+            event = ev.decode(entry.kind, entry.body)
+            if isinstance(event, ev.Placed):
+                place[event.job] = work.supply.pool_index[f"{event.placement.site}/{event.placement.pool}"]
+            elif isinstance(event, ev.Paused):
+                job, room = event.job, event.reason is Reason.MADE_ROOM
+                runs[job] = runs.get(job, 0) + 1
+                found.append((numbers[job], place[job], event.start_s, event.end_s, 1, runs[job] > 1, room))
+    return Halted(*np.array(found, np.int64).reshape(-1, 7).T)
+
+
+def outcome_of(
+    work: Workload, records: Sequence[JobRecord | None], name: str, halted: Halted | None = None
+) -> Outcome:
     """What became of every job, by its record in the order of the trace."""
     count, index = len(work), work.supply.pool_index
     place, start, end = np.full(count, -1, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
     for j, record in enumerate(records):
         if record is not None and record.site and record.start_s:
             place[j], start[j], end[j] = index[f"{record.site}/{record.pool}"], record.start_s, record.end_s
-    return Outcome(rule=name, place=place, start_s=start, end_s=end)
+    return Outcome(rule=name, place=place, start_s=start, end_s=end, halted=halted or Halted())

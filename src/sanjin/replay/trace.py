@@ -5,7 +5,7 @@ What a file holds that cannot be replayed is left out and counted, never guessed
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,20 @@ class Remark:
     count: int = 0
 
 
+def _unknown() -> Ints:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """J jobs. Times in whole seconds; ``arrive_s`` from the trace's begin, not falling.
 
     ``run_s`` is how long each ran, ``asked_s`` how long it asked for (``run_s`` where that is not known);
     ``cores`` and ``cards`` what it took; ``user`` and ``queue`` numbers without further meaning (-1: not known);
-    ``waited_s`` its recorded wait (-1: not known). ``begin_s`` is the begin in seconds UTC, 0 where it is not
-    known; ``machine_cores`` the cores of the machine that ran it, as the log states them (0: it does not).
+    ``waited_s`` its recorded wait (-1: not known); ``stoppable`` 1 where it can be stopped and go on later, 0 where
+    not, and ``stop_cost_s`` the work that each stop costs it (both -1: not known, as where they are not given).
+    ``begin_s`` is the begin in seconds UTC, 0 where it is not known; ``machine_cores`` the cores of the machine that
+    ran it, as the log states them (0: it does not).
     """
 
     name: str
@@ -42,9 +48,16 @@ class Trace:
     user: Ints
     queue: Ints
     waited_s: Ints
+    stoppable: Ints = field(default_factory=_unknown)
+    stop_cost_s: Ints = field(default_factory=_unknown)
     begin_s: int = 0
     machine_cores: int = 0
     remarks: tuple[Remark, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("stoppable", "stop_cost_s"):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.full(len(self.arrive_s), -1, np.int64))
 
     def __len__(self) -> int:
         return len(self.arrive_s)

@@ -9,6 +9,8 @@ Traces do not say these things, so they are drawn, by rules that a reader can ch
 - *Due*: a job should be done within some times of what it asked for, log-uniform between two bounds; this is only
   counted, no rule looks at it.
 - *Data*: a share of the jobs read a dataset of their own that lies at their origin, of log-normal size.
+- *Stoppable*: work can stop and go on later where the trace says so; of what it says nothing about, a share that is
+  drawn (none unless asked for). A stop costs what the trace says, else one and the same.
 - *Time*: a trace longer than ``fold_days`` is laid over itself every so many days (0: never), so that it is as
   dense as a region's work.
 - *Capacity*: where a load is given, every pool is scaled by one factor, so that the trace asks for that share
@@ -56,6 +58,8 @@ class Rule:
     data_sigma: float = 1.5
     slack_least: float = 2.0
     slack_most: float = 20.0
+    stoppable_share: float = 0.0
+    stop_cost_s: int = 60
     begin_s: int = 0
 
 
@@ -98,7 +102,8 @@ class Workload:
 
     ``origin`` int64[J] is a site; ``delay_pico`` int64[J] pico-yuan a second; ``due_s`` int64[J] seconds from the
     begin; ``data_bytes`` int64[J] lie at the origin. ``cap_mw`` int64[S] bounds the power of sites, mW. ``begin_s``
-    is a slot's begin, seconds UTC. ``scale`` is what pools were multiplied by.
+    is a slot's begin, seconds UTC. ``stoppable`` bool[J] can be stopped and go on later; each stop costs
+    ``stop_cost_s`` int64[J] seconds of work at speed 1. ``scale`` is what pools were multiplied by.
     """
 
     region: Region
@@ -112,6 +117,8 @@ class Workload:
     delay_pico: Ints
     data_bytes: Ints
     due_s: Ints
+    stoppable: NDArray[np.bool_]
+    stop_cost_s: Ints
     begin_s: int
     scale: float
     outages: tuple[Outage, ...] = ()
@@ -150,6 +157,8 @@ def workload(region: Region, trace: Trace, rule: Rule, slots: int, series: Serie
         delay_pico=_delays(trace, rule, rng),
         data_bytes=_data(count, rule, rng),
         due_s=_due(trace, rule),
+        stoppable=_stoppable(trace, rule),
+        stop_cost_s=np.where(trace.stop_cost_s >= 0, trace.stop_cost_s, rule.stop_cost_s),
         begin_s=begin_s,
         scale=scale,
     )
@@ -219,6 +228,12 @@ def _due(trace: Trace, rule: Rule) -> Ints:
     rng = np.random.default_rng([rule.seed, 1])
     slack = np.exp(rng.uniform(np.log(rule.slack_least), np.log(rule.slack_most), len(trace)))
     return trace.arrive_s + np.ceil(trace.asked_s * slack).astype(np.int64)
+
+
+def _stoppable(trace: Trace, rule: Rule) -> NDArray[np.bool_]:
+    """Which jobs can be stopped and go on later."""
+    drawn = np.random.default_rng([rule.seed, 2]).random(len(trace)) < rule.stoppable_share
+    return np.where(trace.stoppable >= 0, trace.stoppable > 0, drawn)
 
 
 def _data(count: int, rule: Rule, rng: np.random.Generator) -> Ints:

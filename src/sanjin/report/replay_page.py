@@ -79,7 +79,7 @@ def _rules(found: Sequence[Replayed], numbers: Sequence[Figures]) -> str:
     heads = [
         "rule 规则", "yuan 元", *(say(f"term.{t}") for t in terms), "kWh", "PUE", "kg CO2e",
         "wait mean / p95 h 等待", "slowdown p50 / p95 减速比", "late 逾期", "fairness 公平", "GB moved 传输",
-        "moves 改派", "no place 无处",
+        "moves 改派", "stops / made room 中断/让位", "no place 无处",
     ]  # fmt: skip
     rows: list[str] = []
     for each, n in zip(found, numbers, strict=True):
@@ -95,6 +95,7 @@ def _rules(found: Sequence[Replayed], numbers: Sequence[Figures]) -> str:
             f"{n.fairness:.3f}",
             f"{n.moved_gb:,.0f}",
             f"{n.moves:,}",
+            f"{n.stops:,} / {n.made_room:,}",
             f"{n.jobs - n.ran:,}",
         ]
         rows.append(row(f"{escape(each.title_en)}<br>{escape(each.title_zh)}", cells, each is found[0]))

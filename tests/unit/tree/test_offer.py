@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
 import random
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
