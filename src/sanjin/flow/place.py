@@ -216,9 +216,11 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
         supply.shift(pool, row[tables.START], row[tables.UNTIL], supply.need(record.spec, pool), -1)
         return ev.Raised(job=record.id, parent=view.parent, full=False, options=options)
     placement = placement_of(supply, row)
-    if site in view.sites and record.spec.stoppable and (found := divided(supply, given.part(j), record, row)):
-        placement, changed = found
-        options = (*options[:at], (*changed, *row[tables.ROW :]), *options[at + 1 :])
+    if site in view.sites and record.spec.stoppable:
+        found = divided(supply, given.part(j), record, row[: tables.ROW])
+        if found:
+            placement, changed = found
+            options = (*options[:at], (*changed, *row[tables.ROW :]), *options[at + 1 :])
     return given_to(view, record, placement, options)
 
 

@@ -378,8 +378,9 @@ def _declined(view: View, e: ev.Declined, at_s: int) -> JobRecord:
 
 def _taken_back(view: View, e: ev.TakenBack, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
-    barred, epoch = (*record.barred, e.child), max(record.epoch, e.epoch)
-    reason = e.reason if e.reason is Reason.EARLIER_COPY else None  # then it waits a while
+    later = e.reason is Reason.EARLIER_COPY  # then it waits a while, and the child is asked again
+    barred, epoch = record.barred if later else (*record.barred, e.child), max(record.epoch, e.epoch)
+    reason = e.reason if later else None
     return view.change(e.job, at_s, state=JobState.QUEUED, reason=reason, sent_to="", barred=barred, epoch=epoch)
 
 
