@@ -7,7 +7,7 @@ tree and not the search among 1,000 sites. A transition is one assignment or one
 durable; parent and load program share this machine. Peer: ``fsync`` of a small file, one at a time on the same disk,
 which bounds a parent that would write each transition by itself.
 
-    python benchmarks/node.py [--children 11,100,1000] [--jobs 20000]
+    python benchmarks/node.py [--children 11,100,1000] [--jobs 5000]
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ def fsyncs_s(count: int = 300) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--children", default="11,100,1000")
-    parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--jobs", type=int, default=5_000)
     options = parser.parse_args()
     rows, peer = [], fsyncs_s()
     for count in map(int, options.children.split(",")):

@@ -2,7 +2,11 @@
 
 Run by hand, as root (it makes network namespaces; a line is cut by taking its virtual cable down)::
 
-    python -m tests.faults.cut_lines --folder /tmp/cut --jobs 2000
+    python -m tests.faults.cut_lines --folder /tmp/cut --jobs 2000 [--wanem ../shared/env/wanem.py]
+
+With ``--wanem`` each line of the tree is a link of its own through that program, which delays every packet by what the
+region document says of the line, carries no more than it says, and loses one of a thousand. Without, a bridge joins all
+and does none of it.
 
 It prints a table and ends with one line of JSON; exit status 1 where a job was lost or an effect came twice.
 """
@@ -17,6 +21,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sanjin.adapters.store.sqlite import SqliteStore
@@ -24,6 +30,7 @@ from sanjin.cli.running import region_file
 from sanjin.client import Client
 from sanjin.model import event as ev
 from sanjin.model.job import Effects, JobSpec, Submission
+from sanjin.model.region import Region
 from sanjin.ports import JobQuery
 from sanjin.regions.load import load_region
 from sanjin.tree.overview import audit_node, entries
@@ -52,6 +59,42 @@ def make_network(sites: list[str]) -> None:
         ip("-n", ns, "addr", "add", f"10.77.0.{i + 1}/24", "dev", "eth0")
         ip("-n", ns, "link", "set", "eth0", "up")
         ip("-n", ns, "link", "set", "lo", "up")
+
+
+def make_lines(region: Region, sites: list[str], wanem: Path) -> list[subprocess.Popen[str]]:
+    """A namespace a site, and a link with delay and loss a line of the tree; the programs that carry them."""
+    carriers: list[subprocess.Popen[str]] = []
+    known = {frozenset((line.a, line.b)): line for line in region.links}
+    for i, site in enumerate(sites):
+        ip("netns", "add", f"sj-{site}")
+        ip("-n", f"sj-{site}", "link", "set", "lo", "up")
+        ip("-n", f"sj-{site}", "addr", "add", f"{address(i)}/32", "dev", "lo")
+    for i, site in enumerate(sites):
+        if parent := region.nodes[site].parent:
+            line = known[frozenset((site, parent))]
+            words = [f"sj-{site}", f"10.78.{i}.2/30", f"sj-{parent}", f"10.78.{i}.1/30", "--dev", f"w{i}"]
+            words += ["--delay-ms", str(line.latency.value), "--rate-mbit", str(min(line.bandwidth.value * 1000, 1000))]
+            words += ["--loss", "0.001"]
+            carrier = subprocess.Popen([sys.executable, str(wanem), *words], stdout=subprocess.PIPE, text=True)
+            assert carrier.stdout is not None and carrier.stdout.readline().strip() == "up", site
+            carriers.append(carrier)
+            ip("-n", f"sj-{site}", "route", "add", f"{address(sites.index(parent))}/32", "dev", f"w{i}")
+    return carriers
+
+
+def address(site: int) -> str:
+    return f"10.77.0.{site + 1}"
+
+
+def set_line(region: Region, sites: list[str], site: str, up: bool, wanem: bool) -> None:
+    """Cut or mend the line from a site to its parent; lines to its children stay as they are."""
+    name, number = f"w{sites.index(site)}", sites.index(region.nodes[site].parent)
+    if not wanem:
+        ip("-n", WAN, "link", "set", name, "up" if up else "down")
+        return
+    ip("-n", f"sj-{site}", "link", "set", name, "up" if up else "down")
+    if up:
+        ip("-n", f"sj-{site}", "route", "add", f"{address(number)}/32", "dev", name)
 
 
 def drop_network(sites: list[str]) -> None:
@@ -93,6 +136,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--folder", type=Path, default=Path("/tmp/sanjin-cut"))
     options.add_argument("--jobs", type=int, default=2000)
+    options.add_argument("--wanem", type=Path)
     options.add_argument("--submit", type=Path)
     options.add_argument("--mark", default="m")
     given = options.parse_args()
@@ -103,28 +147,34 @@ def main() -> int:
     region = load_region(region_file("shanxi"))
     sites = list(region.nodes)
     drop_network(sites)
-    make_network(sites)
+    carriers: list[subprocess.Popen[str]] = []
+    if given.wanem:
+        carriers = make_lines(region, sites, given.wanem)
+    else:
+        make_network(sites)
     nodes: dict[str, NodeProcess] = {}
     began = time.monotonic()
     try:
         for i, site in enumerate(sites):
             node = nodes[site] = NodeProcess(given.folder, site, within=("ip", "netns", "exec", f"sj-{site}"))
-            node.listen = f"10.77.0.{i + 1}:{PORT}"
+            node.listen = f"{address(i)}:{PORT}"
             parent = region.nodes[site].parent
             node.join(nodes[parent]) if parent else node.up("--region", "shanxi")
         print(f"{len(nodes)} nodes up after {time.monotonic() - began:.0f} s", flush=True)
-        return trial(nodes, sites, given.jobs)
+        line = partial(set_line, region, sites, HUB, wanem=bool(given.wanem))
+        return trial(nodes, sites, given.jobs, line)
     finally:
         for node in reversed(nodes.values()):
             node.end()
+        for carrier in carriers:
+            carrier.terminate()
         drop_network(sites)
 
 
-def trial(nodes: dict[str, NodeProcess], sites: list[str], jobs: int) -> int:
+def trial(nodes: dict[str, NodeProcess], sites: list[str], jobs: int, line: Callable[..., None]) -> int:
     began = time.monotonic()
     wanted = [job for site in sites for job in submit(nodes[site], jobs // len(sites), f"first-{site}")]
-    cable = f"w{sites.index(HUB)}"
-    ip("-n", WAN, "link", "set", cable, "down")
+    line(up=False)
     cut_at = time.monotonic()
     alone = submit(nodes[HUB], 50, "at-once")  # before the hub can know: these may go up, and wait for the line
     time.sleep(15)
@@ -139,7 +189,7 @@ def trial(nodes: dict[str, NodeProcess], sites: list[str], jobs: int) -> int:
     while time.monotonic() - cut_at < CUT_S:
         time.sleep(1)
     during = {"at once": dict(states(nodes[HUB], alone)), "15 s later": dict(states(nodes[HUB], later))}
-    ip("-n", WAN, "link", "set", cable, "up")
+    line(up=True)
     print(f"{HUB} was cut off for {time.monotonic() - cut_at:.0f} s; its jobs meanwhile: {during}", flush=True)
     wanted += alone + later
     end = time.monotonic() + 600
