@@ -17,6 +17,7 @@ file                    what it holds
 ``measured.told``       which of the two its journal has
 ``identity/``           keys and certificates of one node, and the children that it knows
 ``restored.json``       that the state was restored, until the next start has taken account of it
+``writer``              as which writer of its database this folder was used last, of a replica
 ``lock``                held while a region is up
 ``<node>/``             a node's store, runs and data
 ======================= ==========================================================
@@ -201,6 +202,14 @@ class StateFolder:
     def started(self) -> None:
         """A start has taken account of it."""
         (self.path / "restored.json").unlink(missing_ok=True)
+
+    def wrote_last(self, epoch: int) -> bool:
+        """Whether the writer of the database before the one numbered ``epoch`` used this folder, or there was none;
+        this one is noted. Where not, what ran meanwhile is not known to the engine here."""
+        path = self.path / "writer"
+        before = int(path.read_text()) if path.exists() else 0
+        self._write("writer", str(epoch))
+        return epoch == before + 1
 
     def keep_policy(self, document: str) -> None:
         """Keep a policy document for the next start."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sanjin.ports import Entry
     from sanjin.tree.cosigning import Own, Rounds
     from sanjin.tree.region import LiveRegion
+    from sanjin.tree.set_back import Restored
 
 app = App(name="node", help="One node of a region in a process of its own. 单个节点。", help_format="plaintext")
 
@@ -174,7 +175,8 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     live = assemble(
         applied(model, policy), folder.path, clock, __version__, listen, folder.scarcity(), policy,
         only=(settings.site,), uplink=uplink, data_folder=Path(settings.data) if settings.data else None,
-        store=(lambda _: held) if held else SqliteStore, restored=restored_state(folder),
+        store=(lambda _: held) if held else SqliteStore,
+        restored=restored_state(folder) or _from_another(folder, held),
     )  # fmt: skip
     folder.started()
     issuer, public = issuer_of(folder, settings, model), None
@@ -260,6 +262,15 @@ def _claimed(settings: NodeSettings) -> SqlStore | None:
         note(text("cli.stands_by", site=settings.site))
         found.claim(None, _taken_over)
     return found
+
+
+def _from_another(folder: StateFolder, held: SqlStore | None) -> Restored | None:
+    """That a replica elsewhere wrote this state last: what it was running, the engine here cannot know."""
+    if held is None or folder.wrote_last(held.epoch()):
+        return None
+    from sanjin.tree.set_back import Restored
+
+    return Restored(of="a replica that this one took over from", moved=True)
 
 
 def _taken_over() -> None:

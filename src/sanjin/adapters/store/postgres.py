@@ -150,6 +150,10 @@ class PostgresStore(SqlStore):
         """Whether this process writes the schema, as far as is known here; only a commit is sure of it."""
         return self._seat is not None and self._seat.held()
 
+    def epoch(self) -> int:
+        """Which writer this process is of those that there have been, from 1; 0 before it is one."""
+        return self._seat.epoch if self._seat else 0
+
     def _own(self) -> Seat:
         """The seat of this process; who never claimed takes it where it is free. Raises NotActive."""
         seat = self._seat

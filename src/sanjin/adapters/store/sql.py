@@ -88,6 +88,10 @@ class SqlStore:
         """Whether this process writes the state, as far as is known here."""
         return True
 
+    def epoch(self) -> int:
+        """Which writer this is of those that there have been, from 1; 0 where a store has one writer for good."""
+        return 0
+
     def skip_ahead(self, peers: Sequence[str], count: int) -> None:
         """Let the numbers of mail to ``peers``, of jobs and of leases go on ``count`` further than they would.
 
