@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from sanjin.adapters.state_folder import StateFolder
+from sanjin.adapters.store.sql import HEAD
 from sanjin.client import Client
 from sanjin.model.job import JobSpec, Submission
 from sanjin.ports import JobQuery
@@ -185,15 +186,15 @@ def test_an_older_schema_is_upgraded_with_a_backup_beside_it(
     there = Region(folder / "old")
     there.json("restore", str(folder / "0.tar.gz"), "--state", str(there.state))
     assert there.json("upgrade") == {
-        "before": dict.fromkeys(_nodes(there), "0002"), "after": dict.fromkeys(_nodes(there), "0002"), "backup": "",
+        "before": dict.fromkeys(_nodes(there), HEAD), "after": dict.fromkeys(_nodes(there), HEAD), "backup": "",
     }  # fmt: skip
     store = sqlite3.connect(there.state / "datong" / "state.db")
-    store.executescript("drop table writer; update alembic_version set version_num = '0001'")
+    store.executescript("drop table writer; drop table share; update alembic_version set version_num = '0001'")
     store.close()
     tried = there.json("upgrade", "--dry-run")
     assert isinstance(tried, dict) and tried["before"]["datong"] == "0001" and not tried["backup"]
     done = there.json("upgrade")
-    assert isinstance(done, dict) and (done["before"]["datong"], done["after"]["datong"]) == ("0001", "0002")
+    assert isinstance(done, dict) and (done["before"]["datong"], done["after"]["datong"]) == ("0001", HEAD)
     assert Path(done["backup"]).parent == folder
     back = there.json("restore", done["backup"], "--dry-run", "--state", str(folder / "nowhere"))
     assert isinstance(back, dict) and set(back["nodes"]) == set(_nodes(there))
