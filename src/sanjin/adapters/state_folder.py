@@ -199,17 +199,17 @@ class StateFolder:
         kept: dict[str, Any] = json.loads(path.read_text())
         return str(kept["of"]), bool(kept["moved"])
 
-    def started(self) -> None:
-        """A start has taken account of it."""
-        (self.path / "restored.json").unlink(missing_ok=True)
-
     def wrote_last(self, epoch: int) -> bool:
-        """Whether the writer of the database before the one numbered ``epoch`` used this folder, or there was none;
-        this one is noted. Where not, what ran meanwhile is not known to the engine here."""
+        """Whether the writer of the database before the one numbered ``epoch`` used this folder, or there was none.
+        Where not, what ran meanwhile is not known to the engine here."""
         path = self.path / "writer"
-        before = int(path.read_text()) if path.exists() else 0
-        self._write("writer", str(epoch))
-        return epoch == before + 1
+        return epoch == (int(path.read_text()) if path.exists() else 0) + 1
+
+    def started(self, epoch: int = 0) -> None:
+        """A start has taken account of what was restored, and of who wrote before it did, as number ``epoch``."""
+        (self.path / "restored.json").unlink(missing_ok=True)
+        if epoch:
+            self._write("writer", str(epoch))
 
     def keep_policy(self, document: str) -> None:
         """Keep a policy document for the next start."""

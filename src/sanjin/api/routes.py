@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -291,25 +291,26 @@ def _region(live: LiveRegion, about: RegionStatus, guard: Guard) -> APIRouter:
     return router
 
 
+def _readable(guard: Guard, caller: Asking, tenant: str) -> Callable[[str], bool]:
+    """Which tenants' bills the caller may read, of the one that was asked for (empty: all)."""
+    reach = guard.reach(caller, Action.READ_BILL)
+    return lambda of: (reach.everything or of == reach.tenant) and tenant in ("", of)
+
+
 def _books(live: LiveRegion, hub: EventHub, guard: Guard) -> APIRouter:
     router = APIRouter(tags=["region"])
 
     @router.get("/bills", response_model=list[Bill])
     def bills(caller: Asking, tenant: Annotated[str, Query(max_length=200)] = "") -> Response:
         """What each tenant's settled jobs came to, of tenants whose bills the caller may read."""
-        reach = guard.reach(caller, Action.READ_BILL)
-        found = (b for b in overview.bills(live) if reach.everything or b.tenant == reach.tenant)
-        return answer([b for b in found if tenant in ("", b.tenant)])
+        wanted = _readable(guard, caller, tenant)
+        return answer([b for b in overview.bills(live) if wanted(b.tenant)])
 
     @router.get("/envelopes", response_model=list[EnvelopeStatus])
     def envelopes(caller: Asking, tenant: Annotated[str, Query(max_length=200)] = "") -> Response:
         """What tenants may use at the nodes that run here, of tenants whose bills the caller may read."""
-        reach = guard.reach(caller, Action.READ_BILL)
-        return answer(
-            overview.envelopes(
-                live, lambda t: (reach.everything or t == reach.tenant) and tenant in ("", t)
-            )
-        )
+        wanted = _readable(guard, caller, tenant)
+        return answer([e for e in overview.envelopes(live) if wanted(e.tenant)])
 
     @router.get("/audit", response_model=list[AuditResult])
     def audit(caller: Asking, node: Annotated[str, Query(max_length=100)] = "") -> Response:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from sanjin.adapters.store.memory import MemoryStore
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.cli.output import Format, data, note, text
-from sanjin.flow.submit import problem
+from sanjin.model.catalogue import problem
 from sanjin.model.errors import ProblemsFound
 from sanjin.model.policy import Policy
 from sanjin.model.units import SLOT_S

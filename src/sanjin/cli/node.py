@@ -178,7 +178,7 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
         store=(lambda _: held) if held else SqliteStore,
         restored=restored_state(folder) or _from_another(folder, held),
     )  # fmt: skip
-    folder.started()
+    folder.started(held.epoch() if held else 0)
     issuer, public = issuer_of(folder, settings, model), None
     live.asked = tracing.asked if tracing else None
     own = _own(folder, settings, live)

@@ -6,15 +6,19 @@ jobs may cost at most. A job beyond it is held, and admitted in order of arrival
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
-from sanjin.flow.envelopes import Amount
+from sanjin.flow.envelopes import Amount, overdue
 from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.job import JobSpec
 from sanjin.model.money import MICRO_PER_FEN, MICRO_PER_YUAN, PICO_PER_MICRO
 from sanjin.model.reason import Reason
 from sanjin.model.units import MIB
+
+A_TURN = 2000
+"""Held jobs looked at in one turn."""
 
 
 def ceiling_fen(view: View, spec: JobSpec) -> int:
@@ -45,30 +49,59 @@ def ceiling_fen(view: View, spec: JobSpec) -> int:
 def admit(view: View, jobs: Iterable[str]) -> Iterable[ev.Event]:
     """Decide on held jobs in order; the caller applies each event before asking for the next.
 
-    Yields Admitted, or Held where the reason is new. A tenant's later jobs do not overtake. What those that stay held
-    lack is left in the view's envelopes.
+    Yields Admitted, or Held where the reason is new. A tenant's later jobs do not overtake. What the first lacks that
+    stays held is left in the view's envelopes.
     """
     stopped: dict[str, Reason] = {}
-    lacks: dict[str, list[Amount]] = {}
     short = view.envelopes.short = {}
     for job in jobs:
         record = view.jobs[job]
         spec = record.spec
         if spec.tenant in stopped:
-            lacks[spec.tenant].append(Amount(spec.quota_cores(), ceiling_fen(view, spec)))
             if record.reason is None:
                 yield ev.Held(job=job, reason=stopped[spec.tenant], need=0, free=0)
             continue
-        free, need = view.envelopes.free(spec.tenant), Amount(spec.quota_cores(), ceiling_fen(view, spec))
+        free, need = view.envelopes.free(spec.tenant), need_of(view, spec)
         if free.covers(need):
             yield ev.Admitted(job=job, reserved_fen=need.fen)
             continue
         quota = need.cores > free.cores
         reason = stopped[spec.tenant] = Reason.QUOTA if quota else Reason.BUDGET
-        lacks[spec.tenant] = [need]
+        short[spec.tenant] = (need - free).or_nothing()
         if record.reason is not reason:
             of = (need.cores, free.cores) if quota else (need.fen, free.fen)
             yield ev.Held(job=job, reason=reason, need=of[0], free=max(of[1], 0))
-    for tenant, needs in lacks.items():
-        free = view.envelopes.free(tenant)
-        short[tenant] = ((sum(needs, Amount()) - free).at_least(0), (needs[0] - free).at_least(0))
+
+
+def need_of(view: View, spec: JobSpec) -> Amount:
+    """What a job takes of its tenant's envelope."""
+    return Amount(spec.quota_cores(), ceiling_fen(view, spec))
+
+
+def due(view: View, now_s: int) -> Iterator[ev.EnvelopeMoved]:
+    """What is to be given back to the parent, and asked of it."""
+    yield from overdue(view, now_s)
+    yield from ask(view, now_s)
+
+
+def ask(view: View, now_s: int) -> Iterator[ev.EnvelopeAsked]:
+    """Ask the parent for what work that is held here, or at a child, lacks; not while it does not answer."""
+    envelopes = view.envelopes
+    for tenant in {**envelopes.wanted, **envelopes.short} if view.parent_reachable else ():
+        if envelopes.share(tenant, view.parent).ask_s > now_s:
+            continue
+        if tenant in envelopes.short:
+            whole, least = _held(view, tenant), envelopes.short[tenant]
+        else:
+            whole, least = envelopes.wanted[tenant]
+        yield ev.EnvelopeAsked(
+            job="", peer=view.parent, tenant=tenant, cores=whole.cores, fen=whole.fen, least_cores=least.cores,
+            least_fen=least.fen,
+        )  # fmt: skip
+
+
+def _held(view: View, tenant: str) -> Amount:
+    """What all the tenant's held jobs lack, of those that are looked at in a turn."""
+    specs = (view.jobs[job].spec for job in islice(view.held, A_TURN))
+    needs = (need_of(view, spec) for spec in specs if spec.tenant == tenant)
+    return (sum(needs, Amount()) - view.envelopes.free(tenant)).or_nothing()

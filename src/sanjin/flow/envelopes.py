@@ -59,9 +59,9 @@ class Amount:
     def __sub__(self, other: Amount) -> Amount:
         return Amount(self.cores - other.cores, self.fen - other.fen)
 
-    def at_least(self, least: int = 0) -> Amount:
-        """With nothing below ``least``."""
-        return Amount(max(self.cores, least), max(self.fen, least))
+    def or_nothing(self) -> Amount:
+        """With nothing below 0."""
+        return Amount(max(self.cores, 0), max(self.fen, 0))
 
     def at_most(self, most: Amount) -> Amount:
         """With nothing above ``most``."""
@@ -77,8 +77,8 @@ class Envelopes:
     parent: str
     use: dict[str, TenantUse] = field(default_factory=dict[str, TenantUse])
     shares: dict[tuple[str, str], Share] = field(default_factory=dict[tuple[str, str], Share])
-    short: dict[str, tuple[Amount, Amount]] = field(default_factory=dict[str, tuple[Amount, Amount]])
-    """What work that is held here lacks, by tenant: all of it, and the first job alone."""
+    short: dict[str, Amount] = field(default_factory=dict[str, Amount])
+    """What the first job lacks that is held here, by tenant."""
     wanted: dict[str, tuple[Amount, Amount]] = field(default_factory=dict[str, tuple[Amount, Amount]])
     """What a child asked for and did not get, by tenant: all of it, and the least that is of use."""
     lent: dict[str, Amount] = field(default_factory=dict[str, Amount])
@@ -103,16 +103,23 @@ class Envelopes:
             cores, node = cores + whose.envelope(node).cores, nodes[node].parent
         return cores
 
+    def stated(self, tenant: str) -> Amount:
+        """What the region document gives this node."""
+        envelope = self.region.tenants[tenant].envelope(self.node)
+        return Amount(envelope.cores, round(envelope.yuan * 100))
+
+    def used(self, tenant: str) -> Amount:
+        """What work that was submitted here takes: cores of what lives; fen spent, and set aside for what lives."""
+        use = self.use.get(tenant)  # and not made at first sight: others than the node's thread may ask
+        return Amount(use.cores, use.spent_fen + use.reserved_fen) if use else Amount()
+
     def free(self, tenant: str) -> Amount:
         """What new work may use, or a child may have; below nothing where the document gives less than it did."""
-        envelope, use = self.region.tenants[tenant].envelope(self.node), self.tenant(tenant)
-        cores, fen = envelope.cores - use.cores, round(envelope.yuan * 100) - use.spent_fen - use.reserved_fen
+        free = self.stated(tenant) - self.used(tenant)
         if self.shares:
-            got, lent = self.shares.get((tenant, self.parent)), self.lent.get(tenant, Amount())
-            cores, fen = cores - lent.cores, fen - lent.fen
-            if got is not None:
-                cores, fen = cores + got.cores, fen + got.fen
-        return Amount(cores, fen)
+            got = self.share(tenant, self.parent)
+            free = free + Amount(got.cores, got.fen) - self.lent.get(tenant, Amount())
+        return free
 
     def put(self, share: Share) -> None:
         """Know a share; the sum of what is lent follows."""
@@ -139,35 +146,17 @@ class Envelopes:
         self.put(share)
 
 
-def due(view: View, now_s: int) -> Iterator[ev.EnvelopeMoved]:
-    """What is to be done about what is borrowed, in order."""
-    if view.parent:
-        yield from overdue(view, now_s)
-        yield from ask(view, now_s)
-
-
 def overdue(view: View, now_s: int) -> Iterator[ev.EnvelopeReturned]:
     """What was borrowed for a time that is over goes back, as far as it is not in use."""
     envelopes = view.envelopes
-    for tenant in view.region.tenants if envelopes.shares else ():
+    for tenant in view.region.tenants if view.parent and envelopes.shares else ():
         share = envelopes.share(tenant, view.parent)
         if share.until_s <= now_s and (share.cores or share.fen):
-            unused = envelopes.free(tenant).at_least(0).at_most(Amount(share.cores, share.fen))
+            unused = envelopes.free(tenant).or_nothing().at_most(Amount(share.cores, share.fen))
             if unused != Amount():
                 yield ev.EnvelopeReturned(
                     job="", peer=view.parent, tenant=tenant, cores=unused.cores, fen=unused.fen
                 )  # fmt: skip
-
-
-def ask(view: View, now_s: int) -> Iterator[ev.EnvelopeAsked]:
-    """Ask the parent for what work that is held here, or at a child, lacks; not while it does not answer."""
-    envelopes = view.envelopes
-    for tenant, (whole, least) in {**envelopes.wanted, **envelopes.short}.items():
-        if view.parent_reachable and envelopes.share(tenant, view.parent).ask_s <= now_s:
-            yield ev.EnvelopeAsked(
-                job="", peer=view.parent, tenant=tenant, cores=whole.cores, fen=whole.fen, least_cores=least.cores,
-                least_fen=least.fen,
-            )  # fmt: skip
 
 
 def lend(view: View, peer: str, tenant: str, whole: Amount, least: Amount, now_s: int) -> ev.EnvelopeLent | None:
@@ -179,10 +168,10 @@ def lend(view: View, peer: str, tenant: str, whole: Amount, least: Amount, now_s
     envelopes = view.envelopes
     if tenant not in view.region.tenants:
         return None
-    free = Amount() if tenant in envelopes.short else envelopes.free(tenant).at_least(0)
-    part = whole.at_least(0).at_most(free) if free.covers(least) else Amount()
+    free = Amount() if tenant in envelopes.short else envelopes.free(tenant).or_nothing()
+    part = whole.or_nothing().at_most(free) if free.covers(least) else Amount()
     if part == Amount():
-        envelopes.wanted[tenant] = (whole - free, (least - free).at_least(0))
+        envelopes.wanted[tenant] = (whole - free, (least - free).or_nothing())
     return ev.EnvelopeLent(
         job="", peer=peer, tenant=tenant, cores=part.cores, fen=part.fen, until_s=now_s + LENT_S
     )  # fmt: skip

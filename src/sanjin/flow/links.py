@@ -32,17 +32,16 @@ class Carriage:
 class Links:
     """Bytes that each link carries a slot, over the horizon.
 
-    ``own`` int64[L, T] is booked by this node; ``heard`` what each peer told of others, a row int64[T] for each link
-    that carries anything: most carry nothing, and a parent of a thousand children has a thousand links. ``carried``
-    is the sum of it all. All begin with ``first_slot`` and roll with time.
+    ``carried`` int64[L, T] is what this node booked, and what peers told; ``heard`` what each of them told, a row
+    int64[T] for each link that carries anything: most carry nothing, and a parent of a thousand children has a thousand
+    links. All begin with ``first_slot`` and roll with time.
     """
 
     def __init__(self, network: Network, slots: int) -> None:
         self.network = network
         self.slots = slots
         self.first_slot = 0
-        self.own = np.zeros((len(network.links), slots), np.int64)
-        self.carried = np.zeros_like(self.own)
+        self.carried = np.zeros((len(network.links), slots), np.int64)
         self.heard: dict[str, dict[int, Ints]] = {}
         self._busy: set[int] = set()
 
@@ -51,7 +50,7 @@ class Links:
         by = first_slot - self.first_slot
         if by <= 0:
             return
-        for book in (self.own, self.carried, *(row for rows in self.heard.values() for row in rows.values())):
+        for book in (self.carried, *(row for rows in self.heard.values() for row in rows.values())):
             book[..., : max(self.slots - by, 0)] = book[..., by:].copy()
             book[..., max(self.slots - by, 0) :] = 0
         self._busy = {link for link in self._busy if self.carried[link].any()}
@@ -110,7 +109,6 @@ class Links:
         for i, amount in enumerate(way.amounts):
             k = way.first_slot + i - self.first_slot
             if 0 <= k < self.slots:
-                self.own[list(way.links), k] += sign * amount
                 self.carried[list(way.links), k] += sign * amount
                 self._busy.update(way.links)
 

@@ -34,6 +34,7 @@ from sanjin.flow import (
 )
 from sanjin.flow.audit import chain
 from sanjin.flow.view import Pending, View
+from sanjin.kernels.tables import LOOKS_A_TURN, PLACE_A_TURN
 from sanjin.model import event as ev
 from sanjin.model.catalogue import problem
 from sanjin.model.errors import KeyReused
@@ -56,11 +57,6 @@ from sanjin.ports import (
     Transfer,
     TransferReport,
 )
-
-PLACE_A_TURN = 500
-"""Jobs placed in one turn at most, so that clients who submit meanwhile are not kept waiting."""
-
-ADMIT_A_TURN = 2000
 
 REFUSED_S = 60
 """Region seconds after which a job that peers did not take is placed again."""
@@ -395,9 +391,9 @@ class Loop:
         # what may not be used any more goes back before anything is admitted with it
         self._record_all(envelopes.overdue(view, self.now_s))
         if view.admit_due:
-            view.admit_due = len(view.held) > ADMIT_A_TURN
-            self._record_all(admit.admit(view, list(islice(view.held, ADMIT_A_TURN))))
-        self._record_all(envelopes.ask(view, self.now_s))
+            view.admit_due = len(view.held) > admit.A_TURN
+            self._record_all(admit.admit(view, list(islice(view.held, admit.A_TURN))))
+        self._record_all(admit.ask(view, self.now_s))
 
     def _reconsider(self, rolled: bool) -> None:
         """Look again at what is placed and has not started: every slot, and where prices changed; in order of the
@@ -408,7 +404,7 @@ class Loop:
             self._look_again = False
             self._movable = [r.id for r in reconsider.movable(view, self.now_s)]
             self._looked_at = view.supply.freed
-        jobs, self._movable = self._movable[: reconsider.A_TURN], self._movable[reconsider.A_TURN :]
+        jobs, self._movable = self._movable[:LOOKS_A_TURN], self._movable[LOOKS_A_TURN:]
         known = [view.jobs[j] for j in jobs if j in view.jobs]
         still = [r for r in known if reconsider.is_movable(view, r, self.now_s)]
         for event in reconsider.reconsider(view, still, self.now_s):
@@ -479,7 +475,7 @@ class Loop:
             return
         late = dict.fromkeys(j for j in self._touched if j in view.jobs)
         if rolled:
-            late.update(dict.fromkeys(r.id for r in islice(reconsider.movable(view, self.now_s), reconsider.A_TURN)))
+            late.update(dict.fromkeys(r.id for r in islice(reconsider.movable(view, self.now_s), LOOKS_A_TURN)))
         for events in preempt.make_room(view, list(late), self.now_s):
             self._record_all(events)
             self._place_now([events[-1].job])

@@ -18,6 +18,7 @@ from sanjin.flow.pieces import divided
 from sanjin.flow.supply import Asked, Supply, job_rows, run_kernel
 from sanjin.flow.view import View
 from sanjin.kernels import tables
+from sanjin.kernels.pieces import left_after
 from sanjin.kernels.tables import SITE, job_of, need_code
 from sanjin.model import event as ev
 from sanjin.model.job import JobSpec
@@ -78,9 +79,14 @@ def asked(view: View, records: Sequence[JobRecord], now_s: int) -> Asked:
     return Asked(job_rows(supply, specs), barred, ready, transport, latency)
 
 
+def left_s(record: JobRecord) -> int:
+    """Work that is left, seconds at speed 1, with what going on after a stop costs."""
+    return int(left_after(record.spec.duration_s, record.done_s, record.spec.stop_cost_s))
+
+
 def _left(record: JobRecord) -> JobSpec:
     """The job with the work that is left of it."""
-    return replace(record.spec, duration_s=record.left_s()) if record.done_s else record.spec
+    return replace(record.spec, duration_s=left_s(record)) if record.done_s else record.spec
 
 
 def latency_rate(view: View, origin: str) -> Ints:

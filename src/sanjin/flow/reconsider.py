@@ -22,9 +22,6 @@ from sanjin.model.money import MICRO_PER_FEN
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
 
-A_TURN = 200
-"""Jobs looked at in one turn."""
-
 
 def movable(view: View, now_s: int) -> Iterator[JobRecord]:
     """Work placed at this site that could still go elsewhere."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sanjin.flow.options import options_of
-from sanjin.flow.place import asked, placement_of
+from sanjin.flow.place import asked, left_s, placement_of
 from sanjin.flow.run import cancel, without_run
 from sanjin.flow.supply import row_at
 from sanjin.flow.view import View
@@ -62,7 +62,7 @@ def _starts(view: View, holder: JobRecord, record: JobRecord, pool: int, begin_s
         if r.spec.reservation == holder.id and r.id != record.id and r.state in _TAKES and r.placement
     ]
     speed = int(supply.pool[pool, tables.SPEED])
-    hold_s = -(-(record.left_s() + spec.duration_spread_s) * 1000 // speed)
+    hold_s = -(-(left_s(record) + spec.duration_spread_s) * 1000 // speed)
     first_s = max(begin_s, holder.placement.start_s, spec.earliest_start_s)
     last_s = holder.placement.kept_s - hold_s
     if spec.deadline_firm and spec.deadline_s:

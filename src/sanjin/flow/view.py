@@ -577,6 +577,10 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.Settled: _settled,
     ev.CancelAsked: _cancel_asked,
     ev.Requeued: _requeued,
-    **dict.fromkeys(ev.EnvelopeMoved.__subclasses__(), _envelope_moved),
     ev.Reported: _reported,
+    ev.EnvelopeAsked: _envelope_moved,
+    ev.EnvelopeLent: _envelope_moved,
+    ev.EnvelopeBorrowed: _envelope_moved,
+    ev.EnvelopeReturned: _envelope_moved,
+    ev.EnvelopeRegained: _envelope_moved,
 }

@@ -43,9 +43,7 @@ from sanjin.kernels.stops import (
     CLOSING,
     HALTED_KEPT,
     OVER,
-    PLACE_A_TURN,
     PLACED,
-    ROOM_A_TURN,
     RUNS,
     STOPPING,
     forget,
@@ -59,7 +57,9 @@ from sanjin.kernels.stops import (
 )
 from sanjin.kernels.tables import (
     FINISH,
+    LOOKS_A_TURN,
     PICO,
+    PLACE_A_TURN,
     POOL,
     ROW,
     SITE,
@@ -91,8 +91,6 @@ SITE_DOWN, SITE_UP, LINES, SITE_LEFT = range(4)
 capacity is as it was."""
 
 UNPLACED = -2
-A_TURN = 200
-"""Jobs that a turn of a live node looks at before it places those that move; :mod:`sanjin.flow.reconsider`."""
 
 RETRIES = 500
 """Jobs without a place that are tried again at the begin of a slot, at most."""
@@ -211,7 +209,7 @@ def replay_jobs(
     freed[0], freed[1], fresh[0], fresh[1] = NEVER, -1, NEVER, -1
     spare = np.empty((2, pool.shape[0]), np.int64)
     next_look, stop_s = horizon_s, min(horizon_s, until_s)
-    looking, turn_end, retry = 0, A_TURN, 0
+    looking, turn_end, retry = 0, LOOKS_A_TURN, 0
     if begin is not None:
         now = next_look = begin.from_s
         i, given[:] = begin.arrived, begin.given
@@ -225,7 +223,8 @@ def replay_jobs(
     while True:
         # -- which job is next
         held = False
-        if retry > 0 and look >= min(looking, A_TURN) and again_at == todo:  # the first of those moved have gone before
+        # the first of those moved have gone before
+        if retry > 0 and look >= min(looking, LOOKS_A_TURN) and again_at == todo:
             for n in range(retry):
                 again, todo = with_one(again, todo, parked[n])
             parked[: no_place - retry] = parked[retry:no_place].copy()
@@ -247,7 +246,7 @@ def replay_jobs(
                     before_these = touches
                     for n in range(late):
                         m = later[n]
-                        if seen == ROOM_A_TURN:
+                        if seen == LOOKS_A_TURN:
                             break
                         if place[m] >= 0 and stops.state[m] == PLACED and start[m] > now:
                             seen += 1
@@ -339,7 +338,7 @@ def replay_jobs(
                 for n in range(touches):
                     stops.making[touched[n]] = False
                 if look == turn_end and look < looking:
-                    turn_end += A_TURN
+                    turn_end += LOOKS_A_TURN
                 phase = 1 if again_at < todo or look < looking or more or (blocks > 0 and stopping > 0) else 0
                 touches = room_at = in_turn = dues = stopping = 0
                 rolled = False
@@ -351,7 +350,7 @@ def replay_jobs(
             i += 1
         elif look < looking and not placing:
             if look == turn_end:
-                turn_end += A_TURN
+                turn_end += LOOKS_A_TURN
             j = later[look]
             look += 1
             if settled[j] and not came_free:
@@ -462,7 +461,7 @@ def replay_jobs(
                     phase, rolled = 1, True
                 fresh[:], freed[0], freed[1] = freed, NEVER, -1
                 came_free = bool(np.any(fresh[1] >= 0))
-                retry, turn_end = min(no_place, RETRIES), A_TURN
+                retry, turn_end = min(no_place, RETRIES), LOOKS_A_TURN
                 continue
             if stops is not None and waking > 0 and wake_at[0] <= now:
                 phase = 1

@@ -51,12 +51,6 @@ PLACED, RUNS, PAUSED, STOPPING, CLOSING, OVER = range(6)
 """How a job stands: its next window has not begun; it runs; it waits for its next window; it is to stop now, to
 make room, or because its window ends; done."""
 
-PLACE_A_TURN = 500
-"""Jobs that a live node places in one turn, before it looks who makes room for them; :mod:`sanjin.flow.loop`."""
-
-ROOM_A_TURN = 200
-"""Placed jobs for which a live node looks for room as a slot begins; :mod:`sanjin.flow.reconsider`."""
-
 HALTED_JOB, HALTED_POOL, HALTED_START, HALTED_END, HALTED_KEPT, HALTED_RESUMED, HALTED_FOR_ROOM = range(7)
 """Rows of a table of runs that stopped: whether what they did was kept to the end, whether they went on with what
 was done before, and whether they made room."""

@@ -85,6 +85,14 @@ class Plan(NamedTuple):
     budget: int
 
 
+PLACE_A_TURN = 500
+"""Jobs that a live node places in one turn at most, so that clients who submit meanwhile are not kept waiting; then it
+looks who makes room for them. Replays take the same turns."""
+
+LOOKS_A_TURN = 200
+"""Placed jobs that a live node looks at again in one turn, for a better place or for room; replays too."""
+
+
 @njit(cache=True, error_model="numpy", _nrt=False)
 def job_of(job: Ints, j: int) -> Job:
     """Row ``j`` of the job table."""

@@ -82,12 +82,6 @@ class JobRecord:
         """Whether a client submitted it at this node."""
         return not self.came_from and not self.part_of
 
-    def left_s(self) -> int:
-        """Work that is left, seconds at speed 1, with what going on after a stop costs."""
-        if not self.done_s:
-            return self.spec.duration_s
-        return max(self.spec.duration_s - self.done_s, 1) + self.spec.stop_cost_s
-
     def next_start_s(self) -> int:
         """When its present window begins; 0 where it has none."""
         return self.placement.windows()[self.window][0] if self.placement else 0

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from sanjin.adapters.clock import VirtualClock
+from sanjin.flow.place import left_s
 from sanjin.kernels.pieces import left_after
 from sanjin.model.errors import ProblemsFound
 from sanjin.model.job import JobState, Submission
@@ -99,8 +100,8 @@ def fork(
             own = record.spec.tenant == TENANT
             spec = record.spec
             run_s = int(order.environment[RUN_S]) if own else spec.duration_s
-            left_s = int(left_after(run_s, record.done_s, spec.stop_cost_s))
-            end_s = now_s + _took(region, record, left_s)
+            rest_s = int(left_after(run_s, record.done_s, spec.stop_cost_s))
+            end_s = now_s + _took(region, record, rest_s)
             return Plan(end_s, ended_well(order, now_s, end_s))
 
         made = PlannedEngine(clock, plan)
@@ -132,7 +133,7 @@ def _took(region: Region, record: JobRecord, left_s: int) -> int:
 
 def _under_way(region: Region, record: JobRecord, now_s: int) -> Plan:
     """A run that has begun ends when it is expected to, or at once where that is over."""
-    end_s = max(record.start_s + _took(region, record, record.left_s()), now_s + 1)
+    end_s = max(record.start_s + _took(region, record, left_s(record)), now_s + 1)
     spec, took = record.spec, float(end_s - record.start_s)
     report = RunReport(
         key=record.run, state=RunState.ENDED, reason=EndReason.EXIT, started_at=record.start_s, ended_at=end_s,

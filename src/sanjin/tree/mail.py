@@ -264,7 +264,7 @@ def _moved(view: View, word: _Envelope, peer: str, now_s: int) -> list[ev.Event]
         lent = envelopes.lend(view, peer, word.tenant, whole, least, now_s)
         return [lent] if lent else []
     share = view.envelopes.share(word.tenant, peer)  # never more than was lent, whatever the child says
-    back = Amount(word.cores, word.fen).at_least(0).at_most(Amount(share.cores, share.fen))
+    back = Amount(word.cores, word.fen).or_nothing().at_most(Amount(share.cores, share.fen))
     return [ev.EnvelopeRegained(job="", peer=peer, tenant=word.tenant, cores=back.cores, fen=back.fen)]
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from sanjin.flow import envelopes
+from sanjin.flow import admit
 from sanjin.flow.explain import dry_run
 from sanjin.flow.loop import REFUSED_S, Ask, Done, Loop, Work
 from sanjin.flow.restore import restore
@@ -226,7 +226,7 @@ class Node:
             return True
         if self.loop.now_s < now and any(due and due[0][0] <= now for due in (view.starts, view.stops)):
             return True
-        if next(envelopes.due(view, max(now, self.loop.now_s)), None) is not None:
+        if next(admit.due(view, max(now, self.loop.now_s)), None) is not None:
             return True
         return self._has_news()[0] or any(c.held and self._reply_due(n, c) for n, c in self._children.items())
 

@@ -150,7 +150,7 @@ def accept(view: View, offer: Offer, peer: str, allowed: set[str]) -> None:
                 nodes.discard(site)
             for dataset in held:
                 view.holders.setdefault(dataset, set()).add(site)
-    rows = {n: np.frombuffer(row, "<i8") for n, row in offer.carried.items() if n < len(view.links.own)}
+    rows = {n: np.frombuffer(row, "<i8") for n, row in offer.carried.items() if n < len(view.links.carried)}
     view.links.told(peer, offer.first_slot, rows)
     if news:
         supply.changed(own=any(bool(supply.own[s]) for s in news), freed=freed, sites=news)

@@ -272,22 +272,21 @@ def bills(live: LiveRegion) -> list[Bill]:
     return found
 
 
-def envelopes(live: LiveRegion, tenants: Callable[[str], bool]) -> list[EnvelopeStatus]:
-    """Envelopes of these tenants at the nodes that run here, where there is anything to use or lent."""
+def envelopes(live: LiveRegion) -> list[EnvelopeStatus]:
+    """The tenants' envelopes at the nodes that run here, where there is anything to use or lent."""
     found: list[EnvelopeStatus] = []
     for name, node in live.nodes.items():
-        at, parent = node.view.envelopes, node.view.parent
-        for tenant in filter(tenants, node.region.tenants):
-            stated, use = node.region.tenants[tenant].envelope(name), at.tenant(tenant)
-            got, lent, free = at.share(tenant, parent), at.lent.get(tenant, Amount()), at.free(tenant)
-            if not (stated.cores or stated.yuan or got.cores or got.fen or lent.cores or lent.fen):
+        at = node.view.envelopes
+        for tenant in node.region.tenants:
+            stated, used, got = at.stated(tenant), at.used(tenant), at.share(tenant, node.view.parent)
+            lent, free = at.lent.get(tenant, Amount()), at.free(tenant)
+            if not (stated.cores or stated.fen or got.cores or got.fen or lent.cores or lent.fen):
                 continue
             found.append(
                 EnvelopeStatus(
                     tenant=tenant, node=name, cores_stated=stated.cores, cores_borrowed=got.cores,
-                    cores_lent=lent.cores, cores_used=use.cores, cores_free=free.cores,
-                    fen_stated=round(stated.yuan * 100), fen_borrowed=got.fen, fen_lent=lent.fen,
-                    fen_used=use.spent_fen + use.reserved_fen, fen_free=free.fen,
+                    cores_lent=lent.cores, cores_used=used.cores, cores_free=free.cores, fen_stated=stated.fen,
+                    fen_borrowed=got.fen, fen_lent=lent.fen, fen_used=used.fen, fen_free=free.fen,
                     until_s=got.until_s if got.cores or got.fen else 0,
                 )
             )  # fmt: skip

@@ -64,8 +64,8 @@ def test_no_link_carries_more_than_it_can_and_no_transfer_could_come_earlier(
         last = (k0 + len(way.amounts) - 1) * SLOT_S
         assert max(last, from_s) < way.done_s <= last + SLOT_S + latency_s
         links.book(way)
-        assert (links.own <= network().slot_bytes[:, None]).all()
-        assert int(links.own.sum()) >= size * len(path)
+        assert (links.carried <= network().slot_bytes[:, None]).all()
+        assert int(links.carried.sum()) >= size * len(path)
 
 
 @settings(max_examples=100, deadline=None)
@@ -76,10 +76,10 @@ def test_time_takes_only_what_is_over(wanted: list[tuple[int, int, int, int]], b
         way = links.plan(links.free(), source, target, 10**12, from_s)
         if way:
             links.book(way)
-    before = links.own.copy()
+    before = links.carried.copy()
     links.roll(by)
-    assert (links.own[:, : max(SLOTS - by, 0)] == before[:, by:]).all()
-    assert not links.own[:, max(SLOTS - by, 0) :].any()
+    assert (links.carried[:, : max(SLOTS - by, 0)] == before[:, by:]).all()
+    assert not links.carried[:, max(SLOTS - by, 0) :].any()
 
 
 def test_giving_back_leaves_nothing() -> None:
@@ -87,9 +87,9 @@ def test_giving_back_leaves_nothing() -> None:
     way = links.plan(links.free(), 1, 4, 10**13, 100)
     assert way is not None
     links.book(way)
-    assert links.own.any()
+    assert links.carried.any()
     links.book(way, -1)
-    assert not links.own.any()
+    assert not links.carried.any()
 
 
 def test_what_a_peer_tells_counts_in_its_own_slots() -> None:

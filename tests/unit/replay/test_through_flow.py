@@ -11,8 +11,8 @@ import pytest
 from sanjin.adapters.store.memory import MemoryStore
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.flow.audit import verify
-from sanjin.flow.loop import PLACE_A_TURN
 from sanjin.flow.settle import settle
+from sanjin.kernels.tables import PLACE_A_TURN
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.region import Region
 from sanjin.model.series import Quantity, Series

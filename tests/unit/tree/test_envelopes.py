@@ -176,10 +176,16 @@ def test_what_children_have_and_what_is_free_add_up(words: list[tuple[str, str, 
             at.moved(event, number)
             has[child] += Amount(event.cores, event.fen)
         else:
-            back = whole.at_least(0).at_most(has[child])
+            back = whole.or_nothing().at_most(has[child])
             at.moved(
                 ev.EnvelopeRegained(job="", peer=child, tenant="t", cores=back.cores, fen=back.fen), number
             )  # fmt: skip
             has[child] -= back
         assert at.free("t") + has["a"] + has["b"] + Amount(used) == Amount(20, 100_000)
         assert at.free("t").cores >= 0 and at.free("t").fen >= 0
+
+
+def test_who_only_reads_changes_nothing() -> None:
+    at = Envelopes(with_envelopes(datong=20), HUB, CORE)
+    assert at.free("t") == at.stated("t") == Amount(20, 100_000) and at.used("t") == Amount()
+    assert not at.use and not at.shares
