@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from sanjin.adapters.store.sql import HEAD, SqlStore
 from sanjin.model.errors import StoreFailed
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.record import JobRecord
+from sanjin.model.struct import changed
 from sanjin.ports import Batch, Mail, PeerMark
 from tests.postgres_server import PostgresServer
 
@@ -31,9 +31,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
 def test_numbers_skip_and_nothing_else_changes(store: SqlStore) -> None:
     spec = JobSpec(name="x", command=("true",), tenant="t")
     here = JobRecord(id="n-1", key="a", spec=spec, state=JobState.QUEUED, epoch=3)
-    away = replace(here, id="n-2", key="b", sent_to="up")
-    other = replace(here, id="m-9", key="c", came_from="up")
-    over = replace(here, id="n-4", key="d", state=JobState.SUCCEEDED)
+    away = changed(here, id="n-2", key="b", sent_to="up")
+    other = changed(here, id="m-9", key="c", came_from="up")
+    over = changed(here, id="n-4", key="d", state=JobState.SUCCEEDED)
     jobs = {r.id: r for r in (here, away, other, over)}
     mail = [Mail(peer="up", seq=7, kind="report", body=b"{}")]
     store.commit(Batch(jobs=jobs, outbox=mail, marks={"up": PeerMark(peer="up", sent=7, received=5)}))
@@ -47,7 +47,7 @@ def test_numbers_skip_and_nothing_else_changes(store: SqlStore) -> None:
     }  # fmt: skip
     assert after.outbox == before.outbox and (after.tip_seq, after.tip_hash) == (before.tip_seq, before.tip_hash)
     assert {r.id: r.epoch for r in after.live} == {"n-1": 1003, "n-2": 3, "m-9": 3}
-    new = replace(here, id="n-1005", key="e")
+    new = changed(here, id="n-1005", key="e")
     store.commit(Batch(jobs={new.id: new}))
     assert store.load().next_number == 1006 and store.active()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from sanjin.flow.audit import chain
 from sanjin.model.errors import NotActive, SanjinError, StoreFailed
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.record import JobRecord
+from sanjin.model.struct import changed
 from sanjin.ports import Batch, Entry, JobQuery
 from tests.postgres_server import PostgresServer
 from tests.support import until
@@ -45,7 +45,7 @@ def opened(postgres: PostgresServer) -> Iterator[Opened]:
 
 def record(number: int, **fields: Any) -> JobRecord:
     spec = JobSpec(name="x", command=("true",), tenant="t")
-    return replace(JobRecord(id=f"n-{number}", key=f"k{number}", spec=spec, state=JobState.QUEUED), **fields)
+    return changed(JobRecord(id=f"n-{number}", key=f"k{number}", spec=spec, state=JobState.QUEUED), **fields)
 
 
 def line(seq: int) -> Batch:

@@ -20,6 +20,7 @@ from sanjin.flow.audit import chain
 from sanjin.model.errors import StoreFailed
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.record import JobRecord
+from sanjin.model.struct import changed
 from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Share, Store, Totals
 
 
@@ -51,7 +52,7 @@ def store(tmp_path: Path) -> SqliteStore:
 def record(number: int, **fields: object) -> JobRecord:
     spec = JobSpec(name="x", command=("true",), tenant="t")
     base = JobRecord(id=f"n-{number}", key=f"k{number}", spec=spec, state=JobState.QUEUED)
-    return replace(base, **fields)
+    return changed(base, **fields)
 
 
 def entry(seq: int, before: bytes = b"") -> Entry:
@@ -180,7 +181,7 @@ def test_a_store_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
 
 def test_the_journal_of_a_tenant_has_the_entries_of_its_jobs_alone(opened: Callable[[], Store]) -> None:
     store = opened()
-    other = replace(record(2), spec=replace(record(2).spec, tenant="u"))
+    other = changed(record(2), spec=replace(record(2).spec, tenant="u"))
     jobs = ("n-1", "n-2", "", "n-1", "n-2")
     lines = [Entry(seq=i, at_s=5, kind="k", job=job, body=b"{}", hash=bytes([i])) for i, job in enumerate(jobs, 1)]
     store.commit(Batch(jobs={"n-1": record(1), "n-2": other}, journal=lines))

@@ -10,6 +10,7 @@ import pytest
 from sanjin.flow import view
 from sanjin.flow.loop import Loop
 from sanjin.model import event as ev
+from sanjin.model.struct import changed
 from sanjin.ports import Batch
 from sanjin.tree.node import Node
 from tests.faults.plan import draw
@@ -99,7 +100,7 @@ def what_is_lent_is_not_reserved(patch: pytest.MonkeyPatch) -> None:
     right = view._APPLY[ev.EnvelopeLent]
 
     def wrong(at: view.View, event: ev.EnvelopeLent, at_s: int) -> object:
-        return right(at, replace(event, cores=0, fen=0), at_s)
+        return right(at, changed(event, cores=0, fen=0), at_s)
 
     patch.setitem(view._APPLY, ev.EnvelopeLent, wrong)
 

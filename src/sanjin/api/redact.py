@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from sanjin.model.record import JobRecord
+from sanjin.model.struct import changed
 from sanjin.ports import Entry
 
 
@@ -15,8 +16,8 @@ def record_of(record: JobRecord, private: bool, room_for: bool) -> JobRecord:
     """The record as it is shown; ``private`` and ``room_for`` (the job that it made room for) where they may be."""
     if not private:
         spec = replace(record.spec, environment={}, command=record.spec.command[:1])
-        record = replace(record, spec=spec, detail="", key="")
-    return record if room_for or not record.room_for else replace(record, room_for="")
+        record = changed(record, spec=spec, detail="", key="")
+    return record if room_for or not record.room_for else changed(record, room_for="")
 
 
 def entry_of(entry: Entry, private: bool, room_for: bool, job: bool = True) -> Entry:

@@ -19,6 +19,7 @@ from sanjin.flow.view import View, part_record
 from sanjin.kernels import tables
 from sanjin.model import event as ev
 from sanjin.model.record import JobRecord
+from sanjin.model.struct import changed
 from sanjin.model.units import SLOT_S
 
 PARTS_MAX = 500
@@ -67,7 +68,7 @@ def place_array(view: View, record: JobRecord, now_s: int) -> list[ev.Event]:
 def _parts(view: View, record: JobRecord, now_s: int) -> Iterator[_Part]:
     """The members in parts, in order; the last has no site (-1) where no more can be placed."""
     supply = view.supply
-    one = replace(record, spec=replace(record.spec, members=0, first_member=0))
+    one = changed(record, spec=replace(record.spec, members=0, first_member=0))
     given = asked(view, [one], now_s)
     left = record.spec.members
     given.transport[:] //= left  # inputs come once, for all
@@ -122,7 +123,7 @@ def together(record: JobRecord) -> JobRecord:
         return record
     delay = min(spec.delay_price_fen_per_hour * spec.members, DELAY_PRICE_MAX)
     gang = replace(spec, nodes=spec.members, members=0, first_member=0, delay_price_fen_per_hour=delay)
-    return replace(record, spec=gang)
+    return changed(record, spec=gang)
 
 
 def gathered(record: JobRecord) -> ev.Gathered:

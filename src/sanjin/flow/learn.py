@@ -25,6 +25,7 @@ from sanjin.model.network import network_of
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.model.scarcity import HOURS_A_WEEK, Scarcity, hour_of_week
+from sanjin.model.struct import changed
 from sanjin.model.units import DAY_S, HORIZON_SLOTS, HOUR_S, SLOT_S
 
 WEEK_S = 7 * DAY_S
@@ -129,7 +130,7 @@ def _in_week(record: JobRecord, begin_s: int) -> JobRecord:
         earliest_start_s=max(spec.earliest_start_s + by if spec.earliest_start_s else 0, arrival),
         deadline_s=spec.deadline_s + by if spec.deadline_s else 0,
     )
-    return replace(record, spec=moved, submitted_s=arrival, barred=(), bound=False)
+    return changed(record, spec=moved, submitted_s=arrival, barred=(), bound=False)
 
 
 def _profile(prices: Ints, hours: Ints, names: Sequence[str], unit: float) -> dict[str, tuple[float, ...]]:

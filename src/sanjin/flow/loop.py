@@ -42,6 +42,7 @@ from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Pool
+from sanjin.model.struct import changed
 from sanjin.model.units import SLOT_S
 from sanjin.ports import (
     Batch,
@@ -550,7 +551,7 @@ def _after_stoppable(jobs: list[str], specs: dict[str, JobSpec]) -> Iterator[lis
 def _with_finish(record: JobRecord, finish_s: int) -> JobRecord:
     if record.placement is None:
         return record
-    return replace(record, placement=replace(record.placement, finish_s=finish_s))
+    return changed(record, placement=replace(record.placement, finish_s=finish_s))
 
 
 def _once(submissions: Sequence[Submission]) -> list[Submission]:

@@ -9,7 +9,6 @@ room only for work that is placed at their own site. Which, and what it gains, i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from sanjin.flow.pieces import total_now
 from sanjin.flow.place import asked
@@ -24,6 +23,7 @@ from sanjin.model.job import JobState
 from sanjin.model.money import MICRO_PER_FEN
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
+from sanjin.model.struct import changed
 from sanjin.model.units import SLOT_S
 
 
@@ -68,7 +68,7 @@ def _stoppable(view: View, site: str, now_s: int) -> list[JobRecord]:
         done_s = int(done_after(record.done_s, now_s - record.start_s, speed, spec.stop_cost_s, spec.duration_s))
         each = spec.delay_price_fen_per_hour / max(spec.all_cores(), 1)
         order = (each, record.submitted_s, len(record.id), record.id)
-        found.append((order, replace(record, done_s=done_s, end_s=now_s, site=placement.site)))
+        found.append((order, changed(record, done_s=done_s, end_s=now_s, site=placement.site)))
     return [record for _, record in sorted(found, key=lambda f: f[0])]
 
 

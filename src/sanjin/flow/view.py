@@ -20,8 +20,9 @@ from sanjin.model import event as ev
 from sanjin.model.job import JobState
 from sanjin.model.network import Network
 from sanjin.model.reason import Reason
-from sanjin.model.record import JobRecord, changed
+from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
+from sanjin.model.struct import changed
 from sanjin.ports import PeerMark
 
 
@@ -279,7 +280,7 @@ def _waiting(view: View, e: ev.Waiting, at_s: int) -> JobRecord:
 def _split(view: View, e: ev.Split, at_s: int) -> JobRecord:
     record = view.jobs[e.job]
     for part in e.parts:
-        view.put(replace(part_record(record, part), state=JobState.QUEUED, reason=None, updated_s=at_s))
+        view.put(changed(part_record(record, part), state=JobState.QUEUED, reason=None, updated_s=at_s))
     return view.change(
         e.job, at_s, state=JobState.DIVIDED, reason=None, parts=record.parts + len(e.parts), site=e.site, barred=()
     )
@@ -287,7 +288,7 @@ def _split(view: View, e: ev.Split, at_s: int) -> JobRecord:
 
 def part_record(record: JobRecord, part: ev.Part) -> JobRecord:
     """The record with which a part of an array begins."""
-    return replace(
+    return changed(
         record,
         id=part.job,
         spec=replace(record.spec, members=part.members, first_member=part.first_member),

@@ -7,7 +7,6 @@ after it was written. To add one: a class here (its ``kind`` is its name in the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import msgspec
@@ -16,13 +15,13 @@ from sanjin.model.job import JobSpec, JobState
 from sanjin.model.performance import Declaration, Measurement
 from sanjin.model.placement import Placement
 from sanjin.model.reason import Reason
+from sanjin.model.struct import Struct
 
 Row = tuple[int, ...]
 """One site's option as the kernel wrote it; see :mod:`sanjin.flow.options`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
+class Segment(Struct, frozen=True, kw_only=True):
     """A meter record: the part of a run that fell into one slot.
 
     Energy in mWh; ``price_micro_kwh`` micro-yuan and ``carbon_mg_kwh`` mg CO2e per kWh at the meter
@@ -37,24 +36,21 @@ class Segment:
     carbon_mg_kwh: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Posting:
+class Posting(Struct, frozen=True, kw_only=True):
     """One line of a double entry: ``fen`` is positive for a debit, negative for a credit."""
 
     account: str
     fen: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """Base of the events. ``job`` is empty for events of the node itself."""
 
     kind: ClassVar[str] = ""
     job: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeStarted(Event):
+class NodeStarted(Event, frozen=True, kw_only=True):
     """The node came up. ``sites`` and ``pools`` name the indexes that decisions use."""
 
     kind: ClassVar[str] = "node.started"
@@ -65,8 +61,7 @@ class NodeStarted(Event):
     pools: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Priced(Event):
+class Priced(Event, frozen=True, kw_only=True):
     """New prices of scarce capacity are in force here, learnt from ``jobs`` jobs until ``until_s``.
 
     ``bound_yuan`` and ``error`` as in :class:`sanjin.model.scarcity.Scarcity`.
@@ -79,8 +74,7 @@ class Priced(Event):
     error: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteMeasured(Event):
+class SiteMeasured(Event, frozen=True, kw_only=True):
     """The benchmark measured a machine of the site; ``declared`` is what its pools were declared to do then."""
 
     kind: ClassVar[str] = "site.measured"
@@ -93,8 +87,7 @@ NodeNews = NodeStarted | Priced | SiteMeasured
 """What is written about the node itself, at the beginning of a turn."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted(Event):
+class Submitted(Event, frozen=True, kw_only=True):
     """A client's job was accepted here; this node owns it."""
 
     kind: ClassVar[str] = "job.submitted"
@@ -102,8 +95,7 @@ class Submitted(Event):
     spec: JobSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received(Event):
+class Received(Event, frozen=True, kw_only=True):
     """A job came from another node: raised by a child, or assigned by the parent.
 
     ``bound``: it has to stay in this subtree, the parent decided so. ``full``: the child that
@@ -122,8 +114,7 @@ class Received(Event):
     """As in :class:`sanjin.model.record.JobRecord`, where this node had the job before."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused(Event):
+class Refused(Event, frozen=True, kw_only=True):
     """A peer sent the job, and an earlier copy of it, which is being ended, is here still: not now."""
 
     kind: ClassVar[str] = "job.refused"
@@ -132,8 +123,7 @@ class Refused(Event):
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held(Event):
+class Held(Event, frozen=True, kw_only=True):
     """The job waits for its tenant's envelope."""
 
     kind: ClassVar[str] = "job.held"
@@ -142,16 +132,14 @@ class Held(Event):
     free: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted(Event):
+class Admitted(Event, frozen=True, kw_only=True):
     """The job may be placed; ``reserved_fen`` of its tenant's budget is set aside."""
 
     kind: ClassVar[str] = "job.admitted"
     reserved_fen: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting(Event):
+class Waiting(Event, frozen=True, kw_only=True):
     """No site can take the job within the horizon; it is tried again when something changes."""
 
     kind: ClassVar[str] = "job.waiting"
@@ -159,8 +147,7 @@ class Waiting(Event):
     options: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """Some members of an array, as a job of their own."""
 
     job: str
@@ -168,8 +155,7 @@ class Part:
     members: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split(Event):
+class Split(Event, frozen=True, kw_only=True):
     """An array is divided into parts, each of which is placed by itself. ``site`` has the largest of them;
     ``options`` are those of its first member."""
 
@@ -179,8 +165,7 @@ class Split(Event):
     options: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered(Event):
+class Gathered(Event, frozen=True, kw_only=True):
     """A part of an array ended, with so many members done and failed of those it had; sums are of this part."""
 
     kind: ClassVar[str] = "job.gathered"
@@ -196,8 +181,7 @@ class Gathered(Event):
     carbon_mg: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Raised(Event):
+class Raised(Event, frozen=True, kw_only=True):
     """A place outside this subtree is better, or none is here: the parent decides."""
 
     kind: ClassVar[str] = "job.raised"
@@ -206,8 +190,7 @@ class Raised(Event):
     options: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assigned(Event):
+class Assigned(Event, frozen=True, kw_only=True):
     """Given to a child with a lease of ``epoch``.
 
     Where the child is the one that raised the job, the job is its own again and this node is done.
@@ -220,8 +203,7 @@ class Assigned(Event):
     options: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed(Event):
+class Placed(Event, frozen=True, kw_only=True):
     """This site runs it: pool and window are reserved."""
 
     kind: ClassVar[str] = "job.placed"
@@ -229,8 +211,7 @@ class Placed(Event):
     options: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unplaced(Event):
+class Unplaced(Event, frozen=True, kw_only=True):
     """The place is given up before the start, for a better one: the job is placed again. ``gain_micro`` is what
     that saves, micro-yuan, at the prices of now."""
 
@@ -239,8 +220,7 @@ class Unplaced(Event):
     gain_micro: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declined(Event):
+class Declined(Event, frozen=True, kw_only=True):
     """Capacity went since the offer: the job goes back to the node that sent it."""
 
     kind: ClassVar[str] = "job.declined"
@@ -248,8 +228,7 @@ class Declined(Event):
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakenBack(Event):
+class TakenBack(Event, frozen=True, kw_only=True):
     """A child declined; the job is to be placed again. ``child`` is not tried twice in a row. ``epoch`` is that of
     the last lease below, which the next one must pass."""
 
@@ -259,8 +238,7 @@ class TakenBack(Event):
     epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replaced(Event):
+class Replaced(Event, frozen=True, kw_only=True):
     """The node that had the job has been silent for ``silent_s`` region seconds: the job is to be placed again, and
     ``peer`` is told to end it when it can be reached. ``confirmed``: an operator said that it does not run there."""
 
@@ -270,8 +248,7 @@ class Replaced(Event):
     confirmed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedLate(Event):
+class ReportedLate(Event, frozen=True, kw_only=True):
     """A node from which the job had been taken back says how its copy ended. That copy counts in that node's own
     journal and ledger; the job itself goes on as it is."""
 
@@ -285,8 +262,7 @@ class ReportedLate(Event):
     fen: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferStarted(Event):
+class TransferStarted(Event, frozen=True, kw_only=True):
     """A dataset is on its way here. ``declared_bytes`` is what the link model charges for."""
 
     kind: ClassVar[str] = "transfer.started"
@@ -297,8 +273,7 @@ class TransferStarted(Event):
     micro: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferEnded(Event):
+class TransferEnded(Event, frozen=True, kw_only=True):
     """A dataset arrived and matched its checksum, or could not be had (``fault``)."""
 
     kind: ClassVar[str] = "transfer.ended"
@@ -308,23 +283,20 @@ class TransferEnded(Event):
     fault: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started(Event):
+class Started(Event, frozen=True, kw_only=True):
     """The intent to run, written before the engine is asked: a crash between is safe."""
 
     kind: ClassVar[str] = "job.started"
     run: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened(Event):
+class Opened(Event, frozen=True, kw_only=True):
     """A reservation begins."""
 
     kind: ClassVar[str] = "job.opened"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopAsked(Event):
+class StopAsked(Event, frozen=True, kw_only=True):
     """Stoppable work is to stop and go on later: its window ends, or it makes room for ``room_for``.
 
     ``gain_micro`` is what making room saves, the work lost counted, micro-yuan.
@@ -336,8 +308,7 @@ class StopAsked(Event):
     gain_micro: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOver(Event):
+class RunOver(Event, frozen=True, kw_only=True):
     """Base of the ends of a run. Usage is measured: wall and CPU in milliseconds of this machine's time.
 
     ``start_s`` and ``end_s`` are region time. ``busy_ms`` is the wall time of all members of a part of an
@@ -353,8 +324,7 @@ class RunOver(Event):
     busy_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paused(RunOver):
+class Paused(RunOver, frozen=True, kw_only=True):
     """A run stopped and the job goes on later; ``done_s`` of its work are done and kept, seconds at speed 1."""
 
     kind: ClassVar[str] = "job.paused"
@@ -362,8 +332,7 @@ class Paused(RunOver):
     done_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended(RunOver):
+class Ended(RunOver, frozen=True, kw_only=True):
     """The run is over, and the job with it."""
 
     kind: ClassVar[str] = "job.ended"
@@ -376,8 +345,7 @@ class Ended(RunOver):
     members_failed: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metered(Event):
+class Metered(Event, frozen=True, kw_only=True):
     """Energy of a run by slot. CPU and memory measured; power, PUE and weather modelled.
 
     ``carbon_micro_kg`` is the price of carbon that it is settled with, micro-yuan per kg CO2e.
@@ -394,8 +362,7 @@ class Metered(Event):
     segments: tuple[Segment, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled(Event):
+class Settled(Event, frozen=True, kw_only=True):
     """The double entry of a run; the postings add up to zero."""
 
     kind: ClassVar[str] = "job.settled"
@@ -407,15 +374,13 @@ class Settled(Event):
     postings: tuple[Posting, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelAsked(Event):
+class CancelAsked(Event, frozen=True, kw_only=True):
     """Somebody asked for the end of the job."""
 
     kind: ClassVar[str] = "job.cancel_asked"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvelopeMoved(Event):
+class EnvelopeMoved(Event, frozen=True, kw_only=True):
     """Base of what happens to a tenant's envelope between a node and ``peer``: so many cores and fen of it."""
 
     peer: str
@@ -424,8 +389,7 @@ class EnvelopeMoved(Event):
     fen: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvelopeAsked(EnvelopeMoved):
+class EnvelopeAsked(EnvelopeMoved, frozen=True, kw_only=True):
     """The parent is asked for more, since work is held; less than ``least_cores`` and ``least_fen`` is of no use."""
 
     kind: ClassVar[str] = "envelope.asked"
@@ -433,8 +397,7 @@ class EnvelopeAsked(EnvelopeMoved):
     least_fen: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvelopeLent(EnvelopeMoved):
+class EnvelopeLent(EnvelopeMoved, frozen=True, kw_only=True):
     """Reserved here for a child, which admits with it until ``until_s``. Nothing: the child is told that there is
     nothing to lend."""
 
@@ -442,38 +405,33 @@ class EnvelopeLent(EnvelopeMoved):
     until_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvelopeBorrowed(EnvelopeMoved):
+class EnvelopeBorrowed(EnvelopeMoved, frozen=True, kw_only=True):
     """The parent's answer arrived."""
 
     kind: ClassVar[str] = "envelope.borrowed"
     until_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvelopeReturned(EnvelopeMoved):
+class EnvelopeReturned(EnvelopeMoved, frozen=True, kw_only=True):
     """What was borrowed, is not used and may not be used any more goes back to the parent."""
 
     kind: ClassVar[str] = "envelope.returned"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvelopeRegained(EnvelopeMoved):
+class EnvelopeRegained(EnvelopeMoved, frozen=True, kw_only=True):
     """A child gave back what it had borrowed: it is free here again."""
 
     kind: ClassVar[str] = "envelope.regained"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requeued(Event):
+class Requeued(Event, frozen=True, kw_only=True):
     """An interrupted run of a repeatable job is to be run again."""
 
     kind: ClassVar[str] = "job.requeued"
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reported(Event):
+class Reported(Event, frozen=True, kw_only=True):
     """The node that has the job told us how it stands."""
 
     kind: ClassVar[str] = "job.reported"

@@ -20,7 +20,7 @@ from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import SLOT_S
 from sanjin.ports import EndReason, RunOrder, RunReport, RunState, Store, Transfer, TransferReport, Usage
-from sanjin.replay.through_node import HELLO_S, ModelledEngine
+from sanjin.replay.through_node import HELLO_S, ModelledEngine, used
 from sanjin.tree.exchange import Switchboard, Uplink
 from sanjin.tree.node import OFFER_WALL_S, REFRESH_WALL_S, Node, Parts
 
@@ -41,12 +41,6 @@ def ended_well(order: RunOrder, start_s: int, end_s: int) -> RunReport:
         key=order.key, state=RunState.ENDED, reason=EndReason.EXIT, started_at=start_s, ended_at=end_s,
         usage=used(start_s, end_s, order), sandbox="none", members_done=order.members,
     )  # fmt: skip
-
-
-def used(start_s: int, end_s: int, order: RunOrder) -> Usage:
-    """Every core busy all the time."""
-    took = float(end_s - start_s)
-    return Usage(wall_s=took, cpu_s=took * order.cores, busy_s=took * max(order.members, order.nodes, 1))
 
 
 class PlannedEngine(ModelledEngine):

@@ -57,6 +57,12 @@ HELLO_S = 3
 """Seconds before the first job in which every node hears of every other."""
 
 
+def used(start_s: int, end_s: int, order: RunOrder) -> Usage:
+    """Every core busy all the time."""
+    took = float(end_s - start_s)
+    return Usage(wall_s=took, cpu_s=took * order.cores, busy_s=took * max(order.members, order.nodes, 1))
+
+
 class ModelledEngine:
     """Runs that last what the trace says, at the speed of the pool that ``speed_of`` gives for a run; what one that
     stops has done is kept, and going on costs the :data:`STOP_COST_S` of its environment."""
@@ -80,10 +86,9 @@ class ModelledEngine:
         now = self._clock.now()
         for order in orders:
             if order.key not in self.started:
-                self.started[order.key] = now
+                self.started[order.key], self._orders[order.key] = now, order
                 run_s = int(order.environment[RUN_S])
                 if order.checkpoint:
-                    self._orders[order.key] = order
                     done_s = self._done.get(order.checkpoint, 0)
                     run_s = int(left_after(run_s, done_s, int(order.environment[STOP_COST_S])))
                 seconds = -(-run_s * 1000 // self._speed_of(order.key))
@@ -110,14 +115,14 @@ class ModelledEngine:
         return list(self._over.values())
 
     def _report(self, key: str, reason: EndReason, end_s: int) -> None:
-        took = float(end_s - self.started[key])
+        start_s = self.started[key]
         self._over[key] = RunReport(
             key=key,
             state=RunState.ENDED,
             reason=reason,
-            started_at=self.started[key],
+            started_at=start_s,
             ended_at=end_s,
-            usage=Usage(wall_s=took, cpu_s=took, busy_s=took),
+            usage=used(start_s, end_s, self._orders.pop(key)),
             sandbox="none",
         )
 
@@ -135,6 +140,8 @@ class ModelledEngine:
 
     def stop(self, keys: Sequence[str]) -> None:
         """These stop now, and keep what they have done."""
+        if not keys:
+            return
         now = self._clock.now()
         for key in keys:
             order = self._orders[key]
@@ -142,7 +149,7 @@ class ModelledEngine:
             done_s, ran_s = self._done.get(order.checkpoint, 0), now - self.started[key]
             self._done[order.checkpoint] = int(done_after(done_s, ran_s, self._speed_of(key), cost_s, asked_s))
             self._report(key, EndReason.STOPPED, now)
-            self._ends = [(end, other) for end, other in self._ends if other != key]
+        self._ends = [(end, key) for end, key in self._ends if key not in keys]
         heapq.heapify(self._ends)
 
     def discard(self, checkpoints: Sequence[str]) -> None:

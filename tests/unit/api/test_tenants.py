@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 import httpx
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +20,7 @@ from sanjin.model.access import Reach, Role, User
 from sanjin.model.event import StopAsked, TransferEnded, encode
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.reason import Reason
+from sanjin.model.struct import changed
 from sanjin.ports import Entry
 from tests.unit.api.conftest import MARKS, OUR_SITE, OURS, SHARED_KEY, THEIR_SITE, THEIRS, AccessWorld, user
 
@@ -168,9 +168,9 @@ def test_for_whom_work_made_room_is_not_said_across_tenants(access: AccessWorld)
     record = access.live.job(access.ours)
     assert record is not None
     guard = Guard(access.live, Rights(DecisionLog(None)))
-    made_room = replace(record, room_for=access.theirs)
+    made_room = changed(record, room_for=access.theirs)
     assert guard.shown(Caller(owner, lambda: True), made_room).room_for == ""
-    assert guard.shown(Caller(owner, lambda: True), replace(record, room_for=access.ours)).room_for == access.ours
+    assert guard.shown(Caller(owner, lambda: True), changed(record, room_for=access.ours)).room_for == access.ours
     assert record_of(made_room, private=True, room_for=True) is made_room
 
 

@@ -18,6 +18,7 @@ from sanjin.model.job import JobSpec, JobState
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.model.scarcity import HOURS_A_WEEK, Scarcity, hour_of_week
+from sanjin.model.struct import changed
 from sanjin.model.units import HORIZON_SLOTS, SLOT_S
 from sanjin.regions.load import bundled, load_region
 from sanjin.regions.scale import scaled
@@ -98,7 +99,7 @@ def total(region: Region, jobs: list[JobRecord], scarcity: Scarcity | None) -> i
     supply.roll(BEGIN_S)
     supply.heard[:] = True
     timed = sorted(jobs, key=lambda r: r.submitted_s)
-    timed = [replace(r, spec=replace(r.spec, earliest_start_s=r.submitted_s)) for r in timed]
+    timed = [changed(r, spec=replace(r.spec, earliest_start_s=r.submitted_s)) for r in timed]
     job, barred, ready, transport, latency = asked(view, timed, BEGIN_S).arrays()
     own = np.ones(len(supply.sites), np.int64)
     demand = Demand(
@@ -141,7 +142,7 @@ def test_the_error_of_the_forecast_is_stated_where_there_is_a_week_before(region
     until_s = BEGIN_S + WEEK_S
     alone = records(1, 50, BEGIN_S)
     assert learn(region, alone, until_s, rounds=2).error is None
-    again = [replace(r, submitted_s=r.submitted_s - WEEK_S) for r in alone]
+    again = [changed(r, submitted_s=r.submitted_s - WEEK_S) for r in alone]
     assert learn(region, [*again, *alone], until_s, rounds=2).error == 0.0
     other = records(2, 50, BEGIN_S - WEEK_S)
     error = learn(region, [*other, *alone], until_s, rounds=2).error

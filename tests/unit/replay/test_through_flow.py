@@ -13,6 +13,7 @@ from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.flow.audit import verify
 from sanjin.flow.settle import settle
 from sanjin.kernels.tables import PLACE_A_TURN
+from sanjin.model.event import Metered, decode
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.region import Region
 from sanjin.model.series import Quantity, Series
@@ -21,7 +22,7 @@ from sanjin.ports import Store
 from sanjin.regions.load import bundled, load_region
 from sanjin.replay.generate import Recipe, generate
 from sanjin.replay.online import replay_online
-from sanjin.replay.outcome import Outcome
+from sanjin.replay.outcome import Outcome, account
 from sanjin.replay.through_flow import at_the_root, by_epoch, replay_through_flow
 from sanjin.replay.through_node import TENANT, in_whole_fen
 from sanjin.replay.workload import Rule as MapRule
@@ -67,6 +68,15 @@ def test_what_comes_at_the_ends_of_epochs_is_decided_and_billed_alike_under_any_
     bills = [store.accounts() for store in found.values()]
     assert all(bill == bills[0] for bill in bills) and sum(bills[0].values()) == 0
     assert max(bills[0].values()) > 100
+
+
+def test_what_is_metered_is_the_energy_of_the_accounts_for_wide_jobs_too(region: Region) -> None:
+    work, store = made(region), MemoryStore()
+    found = replayed(work, 0, store)
+    assert (work.trace.cores > 1).mean() > 0.2
+    metered = [decode(e.kind, e.body) for e in store.journal(limit=10**6) if e.kind == Metered.kind]
+    it_mwh = sum(s.it_mwh for m in metered if isinstance(m, Metered) for s in m.segments)
+    assert it_mwh * 3600 == pytest.approx(account(work, found).energy_mws.sum(), rel=0.001)
 
 
 def test_the_journal_is_whole_and_every_bill_follows_from_its_meter(region: Region) -> None:

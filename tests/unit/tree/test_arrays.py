@@ -20,6 +20,7 @@ from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.policy import Policy, Rule
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
+from sanjin.model.struct import changed
 from sanjin.model.units import SLOT_S
 from tests.tree_world import HOME, World, worlds
 
@@ -183,7 +184,7 @@ def test_members_go_where_they_would_go_singly(make: Make, members: int, cores: 
         node.view.put(JobRecord(id=f"b-{i}", key="", spec=single, state=JobState.QUEUED))
     kept = node.view.supply.board.cells.copy()
     found, sizes = Counter[tuple[str, int]](), {f"{HOME}-1": members}
-    for event in place_array(node.view, replace(whole, id=f"{HOME}-1"), world.clock.now()):
+    for event in place_array(node.view, changed(whole, id=f"{HOME}-1"), world.clock.now()):
         if isinstance(event, ev.Placed):
             found[event.placement.pool, event.placement.start_s] += sizes[event.job]
         elif isinstance(event, ev.Split):

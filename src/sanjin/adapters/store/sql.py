@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 
 from sanjin.adapters.store import schema
 from sanjin.model.errors import StoreFailed
-from sanjin.model.record import JobRecord, changed
+from sanjin.model.record import JobRecord
+from sanjin.model.struct import changed
 from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Share, Stored, Totals
 
 HEAD = "0003"
