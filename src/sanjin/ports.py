@@ -70,6 +70,8 @@ class RunOrder:
     environment: dict[str, str] = field(default_factory=dict[str, str])
     inputs: dict[str, str] = field(default_factory=dict[str, str])
     cores: int = 1
+    accelerators: int = 0
+    """Cards of each copy or member; an engine that has none to give leaves it to the command to find them."""
     memory_bytes: int = 0
     time_limit_s: float = 0.0
     nodes: int = 1

@@ -16,10 +16,13 @@ import pytest
 from sanjin.adapters.engines import local_runner
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
+from sanjin.adapters.engines.sandbox import find_bwrap
+from sanjin.adapters.engines.slurm import SlurmEngine
+from sanjin.adapters.engines.slurm_commands import SlurmCommands
 from sanjin.ports import EndReason, Engine, RunOrder, RunReport, RunState, Usage
 from tests.support import needs_bwrap, until
 
-Make = Callable[..., LocalEngine]
+Make = Callable[..., Engine]
 
 # A process that forks twice, leaves its session and writes its mark until somebody kills it.
 HIDDEN = """
@@ -37,28 +40,43 @@ while not os.path.exists(os.environ["SANJIN_OUTPUTS"] + "/beat"):
 """
 
 
-@pytest.fixture(params=["none", "bwrap"])
+@pytest.fixture(params=["none", "bwrap", "slurm"])
 def kind(request: pytest.FixtureRequest) -> str:
+    """The engine: ``local`` without and with a sandbox, and ``slurm``, with one where there is one."""
     if request.param == "bwrap":
         needs_bwrap()
     return str(request.param)
 
 
 @pytest.fixture
-def make(kind: str, tmp_path: Path) -> Iterator[Make]:
-    made: list[LocalEngine] = []
+def confined(kind: str) -> str:
+    """How runs are confined."""
+    return find_bwrap().kind if kind == "slurm" else kind
 
-    def build(slots: HostSlots | None = None) -> LocalEngine:
-        engine = LocalEngine(tmp_path / "site", sandbox=kind, slots=slots)
+
+@pytest.fixture
+def make(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Make]:
+    made: list[Engine] = []
+
+    def build(slots: HostSlots | None = None) -> Engine:
+        if kind == "slurm":
+            if slots is not None:
+                pytest.skip("the slots of this host are for the local engine alone")
+            engine: Engine = SlurmEngine(tmp_path / "site", SlurmCommands(request.getfixturevalue("lab").settings))
+        else:
+            engine = LocalEngine(tmp_path / "site", sandbox=kind, slots=slots)
         made.append(engine)
         return engine
 
     yield build
     runs = tmp_path / "site" / "runs"
     keys = os.listdir(runs) if runs.exists() else []
-    last = LocalEngine(tmp_path / "site", sandbox=kind)
-    last.cancel(keys)
-    for engine in [*made, last]:
+    if made:
+        last = build()
+        last.find(keys)
+        last.cancel(keys)
+        until(lambda: all(r.state is not RunState.RUNNING for r in last.find(keys)), "end of all runs")
+    for engine in made:
         engine.close()
 
 
@@ -118,9 +136,9 @@ def still(path: Path) -> bool:
     return path.read_text() == before
 
 
-def test_ends_are_told_with_status_signal_streams_and_usage(make: Make, kind: str) -> None:
+def test_ends_are_told_with_status_signal_streams_and_usage(make: Make, confined: str) -> None:
     engine = make()
-    assert engine.info().sandbox == kind
+    assert engine.info().sandbox == confined
     refused = engine.start(
         [
             order("good", "sh", "-c", "echo out; echo err >&2"),
@@ -132,7 +150,7 @@ def test_ends_are_told_with_status_signal_streams_and_usage(make: Make, kind: st
     )
     assert refused == []
     good, bad, killed, missing, denied = ends(engine, "good", "bad", "signal", "missing", "denied")
-    assert (good.state, good.reason, good.exit_status, good.sandbox) == ("ended", EndReason.EXIT, 0, kind)
+    assert (good.state, good.reason, good.exit_status, good.sandbox) == ("ended", EndReason.EXIT, 0, confined)
     assert engine.logs("good", "stdout", 0, 100) == b"out\n"
     assert engine.logs("good", "stderr", 0, 100) == b"err\n"
     assert 0 < good.started_at <= good.ended_at
@@ -263,8 +281,14 @@ NODE = """
 import sys, time
 from pathlib import Path
 from sanjin.adapters.engines.local import LocalEngine
+from sanjin.adapters.engines.slurm import SlurmEngine
+from sanjin.adapters.engines.slurm_commands import SlurmCommands, SlurmSettings
 from sanjin.ports import RunOrder
-engine = LocalEngine(Path(sys.argv[1]), sandbox=sys.argv[2])
+folder, kind, conf = sys.argv[1:]
+if kind == "slurm":
+    engine = SlurmEngine(Path(folder), SlurmCommands(SlurmSettings(conf=conf)))
+else:
+    engine = LocalEngine(Path(folder), sandbox=kind)
 code = "echo x >> $SANJIN_OUTPUTS/count; sleep 0.6"
 orders = [RunOrder(key=f"r{n}", command=("sh", "-c", code)) for n in range(8)]
 print("go", flush=True)
@@ -276,9 +300,10 @@ time.sleep(60)
 
 @pytest.mark.parametrize("after_s", [0.0, 0.03])
 def test_a_killed_node_loses_and_repeats_nothing(
-    make: Make, kind: str, tmp_path: Path, after_s: float
+    make: Make, kind: str, tmp_path: Path, after_s: float, request: pytest.FixtureRequest
 ) -> None:
-    command = [sys.executable, "-c", NODE, str(tmp_path / "site"), kind]
+    conf = request.getfixturevalue("lab").settings.conf if kind == "slurm" else ""
+    command = [sys.executable, "-c", NODE, str(tmp_path / "site"), kind, conf]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as node:
         assert node.stdout is not None
         node.stdout.readline()
@@ -295,12 +320,12 @@ def test_a_killed_node_loses_and_repeats_nothing(
         assert (tmp_path / f"site/runs/{key}/outputs/count").read_text() == "x\n"
 
 
-def test_inputs_are_found_under_their_names(make: Make, kind: str, tmp_path: Path) -> None:
+def test_inputs_are_found_under_their_names(make: Make, confined: str, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set/a.txt").write_text("alpha")
     engine = make()
     code = "cat $SANJIN_INPUTS/coal/a.txt; echo changed > $SANJIN_INPUTS/coal/a.txt || echo refused"
-    if kind == "none":  # only a sandbox can keep a run from writing
+    if confined == "none":  # only a sandbox can keep a run from writing
         code = "cat $SANJIN_INPUTS/coal/a.txt"
     refused = engine.start(
         [
@@ -315,7 +340,7 @@ def test_inputs_are_found_under_their_names(make: Make, kind: str, tmp_path: Pat
     ]
     ends(engine, "reads")
     text = engine.logs("reads", "stdout", 0, 100).decode()
-    assert text == ("alpha" if kind == "none" else "alpharefused\n")
+    assert text == ("alpha" if confined == "none" else "alpharefused\n")
     assert (tmp_path / "set/a.txt").read_text() == "alpha"
 
 

@@ -502,6 +502,7 @@ class Loop:
             parallel=max(spec.members, 1),
             checkpoint=record.id if spec.stoppable else "",
             cores=spec.sample_cores or spec.cores,
+            accelerators=0 if spec.sample_cores else spec.accelerators,
             memory_bytes=round(spec.all_memory_bytes() / spec.scale()),
             time_limit_s=spec.limit_s() / self.clock.rate,
         )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import py_compile
 import select
 import signal
 import sys
@@ -24,10 +23,8 @@ from pathlib import Path
 from sanjin.adapters.engines import local_runner
 from sanjin.adapters.engines.host_slots import HostSlots, Ticket
 from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
-from sanjin.adapters.engines.sandbox import bwrap_arguments, choose, variables
+from sanjin.adapters.engines.sandbox import choose, confine
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
-
-_LOG_READ_MAX = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ class LocalEngine:
     ) -> None:
         self._files = RunFolder(folder)
         self._sandbox = choose(sandbox)
-        self._program = _supervisor_program(self._files.root)
+        self._program = self._files.supervisor()
         self._slots = slots
         self._read_only = tuple(str(path) for path in read_only)
         self._guard = threading.RLock()
@@ -141,9 +138,7 @@ class LocalEngine:
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
         """Bytes of ``stdout`` or ``stderr`` from ``offset``, 16 MiB at most; empty if there are none."""
-        if stream not in ("stdout", "stderr") or not valid_name(key):
-            return b""
-        return self._files.read(key, stream, offset, min(limit, _LOG_READ_MAX))
+        return self._files.log(key, stream, offset, limit)
 
     def close(self) -> None:
         """Let go; runs go on, and those that wait for the host are dropped."""
@@ -185,18 +180,8 @@ class LocalEngine:
 
     def _spawn(self, waiting: _Waiting) -> bool:
         """Start the supervisor of a run. False when the run has begun already."""
-        order, kind = waiting.order, self._sandbox.kind
-        order = replace(order, parallel=min(order.parallel, os.cpu_count() or 1))
-        run, writable = self._files.runs / order.key, self._files.writable(order)
-        bwrap: list[str] = []
-        if kind == "bwrap":
-            arguments = bwrap_arguments(order, writable, self._files.root, self._read_only)
-            bwrap = [self._sandbox.program, *arguments]
-        more: dict[str, object] = {
-            "sandbox": kind,
-            "bwrap": bwrap,
-            "variables": variables(order, run, writable, kind),
-        }
+        order = replace(waiting.order, parallel=min(waiting.order.parallel, os.cpu_count() or 1))
+        run, more = self._files.runs / order.key, confine(order, self._files, self._sandbox, self._read_only)
         if self._slots is not None:
             more["queued_s"] = round(time.monotonic() - waiting.since_s, 3)
         lock = self._files.prepare(order, more)
@@ -328,15 +313,6 @@ class LocalEngine:
     def _leave(self, key: str) -> None:
         if self._slots is not None:
             self._slots.leave(self._ticket(key))
-
-
-def _supervisor_program(folder: Path) -> str:
-    """The supervisor, compiled into the engine's folder: Python compiles a script anew at each start."""
-    source = os.path.abspath(local_runner.__file__)
-    try:
-        return str(py_compile.compile(source, cfile=str(folder / "supervisor.pyc"), doraise=True))
-    except (OSError, py_compile.PyCompileError):
-        return source  # slower by about 10 ms a run, otherwise the same
 
 
 def _start_supervisor(program: str, run: Path, ended: Path, lock: int) -> int:

@@ -269,6 +269,7 @@ class Supervisor:
             got = signal.sigtimedwait(_BLOCKED, max(0.0, wait_s))
             self._reap()
             if not self.live and not self._due():
+                self._ended_with_us(got)
                 break
             now = time.monotonic()
             if self._out_of_time(now):
@@ -313,6 +314,16 @@ class Supervisor:
         """All is to end for this reason, unless that is decided already."""
         if self.failure is None:
             self.reason = self.reason or reason
+
+    def _ended_with_us(self, got: signal.struct_siginfo | None) -> None:
+        """A command that ended by TERM was cancelled where TERM came to this process too: a cluster that ends a job
+        asks all of its processes at once, and the command may be the quicker."""
+        if self.failure is None or self.failure[2] != signal.SIGTERM:
+            return
+        if got is None or got.si_signo != signal.SIGTERM:
+            got = signal.sigtimedwait({signal.SIGTERM}, 0.05)
+        if got is not None:
+            self.reason = self.reason or "cancelled"
 
     def _out_of_time(self, now: float) -> bool:
         """Whether all must be killed now. A member of an array at its limit is killed alone."""

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 import sanjin
+from sanjin.adapters.engines.run_folder import RunFolder
 from sanjin.model.errors import Problem, ProblemsFound
 from sanjin.ports import RunOrder
 
@@ -183,3 +184,13 @@ def variables(order: RunOrder, run: Path, writable: Mapping[str, Path], kind: st
     if order.checkpoint:
         found["SANJIN_CHECKPOINT"] = shown["checkpoint"]
     return found
+
+
+def confine(order: RunOrder, files: RunFolder, sandbox: Sandbox, read_only: Sequence[str]) -> dict[str, object]:
+    """What the supervisor has to know besides the order: how the run is confined, and its variables."""
+    writable = files.writable(order)
+    bwrap: list[str] = []
+    if sandbox.kind == "bwrap":
+        bwrap = [sandbox.program, *bwrap_arguments(order, writable, files.root, read_only)]
+    told = variables(order, files.runs / order.key, writable, sandbox.kind)
+    return {"sandbox": sandbox.kind, "bwrap": bwrap, "variables": told}

@@ -1,0 +1,437 @@
+"""The ``slurm`` engine: the work of a site runs in its Slurm cluster.
+
+Each run is a task of a Slurm job array, and becomes the supervisor that the ``local`` engine starts too
+(:mod:`sanjin.adapters.engines.local_runner`); so limits, gangs, members, stops and results are the same. The engine's
+folder must lie on a file system that the cluster's machines share with this one, under the same name.
+
+What begins, begins once: the supervisor makes the ``started`` marker of its run, and one that finds it made ends. So a
+run may be submitted again where it is not known whether Slurm took it (a crash, a lost answer); of two tasks the later
+does nothing. What Slurm ends without a result of ours (a machine lost, its own limits) is learnt from ``squeue``, one
+call for the whole site.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
+from sanjin.adapters.engines.sandbox import choose, confine
+from sanjin.adapters.engines.slurm_commands import (
+    BATCH_MAX,
+    Machine,
+    Seen,
+    Shape,
+    SlurmAway,
+    SlurmCommands,
+    SlurmRefused,
+    Tasks,
+)
+from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
+
+BATCH_PREFIX = "sanjin-"
+POLL_S = 5.0
+"""Seconds between two looks at the cluster's tasks while any is there; ends with a result need no look."""
+RETRY_S = 5.0
+"""Seconds until what the cluster did not answer is asked again."""
+SETTLE_S = 3.0
+"""Seconds that a task must be over before the lack of a result counts: file systems that are shared lag behind."""
+MIB_A_CORE = 1024
+"""Asked for of Slurm where an order names no memory: without, Slurm would give it a whole machine."""
+SPARE_MIB = 64
+"""What the supervisor may need beside its run."""
+SPARE_S = 60
+"""Slurm's own limit is so much later than the run's, which the supervisor keeps."""
+
+_OVER = frozenset(
+    {
+        "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+        "PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT",
+    }
+)  # fmt: skip
+"""States of ``squeue`` that do not change any more; all others, also those that are not known here, may."""
+_LIMITS = {"TIMEOUT": EndReason.TIME_LIMIT, "OUT_OF_MEMORY": EndReason.MEMORY_LIMIT}
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A run that was submitted: its task, and since when, in monotonic seconds, and since when no task of it lives."""
+
+    batch: str
+    index: int
+    since_s: float
+    over_s: float = 0.0
+
+
+class SlurmEngine:
+    """Runs work in a Slurm cluster. ``folder`` as above; ``sandbox`` and ``read_only`` as for the ``local`` engine,
+    and tried on this machine. ``python`` is the Python of the cluster's machines that runs the supervisor; empty: the
+    one in use here, which must be there under the same name."""
+
+    def __init__(
+        self,
+        folder: Path,
+        cluster: SlurmCommands,
+        *,
+        sandbox: str = "auto",
+        read_only: Sequence[str | Path] = (),
+        python: str = "",
+    ) -> None:
+        self._files = RunFolder(folder)
+        self._cluster = cluster
+        self._sandbox = choose(sandbox)
+        self._read_only = tuple(str(path) for path in read_only)
+        program = self._files.supervisor_source() if python else self._files.supervisor()
+        self._launch = (python or sys.executable, program)
+        self._batches = self._files.root / "batches"
+        self._batches.mkdir(exist_ok=True, mode=0o700)
+        self._guard = threading.RLock()
+        self._news = threading.Condition(self._guard)
+        self._queued: dict[str, RunOrder] = {}  # to be prepared and submitted
+        self._prepared: dict[str, Shape] = {}  # to be submitted
+        self._sent: dict[str, _Sent] = {}
+        self._told: dict[str, RunReport] = {}  # ended and not forgotten
+        self._ask_waiting = False  # whether a task that may not have begun is to end
+        self._machine: Machine | None = None
+        self._remark = ""  # why the cluster did not answer last
+        self._next_poll_s = 0.0
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="slurm", daemon=True)
+        self._thread.start()
+
+    def info(self) -> EngineInfo:
+        """How runs are confined, and whether the cluster answers."""
+        with self._guard:
+            remarks = tuple(r for r in (self._sandbox.remark, self._remark) if r)
+        return EngineInfo(name="slurm", sandbox=self._sandbox.kind, remarks=remarks)
+
+    def start(self, orders: Sequence[RunOrder]) -> list[RunReport]:
+        """Take these runs on; they are submitted together, at once. A report for each that cannot be."""
+        failed: list[RunReport] = []
+        with self._guard:
+            for order in orders:
+                try:
+                    check(order)
+                except Refused as refused:
+                    failed.append(not_started(order.key, str(refused)))
+                    continue
+                if self._known(order.key) is None and not self._files.begun(order.key):
+                    self._queued[order.key] = order
+            self._news.notify_all()
+        return failed
+
+    def watch(self) -> list[RunReport]:
+        """Runs that ended and are not forgotten."""
+        with self._guard:
+            self._collect()
+            return list(self._told.values())
+
+    def find(self, keys: Sequence[str]) -> list[RunReport]:
+        """What became of these keys; one look at the cluster where the files do not tell."""
+        with self._guard:
+            self._collect()
+            unsure = [k for k in filter(valid_name, keys) if self._known(k) is None and self._task(k)]
+            tasks, answered = Tasks(), True
+            if unsure:
+                try:
+                    tasks = self._cluster.tasks(BATCH_PREFIX)
+                except (SlurmAway, SlurmRefused) as fault:
+                    self._remark, answered = str(fault), False
+            for key in unsure:
+                self._adopt(key, tasks, answered)
+            return [self._known(k) or RunReport(key=k, state=RunState.ABSENT) for k in keys]
+
+    def cancel(self, keys: Sequence[str]) -> None:
+        """Ask these runs to end; it wins over a stop under way."""
+        self._ask(keys, "cancel", EndReason.CANCELLED)
+
+    def stop(self, keys: Sequence[str]) -> None:
+        """Ask these runs to stop. They end as STOPPED."""
+        self._ask(keys, "stop", EndReason.STOPPED)
+
+    def discard(self, checkpoints: Sequence[str]) -> None:
+        """Remove these checkpoint folders. Unknown and bad names are ignored."""
+        self._files.discard(list(filter(valid_name, checkpoints)))
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Stop reporting these ends; results, logs and outputs stay in the folder of the run."""
+        with self._guard:
+            for key in filter(valid_name, keys):
+                self._told.pop(key, None)
+                self._sent.pop(key, None)
+                self._files.put_away(key)
+
+    def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
+        """Bytes of ``stdout`` or ``stderr`` from ``offset``; empty if there are none."""
+        return self._files.log(key, stream, offset, limit)
+
+    def close(self) -> None:
+        """Let go; what was submitted goes on, and what was not is dropped."""
+        with self._guard:
+            self._closed = True
+            self._news.notify_all()
+        self._thread.join()
+
+    # -- what is known ---------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Take in the results that came."""
+        for key in self._files.ended_keys():
+            if key not in self._told:
+                report = self._files.result(key)
+                if report is not None:
+                    self._told[key] = report
+                    self._sent.pop(key, None)
+
+    def _known(self, key: str) -> RunReport | None:
+        """What is known of a run without asking the cluster, if that is enough to tell."""
+        if not valid_name(key):
+            return None
+        if key in self._told:
+            return self._told[key]
+        if (result := self._files.result(key)) is not None:
+            return result
+        if key in self._queued or key in self._prepared:
+            return RunReport(key=key, state=RunState.RUNNING, detail="waits to be submitted to Slurm")
+        if key in self._sent:
+            marker = self._files.marker(key)
+            detail = "" if marker else "waits in Slurm's queue"
+            return RunReport(key=key, state=RunState.RUNNING, started_at=marker[1] if marker else 0.0, detail=detail)
+        return None
+
+    def _task(self, key: str) -> tuple[str, int] | None:
+        """The batch and index of the task that began a run or is to begin it."""
+        for name in ("task", "submitted"):
+            words = self._files.read(key, name, 0, 200).decode(errors="replace").split()
+            if len(words) >= 2 and words[1].isdigit():
+                return words[0], int(words[1])
+        return None
+
+    def _adopt(self, key: str, tasks: Tasks, answered: bool) -> None:
+        """Follow a run of which an earlier engine left a task, or tell its end."""
+        task = self._task(key)
+        if task is None:
+            return
+        seen = tasks.get(*task)
+        if not answered or (seen is not None and seen.state not in _OVER):
+            self._sent[key] = _Sent(*task, since_s=time.monotonic())
+            self._next_poll_s = min(self._next_poll_s, time.monotonic() + POLL_S)
+            self._news.notify_all()
+        elif seen is not None or self._files.marker(key) is not None:
+            self._conclude(key, seen)
+        # else it is not there and never began: absent
+
+    # -- asking for an end -----------------------------------------------------------------
+
+    def _ask(self, keys: Sequence[str], request: str, reason: EndReason) -> None:
+        with self._guard:
+            for key in filter(valid_name, keys):
+                if self._queued.pop(key, None) is not None:
+                    self._end_unbegun(key, reason, f"{reason} before it began")
+                elif self._prepared.pop(key, None) is not None:  # Slurm may have it all the same
+                    self._files.leave(key, request)
+                    self._end_unbegun(key, reason, f"{reason} before it began")
+                elif key in self._sent and self._files.result(key) is None:
+                    self._files.leave(key, request)
+                    self._ask_waiting |= self._files.marker(key) is None
+            self._news.notify_all()
+
+    def _end_unbegun(self, key: str, reason: EndReason, detail: str) -> None:
+        """Tell the end of a run that never began."""
+        now = time.time()
+        report = RunReport(
+            key=key, state=RunState.ENDED, reason=reason, started_at=now, ended_at=now, sandbox=self._sandbox.kind,
+            detail=detail,
+        )  # fmt: skip
+        self._tell(report)
+
+    def _tell(self, report: RunReport) -> None:
+        self._told[report.key] = report
+        self._sent.pop(report.key, None)
+        with contextlib.suppress(OSError):  # a full disk: we still tell it
+            self._files.put_result(report)
+
+    # -- the cluster -----------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """Submit what is queued, and look after what was submitted, until the engine is closed."""
+        retry_s = 0.0
+        while True:
+            with self._guard:
+                while not self._closed and (due_s := self._due_s(retry_s)) > (now := time.monotonic()):
+                    self._news.wait(None if due_s == math.inf else due_s - now)
+                if self._closed:
+                    return
+                look = bool(self._sent) and (self._ask_waiting or time.monotonic() >= self._next_poll_s)
+            try:
+                self._submit()
+                if look:
+                    self._next_poll_s = time.monotonic() + POLL_S
+                    self._look()
+                self._remark = ""
+            except SlurmAway as away:
+                self._remark, retry_s = str(away), time.monotonic() + RETRY_S
+
+    def _due_s(self, retry_s: float) -> float:
+        """When there is something to do, monotonic seconds; not before ``retry_s``."""
+        if self._queued or self._prepared or (self._ask_waiting and self._sent):
+            return retry_s
+        return max(retry_s, self._next_poll_s) if self._sent else math.inf
+
+    def _submit(self) -> None:
+        """Submit what is to be, one shape at a time. Raises :class:`SlurmAway`; what was not submitted stays."""
+        with self._guard:
+            orders = list(self._queued.values())
+        for order in orders:
+            try:
+                self._prepare(order)
+            except (Refused, SlurmRefused) as refused:
+                self._refuse([order.key], str(refused))
+            except OSError as error:
+                self._refuse([order.key], f"{error.strerror or error}: {error.filename or order.key}")
+        with self._guard:
+            prepared = sorted(self._prepared.items(), key=lambda item: item[1])
+        for shape, alike in groupby(prepared, key=lambda item: item[1]):
+            keys = [key for key, _ in alike]
+            for first in range(0, len(keys), BATCH_MAX):
+                self._submit_batch(shape, keys[first : first + BATCH_MAX])
+
+    def _prepare(self, order: RunOrder) -> None:
+        """Make the folder of a run, unless an end was asked for. Raises as :meth:`_shape`, and ``OSError``."""
+        shape, order = self._shape(order)
+        with self._guard:
+            if self._queued.get(order.key) is None:
+                return
+            lock = self._files.prepare(order, confine(order, self._files, self._sandbox, self._read_only))
+            del self._queued[order.key]
+            if lock is None:  # another engine has begun it
+                self.find([order.key])
+                return
+            os.close(lock)
+            self._prepared[order.key] = shape
+
+    def _shape(self, order: RunOrder) -> tuple[Shape, RunOrder]:
+        """What an order asks for of a machine, and the order with as many members at once as fit on one."""
+        if self._machine is None:
+            self._machine = self._cluster.largest()
+        machine = self._machine
+        fit = machine.cores // max(order.cores, 1)
+        if order.nodes > fit or fit == 0:
+            raise Refused(
+                f"{order.nodes} x {order.cores} cores at once are more than the largest machine of the cluster has "
+                f"({machine.cores})"
+            )
+        order = replace(order, parallel=min(order.parallel, order.members or 1, fit))
+        at_once = max(order.nodes, order.parallel)
+        memory = -(-order.memory_bytes // 2**20) or MIB_A_CORE * order.cores * at_once
+        seconds = order.time_limit_s * -(-max(order.members, 1) // order.parallel) + order.stop_grace_s + SPARE_S
+        shape = Shape(
+            cores=order.cores * at_once,
+            memory_mib=memory + SPARE_MIB,
+            cards=order.accelerators * at_once,
+            minutes=math.ceil(seconds / 60) if order.time_limit_s > 0 else 0,
+        )
+        return shape, order
+
+    def _submit_batch(self, shape: Shape, keys: Sequence[str]) -> None:
+        """Submit these as one job array. Raises :class:`SlurmAway`: then Slurm may have them or not."""
+        name = BATCH_PREFIX + secrets.token_hex(8)
+        with self._guard:
+            keys = [key for key in keys if key in self._prepared]  # of the others an end was asked for
+            for index, key in enumerate(keys):
+                self._files.leave(key, "submitted", f"{name} {index} {shape.told()}\n".encode())
+        if not keys:
+            return
+        listed = self._batches / name
+        listed.write_text("".join(f"{self._files.runs / key}\n" for key in keys))
+        script = [Path(__file__).with_name("slurm_batch.sh"), listed, *self._launch, self._files.ended]
+        try:
+            self._cluster.submit(name, len(keys), shape, script, self._files.root)
+        except SlurmRefused as refused:
+            self._refuse(keys, str(refused))
+            return
+        with self._guard:
+            now = time.monotonic()
+            if not self._sent:
+                self._next_poll_s = now + POLL_S
+            for index, key in enumerate(keys):
+                if self._prepared.pop(key, None) is None:  # an end was asked for while it was submitted, and left there
+                    self._ask_waiting = True
+                self._sent[key] = _Sent(name, index, since_s=now)
+
+    def _refuse(self, keys: Iterable[str], why: str) -> None:
+        with self._guard:
+            for key in keys:
+                self._queued.pop(key, None)
+                self._prepared.pop(key, None)
+                self._tell(not_started(key, why))
+
+    def _look(self) -> None:
+        """One look at all tasks: end what waits and is asked to end, and tell what is over without a result."""
+        began = time.monotonic()
+        with self._guard:
+            asked, self._ask_waiting = self._ask_waiting, False
+        try:
+            tasks = self._cluster.tasks(BATCH_PREFIX)
+            if asked:
+                with self._guard:
+                    ended = [k for k in self._sent if self._files.asked(k) and self._files.marker(k) is None]
+                    waits = [tasks.get(self._sent[k].batch, self._sent[k].index) for k in ended]
+                if jobs := [seen.job for seen in waits if seen is not None and seen.state == "PENDING"]:
+                    self._cluster.cancel_waiting(jobs)
+                    tasks = self._cluster.tasks(BATCH_PREFIX)
+        except BaseException:
+            self._ask_waiting |= asked
+            raise
+        with self._guard:
+            self._collect()
+            for key, sent in [(k, s) for k, s in self._sent.items() if s.since_s < began and k not in self._told]:
+                seen = tasks.get(*(self._task(key) or (sent.batch, sent.index)))
+                if seen is not None and seen.state not in _OVER:
+                    sent.over_s = 0.0
+                elif not sent.over_s:
+                    sent.over_s = time.monotonic()
+                unbegun = self._files.marker(key) is None and self._files.asked(key)
+                if sent.over_s and (unbegun or time.monotonic() >= sent.over_s + SETTLE_S):
+                    self._conclude(key, seen)
+
+    def _conclude(self, key: str, seen: Seen | None) -> None:
+        """Tell the end of a run whose task is over, or nowhere, and left no result; or submit it again."""
+        if (result := self._files.result(key)) is not None:
+            self._told[key] = result
+            return
+        said, state = self._files.tail(key, "supervisor"), seen.state if seen else "unknown"
+        detail = f"Slurm: {state}{f' ({seen.reason})' if seen and seen.reason not in ('', 'None') else ''}"
+        detail += f"; {said}" if said else ""
+        if (marker := self._files.marker(key)) is not None:
+            if state in _LIMITS:
+                now = time.time()
+                self._tell(RunReport(
+                    key=key, state=RunState.ENDED, reason=_LIMITS[state], started_at=marker[1], ended_at=now,
+                    sandbox=self._sandbox.kind, detail=detail,
+                ))  # fmt: skip
+                return
+            self._sent.pop(key, None)
+            self._told[key] = RunReport(
+                key=key, state=RunState.INTERRUPTED, started_at=marker[1], sandbox=self._sandbox.kind, detail=detail
+            )
+        elif asked := self._files.asked(key):
+            reason = EndReason.STOPPED if asked == "stop" else EndReason.CANCELLED
+            self._end_unbegun(key, reason, f"{reason} before it began")
+        elif seen is None:  # Slurm lost it, or never had it: it has not begun, so it may be submitted again
+            self._sent.pop(key, None)
+            self._prepared[key] = Shape.of(self._files.read(key, "submitted", 0, 200).decode().split()[2])
+            self._news.notify_all()
+        elif state.startswith("CANCELLED"):
+            self._end_unbegun(key, EndReason.CANCELLED, detail)
+        else:
+            self._tell(not_started(key, detail))

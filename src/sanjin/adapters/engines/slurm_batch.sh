@@ -1,0 +1,11 @@
+#!/bin/sh
+# One task of a batch of runs: it becomes the supervisor of the run that the list names at its index.
+# Arguments: the list of run folders, Python, the supervisor's program, the folder of results.
+PATH=/usr/bin:/bin
+export PATH
+run=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$1") && cd "$run" || exit 1
+exec 2>>supervisor 3>>lock
+# whoever has the lock is about to start this run, or only looks; it is never held for long but by a supervisor
+flock -x -w 10 3 || exit 0
+[ -e started ] || printf '%s %s\n' "$SLURM_JOB_NAME" "$SLURM_ARRAY_TASK_ID" >task
+exec "$2" -I -S -E "$3" "$run" "$4"

@@ -1,0 +1,189 @@
+"""What the ``slurm`` engine does when Slurm is full, away, forgetful or overruled; the rest is in ``test_engine``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from sanjin.adapters.engines import slurm
+from sanjin.adapters.engines.slurm import SlurmEngine
+from sanjin.adapters.engines.slurm_commands import Shape, SlurmAway, SlurmCommands, SlurmSettings
+from sanjin.ports import EndReason, RunOrder, RunReport, RunState
+from tests.slurm_lab import MACHINE_CORES, SlurmLab
+from tests.support import until
+
+Make = Callable[..., SlurmEngine]
+COUNT = "echo x >> $SANJIN_OUTPUTS/count"
+
+
+@pytest.fixture
+def make(lab: SlurmLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    monkeypatch.setattr(slurm, "POLL_S", 0.5)
+    monkeypatch.setattr(slurm, "RETRY_S", 0.5)
+    made: list[SlurmEngine] = []
+
+    def build(cluster: SlurmCommands | None = None) -> SlurmEngine:
+        made.append(SlurmEngine(tmp_path / "site", cluster or SlurmCommands(lab.settings)))
+        return made[-1]
+
+    yield build
+    lab.say("scancel", "--user=root")
+    for engine in made:
+        engine.close()
+
+
+def order(key: str, code: str, cores: int = 1) -> RunOrder:
+    return RunOrder(key=key, command=("sh", "-c", code), cores=cores, memory_bytes=64 << 20, time_limit_s=60.0)
+
+
+def ends(engine: SlurmEngine, *keys: str) -> list[RunReport]:
+    found: dict[str, RunReport] = {}
+
+    def all_there() -> bool:
+        found.update({report.key: report for report in engine.watch()})
+        return all(key in found for key in keys)
+
+    until(all_there, f"end of {keys}", 60)
+    return [found[key] for key in keys]
+
+
+def times_run(folder: Path, key: str) -> int:
+    return (folder / "site/runs" / key / "outputs/count").read_text().count("x")
+
+
+def pending(lab: SlurmLab) -> list[str]:
+    """What waits in Slurm's queue."""
+    return lab.say("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i").split()
+
+
+def fill(engine: SlurmEngine, lab: SlurmLab) -> list[str]:
+    """Take all of the cluster, until it is told to let go."""
+    keys = [f"full{n}" for n in range(len(lab.machines))]
+    engine.start([order(key, "while [ ! -e $SANJIN_OUTPUTS/go ]; do sleep 0.05; done", MACHINE_CORES) for key in keys])
+    until(lambda: all(engine.logs(k, "stdout", 0, 1) == b"" and engine.find([k])[0].started_at for k in keys), "start")
+    return keys
+
+
+def test_what_waits_in_the_queue_ends_when_asked_and_never_begins(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
+    engine = make()
+    full = fill(engine, lab)
+    engine.start([order("waits", COUNT), order("stops", COUNT), order("begins", COUNT)])
+    until(lambda: len(pending(lab)) == 3, "a queue")
+    assert {r.detail for r in engine.find(["waits", "stops"])} == {"waits in Slurm's queue"}
+    engine.cancel(["waits"])
+    engine.stop(["stops"])
+    waits, stops = ends(engine, "waits", "stops")
+    assert (waits.reason, stops.reason) == (EndReason.CANCELLED, EndReason.STOPPED)
+    engine.forget(["waits", "stops"])
+    for key in full:
+        (tmp_path / "site/runs" / key / "outputs/go").touch()
+    assert ends(engine, "begins")[0].exit_status == 0
+    assert engine.find(["waits"])[0].reason is EndReason.CANCELLED
+    assert not (tmp_path / "site/runs/waits/started").exists()
+
+
+def test_a_new_engine_adopts_what_waits_in_the_queue(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
+    first = make()
+    full = fill(first, lab)
+    first.start([order("waits", COUNT)])
+    until(lambda: pending(lab) != [], "a queue")
+    first.close()
+    second = make()
+    assert [r.state for r in second.find(["waits", *full, "never"])] == [RunState.RUNNING] * 3 + [RunState.ABSENT]
+    for key in full:
+        (tmp_path / "site/runs" / key / "outputs/go").touch()
+    assert all(r.exit_status == 0 for r in ends(second, "waits", *full))
+    assert times_run(tmp_path, "waits") == 1
+
+
+def test_what_an_administrator_ends_is_cancelled(make: Make, lab: SlurmLab) -> None:
+    engine = make()
+    fill(engine, lab)
+    engine.start([order("waits", COUNT)])
+    until(lambda: pending(lab) != [], "a queue")
+    lab.say("scancel", *pending(lab))
+    until(lambda: pending(lab) == [], "an empty queue")
+    lab.say("scancel", "--user=root")
+    waits, full = ends(engine, "waits", "full0")
+    assert waits.reason is full.reason is EndReason.CANCELLED
+    assert waits.detail.startswith("Slurm: CANCELLED")
+
+
+def test_a_controller_that_is_killed_loses_and_repeats_nothing(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
+    engine = make()
+    keys = [f"r{n}" for n in range(60)]
+    engine.start([order(key, f"{COUNT}; while [ ! -e $SANJIN_OUTPUTS/go ]; do sleep 0.2; done") for key in keys[:40]])
+    places = MACHINE_CORES * len(lab.machines)
+    until(lambda: sum(engine.find([k])[0].started_at > 0 for k in keys) == places, "a full cluster")
+    # A controller saves what it knows at most 5 s late; killed sooner, it ends runs of which it knows no more.
+    time.sleep(6)
+    lab.kill_controller()
+    asked = time.monotonic()
+    assert engine.start([order(key, COUNT) for key in keys[40:]]) == []
+    assert time.monotonic() - asked < 5  # Slurm's commands wait longer for a controller that is away
+    until(lambda: engine.info().remarks != (), "a remark")
+    lab.start_controller()
+    for key in keys[:40]:
+        until((tmp_path / "site/runs" / key / "outputs").exists, "its folder")
+        (tmp_path / "site/runs" / key / "outputs/go").touch()
+    assert all((r.reason, r.exit_status) == (EndReason.EXIT, 0) for r in ends(engine, *keys))
+    assert [times_run(tmp_path, key) for key in keys] == [1] * len(keys)
+    until(lambda: engine.info().remarks == (), "an answer")
+
+
+class Forgetful(SlurmCommands):
+    """A cluster that takes what it is given, and whose answer is lost, some times."""
+
+    def __init__(self, settings: SlurmSettings, times: int) -> None:
+        super().__init__(settings)
+        self.left = times
+
+    def submit(self, name: str, count: int, shape: Shape, script: Sequence[str | Path], folder: Path) -> None:
+        super().submit(name, count, shape, script, folder)
+        self.left -= 1
+        if self.left >= 0:
+            raise SlurmAway("the answer was lost")
+
+
+def test_what_is_submitted_twice_runs_once(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
+    engine = make(Forgetful(lab.settings, 2))
+    keys = [f"r{n}" for n in range(10)]
+    engine.start([order(key, f"{COUNT}; sleep 0.5") for key in keys])
+    assert all((r.reason, r.exit_status) == (EndReason.EXIT, 0) for r in ends(engine, *keys))
+    until(lambda: not lab.say("squeue", "--noheader").strip(), "an empty queue")
+    assert [times_run(tmp_path, key) for key in keys] == [1] * len(keys)
+    assert len({line for line in lab.say("squeue", "--noheader", "--states=all", "--format=%j").split()}) >= 3
+
+
+def test_what_slurm_lost_before_it_began_is_submitted_again(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
+    class Lossy(SlurmCommands):
+        lost = False
+
+        def submit(self, name: str, count: int, shape: Shape, script: Sequence[str | Path], folder: Path) -> None:
+            if self.lost:
+                super().submit(name, count, shape, script, folder)
+            self.lost = True  # the first is taken, and never heard of again
+
+    engine = make(Lossy(lab.settings))
+    engine.start([order("lost", COUNT)])
+    assert ends(engine, "lost")[0].exit_status == 0
+    assert times_run(tmp_path, "lost") == 1
+
+
+def test_what_no_machine_has_room_for_is_refused_with_the_reason(make: Make) -> None:
+    engine = make()
+    engine.start([order("wide", "true", MACHINE_CORES + 1), order("fits", "true", MACHINE_CORES)])
+    wide, fits = ends(engine, "wide", "fits")
+    assert (wide.reason, fits.exit_status) == (EndReason.NOT_STARTED, 0)
+    assert f"({MACHINE_CORES})" in wide.detail
+
+
+def test_a_setting_that_slurm_does_not_know_is_said(make: Make, lab: SlurmLab) -> None:
+    engine = make(SlurmCommands(SlurmSettings(conf=lab.settings.conf, partition="nowhere")))
+    engine.start([order("odd", "true")])
+    (odd,) = ends(engine, "odd")
+    assert odd.reason is EndReason.NOT_STARTED
+    assert "nowhere" in odd.detail

@@ -1,0 +1,171 @@
+"""A real Slurm cluster on this machine: its own munge, controller and some slurmd, all under one folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from sanjin.adapters.engines.slurm_commands import SlurmSettings
+from tests.support import give_up, needs, until
+
+MACHINE_CORES, MACHINE_MIB = 16, 32_000
+
+CONF = """
+ClusterName={name}
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/sock
+CredType=cred/munge
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/log/slurmctld.log
+SlurmdLogFile={folder}/log/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+MessageTimeout=10
+ReturnToService=2
+SlurmdTimeout=10
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,sched_interval=5,bf_interval=5
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+MinJobAge=30
+KillWait=2
+MaxJobCount=100000
+SlurmdParameters=config_overrides
+JobCompType=jobcomp/none
+"""
+
+
+class SlurmLab:
+    """``start`` brings the cluster up; ``settings`` say how to reach it. Root only."""
+
+    def __init__(self, folder: Path, machines: int = 2) -> None:
+        if os.geteuid() != 0:
+            give_up("a Slurm cluster is made by root")
+        for program in ("munged", "slurmctld", "slurmd", "sbatch"):
+            needs(program)
+        self.folder = folder
+        self.machines = [f"n{i}" for i in range(machines)]
+        self.settings = SlurmSettings(conf=str(folder / "slurm.conf"))
+        self._environment = {**os.environ, "SLURM_CONF": self.settings.conf}
+        self._munge: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Bring up all of it, and wait until its machines are idle."""
+        for name in ("state", "log", "spool", "munge"):
+            (self.folder / name).mkdir(parents=True)
+        key = self.folder / "munge" / "key"
+        key.write_bytes(secrets.token_bytes(1024))
+        key.chmod(0o400)
+        ports = _free_ports(1 + len(self.machines))
+        host = socket.gethostname().partition(".")[0]
+        lines = [CONF.format(name=f"lab{ports[0]}", host=host, port=ports[0], folder=self.folder)]
+        for machine, port in zip(self.machines, ports[1:], strict=True):
+            (self.folder / "spool" / machine).mkdir()
+            lines.append(
+                f"NodeName={machine} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={MACHINE_CORES} "
+                f"RealMemory={MACHINE_MIB}"
+            )
+        lines.append("PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n")
+        (self.folder / "slurm.conf").write_text("\n".join(lines))
+        (self.folder / "cgroup.conf").write_text("")
+        folder = self.folder / "munge"
+        words = ["munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/sock"]
+        words += [f"--pid-file={folder}/pid", f"--log-file={folder}/log", f"--seed-file={folder}/seed"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._munge = subprocess.Popen(words, **quiet)
+        until((folder / "sock").exists, "munge socket")
+        self.start_controller("-c")
+        for machine in self.machines:
+            self.start_machine(machine)
+        until(self.idle, "idle machines", 60)
+
+    def start_controller(self, *options: str) -> None:
+        """Start the controller; it goes on from its state, unless ``-c`` is given."""
+        subprocess.run(["slurmctld", *options], check=True, env=self._environment, capture_output=True)
+
+    def start_machine(self, machine: str) -> None:
+        """Start a machine's daemon."""
+        subprocess.run(["slurmd", "-N", machine], check=True, env=self._environment, capture_output=True)
+
+    def kill_controller(self, number: int = signal.SIGKILL) -> None:
+        """End the controller, and wait until it is gone."""
+        self._kill("slurmctld.pid", number)
+
+    def say(self, *words: str) -> str:
+        """What a command of Slurm answers."""
+        done = subprocess.run(words, check=True, env=self._environment, capture_output=True, text=True, timeout=60)
+        return done.stdout
+
+    def idle(self) -> bool:
+        """Whether all machines can take work."""
+        try:
+            return set(self.say("sinfo", "--noheader", "--Node", "--format=%T").split()) <= {"idle", "mixed"}
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            return False
+
+    def stop(self) -> None:
+        """End all of it."""
+        self._kill("slurmctld.pid", signal.SIGKILL)
+        for machine in self.machines:
+            self._kill(f"slurmd-{machine}.pid", signal.SIGKILL)
+        for pid in _processes(f"slurmstepd: .*|.*{re.escape(str(self.folder))}"):
+            _end(pid, signal.SIGKILL)
+        if self._munge is not None:
+            self._munge.terminate()
+            self._munge.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _kill(self, name: str, number: int) -> None:
+        try:
+            pid = int((self.folder / name).read_text())
+        except (OSError, ValueError):
+            return
+        _end(pid, number)
+        end = time.monotonic() + 20
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        (self.folder / name).unlink(missing_ok=True)
+
+
+def _end(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in held]
+    for s in held:
+        s.close()
+    return ports
+
+
+def _processes(pattern: str) -> list[int]:
+    """Process ids whose command line matches, of this lab alone where the folder is in it."""
+    found: list[int] = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if re.match(pattern, line) and int(name) != os.getpid():
+            found.append(int(name))
+    return found
