@@ -251,7 +251,7 @@ class Supervisor:
         self.done = self.failed = 0
         self.busy_s = 0.0
         self.failures: list[str] = []
-        self.stuck = False
+        self.signalled = self.stuck = False
 
     def work(self) -> None:
         """Start what is to be started, until all has ended, a limit is reached or an end is asked for.
@@ -267,18 +267,17 @@ class Supervisor:
             wake_at = min(look_at, self.kill_at, self.deadline, *(one.deadline for one in self.live.values()))
             wait_s = 0.0 if again else wake_at - time.monotonic()
             got = signal.sigtimedwait(_BLOCKED, max(0.0, wait_s))
+            self.signalled = got is not None and got.si_signo != signal.SIGCHLD
             self._reap()
             if not self.live and not self._due():
-                self._ended_with_us(got)
                 break
             now = time.monotonic()
             if self._out_of_time(now):
                 break
-            signalled = got is not None and got.si_signo != signal.SIGCHLD
             if self.failure is not None and not self.reason:
                 self._ask_to_end(now + GRACE_S)
-            elif signalled or now >= look_at:
-                self._heed(signalled, now)
+            elif self.signalled or now >= look_at:
+                self._heed(self.signalled, now)
             if now >= look_at:
                 look_at = now + SAMPLE_S * (1 if now - began < 10 else 2)
                 if self.meter.sample() > self.memory_limit > 0:
@@ -314,16 +313,6 @@ class Supervisor:
         """All is to end for this reason, unless that is decided already."""
         if self.failure is None:
             self.reason = self.reason or reason
-
-    def _ended_with_us(self, got: signal.struct_siginfo | None) -> None:
-        """A command that ended by TERM was cancelled where TERM came to this process too: a cluster that ends a job
-        asks all of its processes at once, and the command may be the quicker."""
-        if self.failure is None or self.failure[2] != signal.SIGTERM:
-            return
-        if got is None or got.si_signo != signal.SIGTERM:
-            got = signal.sigtimedwait({signal.SIGTERM}, 0.05)
-        if got is not None:
-            self.reason = self.reason or "cancelled"
 
     def _out_of_time(self, now: float) -> bool:
         """Whether all must be killed now. A member of an array at its limit is killed alone."""
@@ -444,6 +433,8 @@ class Supervisor:
             more = ", ..." if self.failed > len(self.failures) else ""
             told = ", ".join(self.failures) + more
             code, detail = 1, f"{self.failed} of {self.members} members failed: {told}"
+        if number == signal.SIGTERM and not self.reason:  # a cluster asks all processes at once; this one was quicker
+            self.reason = "cancelled" if self.signalled or signal.sigtimedwait({signal.SIGTERM}, 0.05) else ""
         if self.reason == "stopped":
             self.reason = _requested()  # a cancel may have come in the meantime
         if self.stuck:
