@@ -10,9 +10,12 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from sanjin.adapters.engines.slurm_commands import SlurmSettings
+import pytest
+
+from sanjin.model.engines import EngineSettings
 from tests.support import give_up, needs, until
 
 MACHINE_CORES, MACHINE_MIB = 16, 32_000
@@ -61,7 +64,7 @@ class SlurmLab:
             needs(program)
         self.folder = folder
         self.machines = [f"n{i}" for i in range(machines)]
-        self.settings = SlurmSettings(conf=str(folder / "slurm.conf"))
+        self.settings = EngineSettings(conf=str(folder / "slurm.conf"))
         self._environment = {**os.environ, "SLURM_CONF": self.settings.conf}
         self._munge: subprocess.Popen[bytes] | None = None
 
@@ -169,3 +172,14 @@ def _processes(pattern: str) -> list[int]:
         if re.match(pattern, line) and int(name) != os.getpid():
             found.append(int(name))
     return found
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmLab]:
+    """A cluster of two machines."""
+    cluster = SlurmLab(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()

@@ -282,11 +282,12 @@ import sys, time
 from pathlib import Path
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.slurm import SlurmEngine
-from sanjin.adapters.engines.slurm_commands import SlurmCommands, SlurmSettings
+from sanjin.adapters.engines.slurm_commands import SlurmCommands
+from sanjin.model.engines import EngineSettings
 from sanjin.ports import RunOrder
 folder, kind, conf = sys.argv[1:]
 if kind == "slurm":
-    engine = SlurmEngine(Path(folder), SlurmCommands(SlurmSettings(conf=conf)))
+    engine = SlurmEngine(Path(folder), SlurmCommands(EngineSettings(conf=conf)))
 else:
     engine = LocalEngine(Path(folder), sandbox=kind)
 code = "echo x >> $SANJIN_OUTPUTS/count; sleep 0.6"

@@ -10,7 +10,8 @@ import pytest
 
 from sanjin.adapters.engines import slurm
 from sanjin.adapters.engines.slurm import SlurmEngine
-from sanjin.adapters.engines.slurm_commands import Shape, SlurmAway, SlurmCommands, SlurmSettings
+from sanjin.adapters.engines.slurm_commands import Shape, SlurmAway, SlurmCommands
+from sanjin.model.engines import EngineSettings
 from sanjin.ports import EndReason, RunOrder, RunReport, RunState
 from tests.slurm_lab import MACHINE_CORES, SlurmLab
 from tests.support import until
@@ -137,7 +138,7 @@ def test_a_controller_that_is_killed_loses_and_repeats_nothing(make: Make, lab: 
 class Forgetful(SlurmCommands):
     """A cluster that takes what it is given, and whose answer is lost, some times."""
 
-    def __init__(self, settings: SlurmSettings, times: int) -> None:
+    def __init__(self, settings: EngineSettings, times: int) -> None:
         super().__init__(settings)
         self.left = times
 
@@ -182,7 +183,7 @@ def test_what_no_machine_has_room_for_is_refused_with_the_reason(make: Make) -> 
 
 
 def test_a_setting_that_slurm_does_not_know_is_said(make: Make, lab: SlurmLab) -> None:
-    engine = make(SlurmCommands(SlurmSettings(conf=lab.settings.conf, partition="nowhere")))
+    engine = make(SlurmCommands(EngineSettings(conf=lab.settings.conf, partition="nowhere")))
     engine.start([order("odd", "true")])
     (odd,) = ends(engine, "odd")
     assert odd.reason is EndReason.NOT_STARTED

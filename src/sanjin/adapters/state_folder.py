@@ -9,6 +9,7 @@ file                    what it holds
 ``address``             where the API of the running region listens
 ``region.yaml``         the region document that it was last started with
 ``policy.yaml``         the policy document, where one was set
+``engines.yaml``        the document of engines, where one was set
 ``scarcity.json``       prices of scarce capacity that were learnt, where they were
 ``clock.json``          where a faster clock began, so that a restart goes on with it
 ``node.json``           which site this is, who its parent is and where it listens, of one node
@@ -218,6 +219,15 @@ class StateFolder:
     def policy_document(self) -> Path | None:
         """The policy document that was kept, or None."""
         path = self.path / "policy.yaml"
+        return path if path.exists() else None
+
+    def keep_engines(self, document: str) -> None:
+        """Keep a document of engines for the next start."""
+        self._write("engines.yaml", document)
+
+    def engines_document(self) -> Path | None:
+        """The document of engines that was kept, or None."""
+        path = self.path / "engines.yaml"
         return path if path.exists() else None
 
     def keep_scarcity(self, document: bytes) -> None:

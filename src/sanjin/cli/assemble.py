@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import sys
 import tempfile
@@ -12,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from sanjin.adapters.engines.host_slots import HostSlots
-from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.movers.folder import FolderMover
 from sanjin.adapters.state_folder import StateFolder
 from sanjin.adapters.store.sqlite import SqliteStore
+from sanjin.cli.engine_choice import check_sites, engine_choice
+from sanjin.cli.engines import kept_engines
 from sanjin.cli.keys import open_logs
 from sanjin.examples import data
 from sanjin.model.policy import Policy
@@ -46,18 +45,21 @@ def assemble(
     store: Callable[[Path], Store] = SqliteStore,
     restored: Restored | None = None,
 ) -> LiveRegion:
-    """A region whose nodes share this machine: as many runs at once as it has cores, over all sites.
+    """A region whose nodes share this machine: as many local runs at once as it has cores, over all sites.
+
+    The engine of each site is what was set on the state folder.
 
     ``only`` are the nodes that run here (empty: all), ``uplink`` the line of one to a parent elsewhere. Datasets of all
     sites lie in ``data_folder`` (the state folder where it is None). ``restored`` says that the state was.
     """
-    slots = HostSlots(max(os.cpu_count() or 1, 1))
+    engines = kept_engines(StateFolder(folder))
+    check_sites(engines, region.nodes)
     live = LiveRegion(
         region,
         folder,
         clock,
         store=store,
-        engine=lambda _, own: LocalEngine(own, slots=slots),
+        engine=engine_choice(engines),
         mover=lambda name, root: FolderMover(data_folder or root, name),
         version=version,
         listener=listener,

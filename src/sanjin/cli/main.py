@@ -45,6 +45,7 @@ _forecast = App(name="forecast", help="What will come: demand, on-site generatio
 
 _user = App(name="user", help="Who may do what: users and their tokens. 用户与权限。")
 
+_engines = App(name="engines", help="Which engine runs the work of a site. 执行引擎。")
 _policy = App(name="policy", help="By which rule work is placed. 调度策略。")
 
 _COMMANDS = {
@@ -82,6 +83,8 @@ _audit.command("sanjin.cli.logs:check", name="check", help="Check an exported lo
 _prices.command("sanjin.cli.pricing:learn", name="learn", help="Learn them from last week's work. 学习。")
 _prices.command("sanjin.cli.pricing:show", name="show", help="Show them. 查看。")
 _policy.command("sanjin.cli.policies:set_policy", name="set", help="Set it from a document. 设置。")
+_engines.command("sanjin.cli.engines:set_engines", name="set", help="Set them from a document. 设置。")
+_engines.command("sanjin.cli.engines:show", name="show", help="Show them. 查看。")
 _policy.command("sanjin.cli.policies:show", name="show", help="Show it. 查看。")
 for _name, _help in (
     ("add", "Add a user and print the token, once. 新增用户。"),
@@ -93,6 +96,7 @@ for _name, _help in (
     _user.command(f"sanjin.cli.users:{_name}_user", name=_name, help=_help)
 app.command(_user)
 app.command(_policy)
+app.command(_engines)
 _forecast.command("sanjin.cli.forecasting:demand", name="demand", help="Core-hours that jobs will ask for. 需求预测。")
 _forecast.command("sanjin.cli.forecasting:generation", name="generation", help="A site's own power. 发电预测。")
 app.command(_region)

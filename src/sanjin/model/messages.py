@@ -99,8 +99,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "doctor.region": ("region", "区域"),
     "doctor.engines": ("engines", "引擎"),
     "doctor.engines_met": (
-        "local processes; Slurm, Ray and Kubernetes are not there yet",
-        "本地进程;尚无 Slurm、Ray、Kubernetes",
+        "local processes; Slurm by its commands (met: 22.05); Ray and Kubernetes are not there yet",
+        "本地进程;Slurm 命令行(已对接 22.05);尚无 Ray、Kubernetes",
     ),
     # terms of a price
     "term.energy": ("energy", "电费"),
@@ -477,6 +477,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.report_at": ("report: {path}", "报告:{path}"),
     "cli.dry_run_policy": ("dry run: nothing was kept", "试算:未保存"),
     "cli.policy_kept": ("kept; in force from the next: sanjin up", "已保存;下次 sanjin up 时生效"),
+    "cli.engines_kept": ("kept; in force from the next: sanjin up, sanjin node", "已保存;下次 sanjin up 或 node 时生效"),
+    "cli.dry_run_engines": ("dry run: nothing was kept", "试算:未保存"),
+    "cli.engines_none": ("every site runs its work as local processes", "各站点均以本地进程运行作业"),
+    "head.settings": ("settings", "设置"),
     "cli.rule_used": (
         "work is placed by the rule {rule}; see: sanjin policy show",
         "按规则 {rule} 安排;见 sanjin policy show",

@@ -229,6 +229,17 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("it is not said which node this is", "未指明是哪个节点"),
         ("give --site at the first start", "首次启动请给出 --site"),
     ),
+    "engine_of_no_site": (
+        ("the region has no site {value}", "区域中没有站点 {value}"),
+        ("correct it in the document of engines: sanjin engines set", "请在引擎文档中改正:sanjin engines set"),
+    ),
+    "engine_in_use": (
+        ("{value} runs of {site} have not ended in the engine that it had: {was}", "{site} 原引擎 {was} 尚有 {value} 个运行未结束"),
+        (
+            "go on with that engine until they have ended: sanjin engines set",
+            "请先沿用原引擎,待其结束后再更换:sanjin engines set",
+        ),
+    ),
     "another_node": (
         ("this state folder is that of {known}, not of {value}", "此状态目录属于 {known},不属于 {value}"),
         ("use another --state for {value}", "请为 {value} 另选 --state"),

@@ -141,6 +141,24 @@ FAULTS: dict[str, Fault] = {
         "{value} 不是整数",
         "请填写整数",
     ),
+    "no_shared_folder": Fault(
+        "a Slurm cluster needs a folder for runs",
+        "Name one that the node and the machines of the cluster share, under the same name",
+        "Slurm 集群需要运行目录",
+        "请指定节点与集群各机器以同一路径共享的目录",
+    ),
+    "not_a_whole_path": Fault(
+        "{found} is not a whole path",
+        "Begin it with /",
+        "{found} 不是绝对路径",
+        "请以 / 开头",
+    ),
+    "not_a_slurm_name": Fault(
+        "{found} cannot be the name of something in Slurm",
+        "Use letters, digits and . _ , + - only",
+        "{found} 不能作为 Slurm 中的名称",
+        "请仅使用字母、数字和 . _ , + -",
+    ),
     "bad_date": Fault(
         "{found!r} is not a date",
         "Write YYYY, YYYY-MM or YYYY-MM-DD",

@@ -297,6 +297,10 @@ class RunFolder:
         """Keys with a result that is not forgotten. One listing of one folder."""
         return sorted(name[:-5] for name in os.listdir(self.ended) if name.endswith(".json"))
 
+    def unfinished(self) -> int:
+        """How many runs have begun, or are about to, and have no result."""
+        return sum(self.result(key) is None for key in os.listdir(self.runs))
+
     def put_result(self, report: RunReport) -> None:
         """Write the result of a run that had no supervisor. ``OSError`` when it cannot be written."""
         run = self.runs / report.key

@@ -148,7 +148,7 @@ class SlurmEngine:
                     self._remark, answered = str(fault), False
             for key in unsure:
                 self._adopt(key, tasks, answered)
-            return [self._known(k) or RunReport(key=k, state=RunState.ABSENT) for k in keys]
+            return [self._known(k) or self._look_at_files(k) for k in keys]
 
     def cancel(self, keys: Sequence[str]) -> None:
         """Ask these runs to end; it wins over a stop under way."""
@@ -207,6 +207,10 @@ class SlurmEngine:
             detail = "" if marker else "waits in Slurm's queue"
             return RunReport(key=key, state=RunState.RUNNING, started_at=marker[1] if marker else 0.0, detail=detail)
         return None
+
+    def _look_at_files(self, key: str) -> RunReport:
+        """What the files say of a run that has no task: an engine of another kind may have begun it here."""
+        return self._files.look(key) if valid_name(key) else RunReport(key=key, state=RunState.ABSENT)
 
     def _task(self, key: str) -> tuple[str, int] | None:
         """The batch and index of the task that began a run or is to begin it."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from sanjin.model.engines import EngineSettings
+
 BATCH_MAX = 1000
 """Tasks of one batch: Slurm's ``MaxArraySize`` is 1001 where nobody set it."""
 
@@ -82,21 +84,10 @@ class Machine:
     memory_mib: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlurmSettings:
-    """How to reach a cluster, and what all work there is submitted with. Empty is for Slurm's own choice."""
-
-    conf: str = ""
-    """``slurm.conf`` of the cluster."""
-    partition: str = ""
-    account: str = ""
-    qos: str = ""
-
-
 class SlurmCommands:
     """The commands of Slurm, which must be in ``PATH``. Every call is one process, however many tasks it is about."""
 
-    def __init__(self, settings: SlurmSettings) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         keep = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
         self._environment = {"LANG": "C.UTF-8", **keep}
