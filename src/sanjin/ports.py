@@ -136,6 +136,8 @@ class EngineInfo:
     sandbox: str
     """``bwrap`` or ``none``."""
     remarks: tuple[str, ...] = ()
+    fault: str = ""
+    """Why it can start nothing now: its cluster does not answer. Empty while it can."""
 
 
 class Engine(Protocol):

@@ -125,14 +125,14 @@ def test_a_controller_that_is_killed_loses_and_repeats_nothing(make: Make, lab: 
     asked = time.monotonic()
     assert engine.start([order(key, COUNT) for key in keys[40:]]) == []
     assert time.monotonic() - asked < 5  # Slurm's commands wait longer for a controller that is away
-    until(lambda: engine.info().remarks != (), "a remark")
+    until(lambda: engine.info().fault != "", "a fault")
     lab.start_controller()
     for key in keys[:40]:
         until((tmp_path / "site/runs" / key / "outputs").exists, "its folder")
         (tmp_path / "site/runs" / key / "outputs/go").touch()
     assert all((r.reason, r.exit_status) == (EndReason.EXIT, 0) for r in ends(engine, *keys))
     assert [times_run(tmp_path, key) for key in keys] == [1] * len(keys)
-    until(lambda: engine.info().remarks == (), "an answer")
+    until(lambda: engine.info().fault == "", "an answer")
 
 
 class Forgetful(SlurmCommands):

@@ -53,8 +53,8 @@ class SiteStatus:
 
     ``jobs`` counts the jobs that were submitted here by state. Prices are per kWh at the facility's
     meter and modelled like ``pue``; ``it_reserved_kw`` is what placed work may draw at most of
-    ``it_cap_kw``. ``fault`` is the node's last failure, empty while it works. ``performance`` is of this site, and of
-    those below it whose nodes other processes run, where anything is declared or measured.
+    ``it_cap_kw``. ``fault`` is the last failure of the node or its engine, empty while they work. ``performance`` is of
+    this site, and of those below it whose nodes other processes run, where anything is declared or measured.
     """
 
     site: str

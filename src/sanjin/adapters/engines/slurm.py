@@ -13,6 +13,7 @@ call for the whole site.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import secrets
@@ -38,13 +39,21 @@ from sanjin.adapters.engines.slurm_commands import (
 )
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
+_log = logging.getLogger("sanjin.slurm")
+
 BATCH_PREFIX = "sanjin-"
 POLL_S = 5.0
 """Seconds between two looks at the cluster's tasks while any is there; ends with a result need no look."""
 RETRY_S = 5.0
 """Seconds until what the cluster did not answer is asked again."""
+CLOSE_S = 10.0
+"""Seconds that a command under way is waited for when the engine is closed."""
+LIST_S = 3600.0
+"""Seconds that the list of a batch stays at least."""
 SETTLE_S = 3.0
 """Seconds that a task must be over before the lack of a result counts: file systems that are shared lag behind."""
+MACHINE_S = 600.0
+"""Seconds for which the cluster's largest machine is taken to be the same."""
 MIB_A_CORE = 1024
 """Asked for of Slurm where an order names no memory: without, Slurm would give it a whole machine."""
 SPARE_MIB = 64
@@ -101,8 +110,8 @@ class SlurmEngine:
         self._sent: dict[str, _Sent] = {}
         self._told: dict[str, RunReport] = {}  # ended and not forgotten
         self._ask_waiting = False  # whether a task that may not have begun is to end
-        self._machine: Machine | None = None
-        self._remark = ""  # why the cluster did not answer last
+        self._machine, self._machine_s = Machine(cores=0, memory_mib=0), -MACHINE_S
+        self._fault = ""  # why the cluster did not answer last
         self._next_poll_s = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="slurm", daemon=True)
@@ -111,8 +120,8 @@ class SlurmEngine:
     def info(self) -> EngineInfo:
         """How runs are confined, and whether the cluster answers."""
         with self._guard:
-            remarks = tuple(r for r in (self._sandbox.remark, self._remark) if r)
-        return EngineInfo(name="slurm", sandbox=self._sandbox.kind, remarks=remarks)
+            remarks = (self._sandbox.remark,) if self._sandbox.remark else ()
+            return EngineInfo(name="slurm", sandbox=self._sandbox.kind, remarks=remarks, fault=self._fault)
 
     def start(self, orders: Sequence[RunOrder]) -> list[RunReport]:
         """Take these runs on; they are submitted together, at once. A report for each that cannot be."""
@@ -145,7 +154,7 @@ class SlurmEngine:
                 try:
                     tasks = self._cluster.tasks(BATCH_PREFIX)
                 except (SlurmAway, SlurmRefused) as fault:
-                    self._remark, answered = str(fault), False
+                    self._fault, answered = str(fault), False
             for key in unsure:
                 self._adopt(key, tasks, answered)
             return [self._known(k) or self._look_at_files(k) for k in keys]
@@ -179,7 +188,7 @@ class SlurmEngine:
         with self._guard:
             self._closed = True
             self._news.notify_all()
-        self._thread.join()
+        self._thread.join(CLOSE_S)
 
     # -- what is known ---------------------------------------------------------------------
 
@@ -281,9 +290,11 @@ class SlurmEngine:
                 if look:
                     self._next_poll_s = time.monotonic() + POLL_S
                     self._look()
-                self._remark = ""
-            except SlurmAway as away:
-                self._remark, retry_s = str(away), time.monotonic() + RETRY_S
+                self._fault = ""
+            except (SlurmAway, SlurmRefused, OSError, ValueError) as fault:  # whatever it is, it may be over later
+                if str(fault) != self._fault:
+                    _log.warning("slurm: %s", fault)
+                self._fault, retry_s = str(fault), time.monotonic() + RETRY_S
 
     def _due_s(self, retry_s: float) -> float:
         """When there is something to do, monotonic seconds; not before ``retry_s``."""
@@ -325,8 +336,8 @@ class SlurmEngine:
 
     def _shape(self, order: RunOrder) -> tuple[Shape, RunOrder]:
         """What an order asks for of a machine, and the order with as many members at once as fit on one."""
-        if self._machine is None:
-            self._machine = self._cluster.largest()
+        if time.monotonic() >= self._machine_s + MACHINE_S:
+            self._machine, self._machine_s = self._cluster.largest(), time.monotonic()
         machine = self._machine
         fit = machine.cores // max(order.cores, 1)
         if order.nodes > fit or fit == 0:
@@ -398,6 +409,7 @@ class SlurmEngine:
             raise
         with self._guard:
             self._collect()
+            self._drop_lists(tasks)
             for key, sent in [(k, s) for k, s in self._sent.items() if s.since_s < began and k not in self._told]:
                 seen = tasks.get(*(self._task(key) or (sent.batch, sent.index)))
                 if seen is not None and seen.state not in _OVER:
@@ -407,6 +419,13 @@ class SlurmEngine:
                 unbegun = self._files.marker(key) is None and self._files.asked(key)
                 if sent.over_s and (unbegun or time.monotonic() >= sent.over_s + SETTLE_S):
                     self._conclude(key, seen)
+
+    def _drop_lists(self, tasks: Tasks) -> None:
+        """Remove the lists of batches that are over; none that is new, which another engine may be about to submit."""
+        needed = tasks.batches() | {sent.batch for sent in self._sent.values()}
+        for path in self._batches.iterdir():
+            if path.name not in needed and path.stat().st_mtime < time.time() - LIST_S:
+                path.unlink(missing_ok=True)
 
     def _conclude(self, key: str, seen: Seen | None) -> None:
         """Tell the end of a run whose task is over, or nowhere, and left no result; or submit it again."""

@@ -3,7 +3,11 @@
 # Arguments: the list of run folders, Python, the supervisor's program, the folder of results.
 PATH=/usr/bin:/bin
 export PATH
-run=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$1") && cd "$run" || exit 1
+for _ in 1 2 3 4 5 6 7 8 9 10; do # a file system that is shared may lag behind
+  [ -s "$1" ] && break
+  sleep 1
+done
+run=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$1") && [ -n "$run" ] && cd "$run" || exit 1
 exec 2>>supervisor 3>>lock
 # whoever has the lock is about to start this run, or only looks; it is never held for long but by a supervisor
 flock -x -w 10 3 || exit 0

@@ -71,6 +71,10 @@ class Tasks:
         batch that was cancelled is one line to it."""
         self._seen[batch, index] = seen
 
+    def batches(self) -> set[str]:
+        """The batches that the cluster remembers."""
+        return {batch for batch, _ in self._seen}
+
     def get(self, batch: str, index: int) -> Seen | None:
         """What the cluster says of a task; nothing where it does not know it."""
         return self._seen.get((batch, index)) or self._seen.get((batch, None))
