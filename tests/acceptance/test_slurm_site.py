@@ -104,9 +104,23 @@ def test_a_site_keeps_its_engine_while_work_runs_there(region: Region, lab: Slur
     assert done.returncode == 3, done.stderr
     assert SITE in done.stderr and "slurm" in done.stderr
     (region.state / "engines.yaml").write_text(kept)
+    shared = tmp_path / "shared"
+    shared.rename(tmp_path / "away")  # as where it is not mounted
+    done = region.run("up")
+    assert done.returncode == 3 and str(shared / SITE) in done.stderr
+    assert not shared.exists()
+    (tmp_path / "away").rename(shared)
+    other = Region(tmp_path / "other")
+    other.run("engines", "set", document(tmp_path, lab))
+    done = other.run("up")
+    assert done.returncode == 3 and str(shared / SITE) in done.stderr
     region.up()
     assert region.run("cancel", name).returncode == 0
     assert over(region, [name])[0]["state"] == "cancelled"
+    until(lambda: any((shared / SITE / "runs").glob("*/result.json")), "its end taken down")
+    region.down()
+    (region.state / "engines.yaml").unlink()
+    region.up()
 
 
 def test_everything_wrong_with_a_document_is_said_at_once(region: Region, tmp_path: Path) -> None:

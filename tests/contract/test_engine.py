@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sanjin.adapters.engines import local_runner
+from sanjin.adapters.engines import local_runner, slurm
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.sandbox import find_bwrap
@@ -55,8 +55,11 @@ def confined(kind: str) -> str:
 
 
 @pytest.fixture
-def make(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Make]:
+def make(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Make]:
     made: list[Engine] = []
+    monkeypatch.setattr(slurm, "SETTLE_S", 1.0)  # the file system here does not lag
 
     def build(slots: HostSlots | None = None) -> Engine:
         if kind == "slurm":

@@ -24,6 +24,7 @@ COUNT = "echo x >> $SANJIN_OUTPUTS/count"
 def make(lab: SlurmLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setattr(slurm, "POLL_S", 0.5)
     monkeypatch.setattr(slurm, "RETRY_S", 0.5)
+    monkeypatch.setattr(slurm, "SETTLE_S", 1.0)
     made: list[SlurmEngine] = []
 
     def build(cluster: SlurmCommands | None = None) -> SlurmEngine:

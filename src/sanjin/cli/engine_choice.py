@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from sanjin.ports import Engine
 
 _USED = "engine.json"
 """What a site's engine was at the last start: beside the folder that it has of its own."""
+_OWNER = "owner"
+"""Whose a shared folder of runs is: keys begin anew in a new state folder, and another's results are not ours."""
 
 
 def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path], Engine]:
@@ -43,14 +46,25 @@ def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path]
 
 
 def _keep_to(site: str, used: Path, settings: EngineSettings, place: Path) -> None:
-    """Note the engine that a site has now. Raises as :func:`engine_choice`."""
-    now = {"engine": settings.engine.value, "folder": str(place)}
-    was = msgspec.json.decode(used.read_bytes(), type=dict[str, str]) if used.exists() else now
-    if was != now and (left := RunFolder(Path(was["folder"])).unfinished()):
+    """Note the engine that a site has now, and that the place of its runs is this node's. Raises ProblemsFound."""
+    usual = {"engine": EngineKind.LOCAL.value, "folder": str(used.parent / "engine"), "owner": ""}
+    was = msgspec.json.decode(used.read_bytes(), type=dict[str, str]) if used.exists() else usual
+    now = {"engine": settings.engine.value, "folder": str(place), "owner": was["owner"] or secrets.token_hex(8)}
+    same = (was["engine"], was["folder"]) == (now["engine"], now["folder"])
+    if not same and Path(was["folder"]).exists() and (left := RunFolder(Path(was["folder"])).unfinished()):
         shown = f"{was['engine']} ({was['folder']})"
         raise ProblemsFound([problem("engine_in_use", "engines", value=left, site=site, was=shown)])
+    if settings.folder:  # it may be another's, or not be mounted
+        owner = place / _OWNER
+        found = owner.read_text() if owner.exists() else ""
+        if found != (now["owner"] if same else "") and (found or same):
+            raise ProblemsFound([problem("engine_folder", "engines", value=place, site=site)])
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        owner.write_text(now["owner"])
     used.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    used.write_bytes(msgspec.json.encode(now))
+    made = used.with_suffix(".new")
+    made.write_bytes(msgspec.json.encode(now))
+    made.rename(used)
 
 
 def check_sites(engines: Mapping[str, EngineSettings], sites: Mapping[str, object]) -> None:

@@ -240,6 +240,13 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
             "请先沿用原引擎,待其结束后再更换:sanjin engines set",
         ),
     ),
+    "engine_folder": (
+        ("the folder of runs {value} is not that of {site} as this state has it", "运行目录 {value} 不属于本状态中的 {site}"),
+        (
+            "see that it is mounted; for a new state name a new folder: sanjin engines set",
+            "请确认已挂载;新的状态目录请另设运行目录:sanjin engines set",
+        ),
+    ),
     "another_node": (
         ("this state folder is that of {known}, not of {value}", "此状态目录属于 {known},不属于 {value}"),
         ("use another --state for {value}", "请为 {value} 另选 --state"),

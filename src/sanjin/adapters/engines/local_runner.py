@@ -38,8 +38,7 @@ DETAIL_MAX = 1000
 FAILURES_TOLD = 8
 """How many failed members of an array are named."""
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _BLOCKED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _SHORT = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NEVER = float("inf")
@@ -515,7 +514,8 @@ def _mark_started() -> bool:
         fd = os.open("started", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return False
-    os.write(fd, f"{os.getpid()} {time.time():.6f}\n".encode())
+    task = f"{os.environ.get('SLURM_JOB_NAME', '-')} {os.environ.get('SLURM_ARRAY_TASK_ID', '-')}"
+    os.write(fd, f"{os.getpid()} {time.time():.6f} {task}\n".encode())
     os.fsync(fd)
     os.close(fd)
     _sync_folder(".")

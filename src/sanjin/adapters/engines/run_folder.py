@@ -155,8 +155,9 @@ class RunFolder:
 
     def supervisor_source(self) -> str:
         """The supervisor's program as a copy in this folder, for another Python."""
-        copy = self.root / "supervisor.py"
-        shutil.copyfile(local_runner.__file__, copy)
+        copy, made = self.root / "supervisor.py", self.root / f"supervisor.{os.getpid()}"
+        shutil.copyfile(local_runner.__file__, made)
+        os.rename(made, copy)  # one that is just being started must not find half of it
         return str(copy)
 
     def writable(self, order: RunOrder) -> dict[str, Path]:
@@ -257,7 +258,18 @@ class RunFolder:
             parts = (self.runs / key / "started").read_text().split()
         except OSError:
             return None
-        return (int(parts[0]), float(parts[1])) if len(parts) == 2 else (0, 0.0)
+        return (int(parts[0]), float(parts[1])) if len(parts) >= 2 else (0, 0.0)
+
+    def withhold(self, key: str) -> bool:
+        """Make the marker of a run in place of a supervisor, so that none begins it. False where one has begun."""
+        (self.runs / key).mkdir(exist_ok=True, mode=0o700)
+        try:
+            fd = os.open(self.runs / key / "started", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            return False
+        os.write(fd, b"0 0 - -\n")
+        os.close(fd)
+        return True
 
     def look(self, key: str) -> RunReport:
         """What the files say of a run."""
@@ -298,8 +310,13 @@ class RunFolder:
         return sorted(name[:-5] for name in os.listdir(self.ended) if name.endswith(".json"))
 
     def unfinished(self) -> int:
-        """How many runs have begun, or are about to, and have no result."""
-        return sum(self.result(key) is None for key in os.listdir(self.runs))
+        """How many runs have begun, or are about to, and whose end nobody was told of."""
+        told = [(self.runs / key / "result.json").exists() or self.forgotten(key) for key in os.listdir(self.runs)]
+        return told.count(False)
+
+    def forgotten(self, key: str) -> bool:
+        """Whether somebody was told that a run ended without a result."""
+        return (self.runs / key / "forgotten").exists()
 
     def put_result(self, report: RunReport) -> None:
         """Write the result of a run that had no supervisor. ``OSError`` when it cannot be written."""
@@ -319,7 +336,8 @@ class RunFolder:
         return True
 
     def leave(self, key: str, name: str, content: bytes = b"") -> None:
-        """Leave a small file in the folder of a run that is prepared: a request, or who is to begin it."""
+        """Leave a small file in the folder of a run: a request, or who is to begin it."""
+        (self.runs / key).mkdir(exist_ok=True, mode=0o700)
         _write(self.runs / key / name, content)
 
     def asked(self, key: str) -> str:
@@ -332,6 +350,8 @@ class RunFolder:
         try:
             os.rename(self.ended / f"{key}.json", run / "result.json")
         except FileNotFoundError:
+            if run.exists():
+                (run / "forgotten").touch()
             return
         for name in ("tmp", "gang"):
             shutil.rmtree(run / name, ignore_errors=True)

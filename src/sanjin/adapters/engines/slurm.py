@@ -20,7 +20,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -42,6 +42,8 @@ from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 _log = logging.getLogger("sanjin.slurm")
 
 BATCH_PREFIX = "sanjin-"
+_BY = "submitted"
+"""The file in a run's folder that says which task is to begin it: batch, index, shape."""
 POLL_S = 5.0
 """Seconds between two looks at the cluster's tasks while any is there; ends with a result need no look."""
 RETRY_S = 5.0
@@ -50,8 +52,8 @@ CLOSE_S = 10.0
 """Seconds that a command under way is waited for when the engine is closed."""
 LIST_S = 3600.0
 """Seconds that the list of a batch stays at least."""
-SETTLE_S = 3.0
-"""Seconds that a task must be over before the lack of a result counts: file systems that are shared lag behind."""
+SETTLE_S = 60.0
+"""Seconds that a task must be over before the lack of a result counts: on NFS a new file may be unseen for so long."""
 MACHINE_S = 600.0
 """Seconds for which the cluster's largest machine is taken to be the same."""
 MIB_A_CORE = 1024
@@ -68,15 +70,20 @@ _OVER = frozenset(
     }
 )  # fmt: skip
 """States of ``squeue`` that do not change any more; all others, also those that are not known here, may."""
-_LIMITS = {"TIMEOUT": EndReason.TIME_LIMIT, "OUT_OF_MEMORY": EndReason.MEMORY_LIMIT}
+_AGAIN = frozenset({"BOOT_FAIL", "COMPLETED", "LAUNCH_FAILED", "NODE_FAIL", "PREEMPTED", "REVOKED"})
+"""Of those: a run that had not begun by then may be submitted again."""
+_REASONS = {
+    "TIMEOUT": EndReason.TIME_LIMIT,
+    "OUT_OF_MEMORY": EndReason.MEMORY_LIMIT,
+    "CANCELLED": EndReason.CANCELLED,
+}
+"""Why a run ended that Slurm ended so that no result of ours was left; any other way it was interrupted."""
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A run that was submitted: its task, and since when, in monotonic seconds, and since when no task of it lives."""
+    """A run that was submitted: since when, and since when no task of it lives, in monotonic seconds."""
 
-    batch: str
-    index: int
     since_s: float
     over_s: float = 0.0
 
@@ -110,7 +117,7 @@ class SlurmEngine:
         self._sent: dict[str, _Sent] = {}
         self._told: dict[str, RunReport] = {}  # ended and not forgotten
         self._ask_waiting = False  # whether a task that may not have begun is to end
-        self._machine, self._machine_s = Machine(cores=0, memory_mib=0), -MACHINE_S
+        self._machine, self._machine_s = Machine(cores=0, memory_mib=0, cards=0), -MACHINE_S
         self._fault = ""  # why the cluster did not answer last
         self._next_poll_s = 0.0
         self._closed = False
@@ -133,10 +140,28 @@ class SlurmEngine:
                 except Refused as refused:
                     failed.append(not_started(order.key, str(refused)))
                     continue
-                if self._known(order.key) is None and not self._files.begun(order.key):
+                if not self._follow(order.key):
                     self._queued[order.key] = order
             self._news.notify_all()
         return failed
+
+    def _follow(self, key: str) -> bool:
+        """See that the end of a run is told, where it is known here or has begun."""
+        if key in self._told or key in self._sent or key in self._queued or key in self._prepared:
+            return True
+        if (known := self._known(key)) is not None:
+            self._told[key] = known
+        elif self._files.marker(key) is not None:
+            self._send(key)
+        else:
+            return False
+        return True
+
+    def _send(self, key: str) -> None:
+        """Take a run for submitted: look after it from now on."""
+        if not self._sent:
+            self._next_poll_s = time.monotonic() + POLL_S
+        self._sent[key] = _Sent(since_s=time.monotonic())
 
     def watch(self) -> list[RunReport]:
         """Runs that ended and are not forgotten."""
@@ -148,15 +173,18 @@ class SlurmEngine:
         """What became of these keys; one look at the cluster where the files do not tell."""
         with self._guard:
             self._collect()
-            unsure = [k for k in filter(valid_name, keys) if self._known(k) is None and self._task(k)]
-            tasks, answered = Tasks(), True
-            if unsure:
-                try:
-                    tasks = self._cluster.tasks(BATCH_PREFIX)
-                except (SlurmAway, SlurmRefused) as fault:
-                    self._fault, answered = str(fault), False
+            unsure = [k for k in filter(valid_name, keys) if self._known(k) is None and self._files.read(k, _BY, 0, 1)]
+        tasks: Tasks | None = None
+        if unsure:
+            try:
+                tasks = self._cluster.tasks(BATCH_PREFIX)
+            except (SlurmAway, SlurmRefused) as fault:
+                self._fault = str(fault)
+        with self._guard:
             for key in unsure:
-                self._adopt(key, tasks, answered)
+                if self._known(key) is None and (tasks is None or self._lives(key, tasks) or self._files.marker(key)):
+                    self._send(key)
+            self._news.notify_all()
             return [self._known(k) or self._look_at_files(k) for k in keys]
 
     def cancel(self, keys: Sequence[str]) -> None:
@@ -209,6 +237,8 @@ class SlurmEngine:
             return self._told[key]
         if (result := self._files.result(key)) is not None:
             return result
+        if self._files.forgotten(key):
+            return RunReport(key=key, state=RunState.INTERRUPTED, detail="told before")
         if key in self._queued or key in self._prepared:
             return RunReport(key=key, state=RunState.RUNNING, detail="waits to be submitted to Slurm")
         if key in self._sent:
@@ -221,51 +251,42 @@ class SlurmEngine:
         """What the files say of a run that has no task: an engine of another kind may have begun it here."""
         return self._files.look(key) if valid_name(key) else RunReport(key=key, state=RunState.ABSENT)
 
-    def _task(self, key: str) -> tuple[str, int] | None:
-        """The batch and index of the task that began a run or is to begin it."""
-        for name in ("task", "submitted"):
-            words = self._files.read(key, name, 0, 200).decode(errors="replace").split()
-            if len(words) >= 2 and words[1].isdigit():
-                return words[0], int(words[1])
-        return None
+    def _seen(self, key: str, tasks: Tasks) -> Seen | None:
+        """What the cluster says of the task that began a run, or else of the last that is to begin it."""
+        words = self._files.read(key, "started", 0, 200).decode(errors="replace").split()[2:4]
+        words = words or self._files.read(key, _BY, 0, 200).decode(errors="replace").split()[:2]
+        return tasks.get(words[0], int(words[1])) if len(words) == 2 and words[1].isdecimal() else None
 
-    def _adopt(self, key: str, tasks: Tasks, answered: bool) -> None:
-        """Follow a run of which an earlier engine left a task, or tell its end."""
-        task = self._task(key)
-        if task is None:
-            return
-        seen = tasks.get(*task)
-        if not answered or (seen is not None and seen.state not in _OVER):
-            self._sent[key] = _Sent(*task, since_s=time.monotonic())
-            self._next_poll_s = min(self._next_poll_s, time.monotonic() + POLL_S)
-            self._news.notify_all()
-        elif seen is not None or self._files.marker(key) is not None:
-            self._conclude(key, seen)
-        # else it is not there and never began: absent
+    def _lives(self, key: str, tasks: Tasks) -> bool:
+        """Whether that task may still do something."""
+        seen = self._seen(key, tasks)
+        return seen is not None and seen.state not in _OVER
 
     # -- asking for an end -----------------------------------------------------------------
 
     def _ask(self, keys: Sequence[str], request: str, reason: EndReason) -> None:
         with self._guard:
             for key in filter(valid_name, keys):
-                if self._queued.pop(key, None) is not None:
-                    self._end_unbegun(key, reason, f"{reason} before it began")
-                elif self._prepared.pop(key, None) is not None:  # Slurm may have it all the same
-                    self._files.leave(key, request)
-                    self._end_unbegun(key, reason, f"{reason} before it began")
-                elif key in self._sent and self._files.result(key) is None:
+                waits = key in self._queued or key in self._prepared
+                if waits and self._end_unbegun(key, reason, f"{reason} before it began"):
+                    continue
+                if (waits or self._follow(key)) and self._files.result(key) is None:
                     self._files.leave(key, request)
                     self._ask_waiting |= self._files.marker(key) is None
             self._news.notify_all()
 
-    def _end_unbegun(self, key: str, reason: EndReason, detail: str) -> None:
-        """Tell the end of a run that never began."""
-        now = time.time()
-        report = RunReport(
-            key=key, state=RunState.ENDED, reason=reason, started_at=now, ended_at=now, sandbox=self._sandbox.kind,
-            detail=detail,
-        )  # fmt: skip
-        self._tell(report)
+    def _end_unbegun(self, key: str, reason: EndReason, detail: str) -> bool:
+        """Tell the end of a run that has not begun, and see that it never will: Slurm may have a task of it all the
+        same. False where it has begun by now; then its own result comes."""
+        begins = not self._files.withhold(key)
+        self._queued.pop(key, None)
+        self._prepared.pop(key, None)
+        if begins:
+            self._send(key)
+            return False
+        status = 126 if reason is EndReason.NOT_STARTED else 0
+        self._tell(replace(not_started(key, detail), reason=reason, exit_status=status, sandbox=self._sandbox.kind))
+        return True
 
     def _tell(self, report: RunReport) -> None:
         self._told[report.key] = report
@@ -284,21 +305,19 @@ class SlurmEngine:
                     self._news.wait(None if due_s == math.inf else due_s - now)
                 if self._closed:
                     return
-                look = bool(self._sent) and (self._ask_waiting or time.monotonic() >= self._next_poll_s)
-            try:
-                self._submit()
-                if look:
-                    self._next_poll_s = time.monotonic() + POLL_S
-                    self._look()
-                self._fault = ""
-            except (SlurmAway, SlurmRefused, OSError, ValueError) as fault:  # whatever it is, it may be over later
-                if str(fault) != self._fault:
-                    _log.warning("slurm: %s", fault)
-                self._fault, retry_s = str(fault), time.monotonic() + RETRY_S
+                now = time.monotonic()
+                look = bool(self._fault) or (bool(self._sent) and (self._ask_waiting or now >= self._next_poll_s))
+            todo = (self._submit, self._look) if look else (self._submit,)
+            faults = [fault for what in todo if (fault := _try(what))]
+            if faults:
+                retry_s = time.monotonic() + RETRY_S
+                if faults[0] != self._fault:
+                    _log.warning("slurm: %s", faults[0])
+            self._fault = faults[0] if faults else ""
 
     def _due_s(self, retry_s: float) -> float:
         """When there is something to do, monotonic seconds; not before ``retry_s``."""
-        if self._queued or self._prepared or (self._ask_waiting and self._sent):
+        if self._queued or self._prepared or self._fault or (self._ask_waiting and self._sent):
             return retry_s
         return max(retry_s, self._next_poll_s) if self._sent else math.inf
 
@@ -338,16 +357,19 @@ class SlurmEngine:
         """What an order asks for of a machine, and the order with as many members at once as fit on one."""
         if time.monotonic() >= self._machine_s + MACHINE_S:
             self._machine, self._machine_s = self._cluster.largest(), time.monotonic()
-        machine = self._machine
-        fit = machine.cores // max(order.cores, 1)
-        if order.nodes > fit or fit == 0:
+        machine, copies = self._machine, max(order.nodes, order.members, 1)
+        each = max(-(-order.memory_bytes // copies) // 2**20, 1) if order.memory_bytes else MIB_A_CORE * order.cores
+        fit = min(machine.cores // max(order.cores, 1), (machine.memory_mib - SPARE_MIB) // max(each, 1))
+        fit = min(fit, machine.cards // order.accelerators) if order.accelerators else fit
+        if order.nodes > fit or fit < 1:
             raise Refused(
-                f"{order.nodes} x {order.cores} cores at once are more than the largest machine of the cluster has "
-                f"({machine.cores})"
+                f"{order.nodes} x ({order.cores} cores, {each} MiB, {order.accelerators} cards) at once are more than "
+                f"the largest machine of the cluster has ({machine.cores}, {machine.memory_mib}, {machine.cards})"
             )
-        order = replace(order, parallel=min(order.parallel, order.members or 1, fit))
-        at_once = max(order.nodes, order.parallel)
-        memory = -(-order.memory_bytes // 2**20) or MIB_A_CORE * order.cores * at_once
+        at_once = max(order.nodes, min(order.parallel, order.members or 1, fit))
+        bound = -(-order.memory_bytes * at_once // copies)
+        order = replace(order, parallel=at_once if order.members else 1, memory_bytes=bound)
+        memory = -(-bound // 2**20) or each * at_once
         seconds = order.time_limit_s * -(-max(order.members, 1) // order.parallel) + order.stop_grace_s + SPARE_S
         shape = Shape(
             cores=order.cores * at_once,
@@ -363,7 +385,7 @@ class SlurmEngine:
         with self._guard:
             keys = [key for key in keys if key in self._prepared]  # of the others an end was asked for
             for index, key in enumerate(keys):
-                self._files.leave(key, "submitted", f"{name} {index} {shape.told()}\n".encode())
+                self._files.leave(key, _BY, f"{name} {index} {shape.told()}\n".encode())
         if not keys:
             return
         listed = self._batches / name
@@ -372,35 +394,36 @@ class SlurmEngine:
         try:
             self._cluster.submit(name, len(keys), shape, script, self._files.root)
         except SlurmRefused as refused:
-            self._refuse(keys, str(refused))
+            if len(keys) == 1:
+                self._refuse(keys, str(refused))
+                return
+            half = len(keys) // 2  # a limit may be met by all of them and not by some
+            self._submit_batch(shape, keys[:half])
+            self._submit_batch(shape, keys[half:])
             return
         with self._guard:
-            now = time.monotonic()
-            if not self._sent:
-                self._next_poll_s = now + POLL_S
-            for index, key in enumerate(keys):
-                if self._prepared.pop(key, None) is None:  # an end was asked for while it was submitted, and left there
+            for key in keys:
+                if self._prepared.pop(key, None) is None:  # an end was asked for while it was submitted
                     self._ask_waiting = True
-                self._sent[key] = _Sent(name, index, since_s=now)
+                self._send(key)
 
     def _refuse(self, keys: Iterable[str], why: str) -> None:
         with self._guard:
             for key in keys:
-                self._queued.pop(key, None)
-                self._prepared.pop(key, None)
-                self._tell(not_started(key, why))
+                self._end_unbegun(key, EndReason.NOT_STARTED, why)
 
     def _look(self) -> None:
         """One look at all tasks: end what waits and is asked to end, and tell what is over without a result."""
         began = time.monotonic()
         with self._guard:
+            self._next_poll_s = began + POLL_S
             asked, self._ask_waiting = self._ask_waiting, False
         try:
             tasks = self._cluster.tasks(BATCH_PREFIX)
             if asked:
                 with self._guard:
                     ended = [k for k in self._sent if self._files.asked(k) and self._files.marker(k) is None]
-                    waits = [tasks.get(self._sent[k].batch, self._sent[k].index) for k in ended]
+                    waits = [self._seen(k, tasks) for k in ended]
                 if jobs := [seen.job for seen in waits if seen is not None and seen.state == "PENDING"]:
                     self._cluster.cancel_waiting(jobs)
                     tasks = self._cluster.tasks(BATCH_PREFIX)
@@ -411,50 +434,69 @@ class SlurmEngine:
             self._collect()
             self._drop_lists(tasks)
             for key, sent in [(k, s) for k, s in self._sent.items() if s.since_s < began and k not in self._told]:
-                seen = tasks.get(*(self._task(key) or (sent.batch, sent.index)))
-                if seen is not None and seen.state not in _OVER:
+                if self._lives(key, tasks):
                     sent.over_s = 0.0
-                elif not sent.over_s:
-                    sent.over_s = time.monotonic()
-                unbegun = self._files.marker(key) is None and self._files.asked(key)
-                if sent.over_s and (unbegun or time.monotonic() >= sent.over_s + SETTLE_S):
-                    self._conclude(key, seen)
+                    continue
+                sent.over_s = sent.over_s or time.monotonic()
+                settle_s = SETTLE_S if self._files.marker(key) is not None else 0.0
+                if time.monotonic() >= sent.over_s + settle_s:
+                    self._conclude(key, self._seen(key, tasks))
 
     def _drop_lists(self, tasks: Tasks) -> None:
         """Remove the lists of batches that are over; none that is new, which another engine may be about to submit."""
-        needed = tasks.batches() | {sent.batch for sent in self._sent.values()}
+        known = tasks.batches()
         for path in self._batches.iterdir():
-            if path.name not in needed and path.stat().st_mtime < time.time() - LIST_S:
+            if path.name not in known and path.stat().st_mtime < time.time() - LIST_S:
                 path.unlink(missing_ok=True)
 
     def _conclude(self, key: str, seen: Seen | None) -> None:
         """Tell the end of a run whose task is over, or nowhere, and left no result; or submit it again."""
         if (result := self._files.result(key)) is not None:
             self._told[key] = result
+            self._sent.pop(key, None)
             return
         said, state = self._files.tail(key, "supervisor"), seen.state if seen else "unknown"
         detail = f"Slurm: {state}{f' ({seen.reason})' if seen and seen.reason not in ('', 'None') else ''}"
         detail += f"; {said}" if said else ""
         if (marker := self._files.marker(key)) is not None:
-            if state in _LIMITS:
-                now = time.time()
-                self._tell(RunReport(
-                    key=key, state=RunState.ENDED, reason=_LIMITS[state], started_at=marker[1], ended_at=now,
-                    sandbox=self._sandbox.kind, detail=detail,
-                ))  # fmt: skip
-                return
-            self._sent.pop(key, None)
-            self._told[key] = RunReport(
-                key=key, state=RunState.INTERRUPTED, started_at=marker[1], sandbox=self._sandbox.kind, detail=detail
-            )
+            self._end_begun(key, marker[1], state, detail)
         elif asked := self._files.asked(key):
             reason = EndReason.STOPPED if asked == "stop" else EndReason.CANCELLED
             self._end_unbegun(key, reason, f"{reason} before it began")
-        elif seen is None:  # Slurm lost it, or never had it: it has not begun, so it may be submitted again
+        elif seen is None or state in _AGAIN:  # Slurm lost it, or its machine: it has not begun
+            shape = Shape.of(self._files.read(key, _BY, 0, 200).decode(errors="replace").split()[-1:])
+            if shape is None:
+                self._end_unbegun(key, EndReason.NOT_STARTED, f"{_BY}: damaged")
+                return
             self._sent.pop(key, None)
-            self._prepared[key] = Shape.of(self._files.read(key, "submitted", 0, 200).decode().split()[2])
+            self._prepared[key] = shape
             self._news.notify_all()
         elif state.startswith("CANCELLED"):
             self._end_unbegun(key, EndReason.CANCELLED, detail)
         else:
-            self._tell(not_started(key, detail))
+            self._end_unbegun(key, EndReason.NOT_STARTED, detail)
+
+    def _end_begun(self, key: str, started_at: float, state: str, detail: str) -> None:
+        """Tell the end of a run that Slurm ended before its supervisor could say so."""
+        report = RunReport(
+            key=key, state=RunState.INTERRUPTED, started_at=started_at, sandbox=self._sandbox.kind, detail=detail
+        )
+        if reason := _REASONS.get(state):
+            self._tell(replace(report, state=RunState.ENDED, reason=reason, ended_at=time.time()))
+            return
+        with contextlib.suppress(OSError):
+            self._files.leave(key, "cancel")  # should it live all the same, it must not go on beside a repeat
+        self._sent.pop(key, None)
+        self._told[key] = report
+
+
+def _try(what: Callable[[], None]) -> str:
+    """Do it; what went wrong, if anything did: whatever it is, it may be over later."""
+    try:
+        what()
+    except (SlurmAway, SlurmRefused, OSError, ValueError) as fault:
+        return str(fault) or type(fault).__name__
+    except Exception as fault:
+        _log.exception("slurm")
+        return f"{type(fault).__name__}: {fault}"
+    return ""

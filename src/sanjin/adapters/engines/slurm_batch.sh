@@ -9,7 +9,6 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do # a file system that is shared may lag behind
 done
 run=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$1") && [ -n "$run" ] && cd "$run" || exit 1
 exec 2>>supervisor 3>>lock
-# whoever has the lock is about to start this run, or only looks; it is never held for long but by a supervisor
-flock -x -w 10 3 || exit 0
-[ -e started ] || printf '%s %s\n' "$SLURM_JOB_NAME" "$SLURM_ARRAY_TASK_ID" >task
+# the lock is held by a supervisor, or for a moment by who looks; what keeps a run to once is its marker
+flock -x -w 10 3 || [ ! -e started ] || exit 0
 exec "$2" -I -S -E "$3" "$run" "$4"

@@ -16,11 +16,13 @@ BATCH_MAX = 1000
 """Tasks of one batch: Slurm's ``MaxArraySize`` is 1001 where nobody set it."""
 
 _BETWEEN = "\x1f"
+_CARDS = re.compile(r"\bgpu(?::[^:,(]+)?:(\d+)")
 _ANSWER_S = 60.0
 """Seconds that a command may take: Slurm's own tell after some ten that the controller is away."""
 _AWAY = re.compile(
     r"Unable to contact slurm controller|Connection refused|Connection timed out|Socket timed out|Zero Bytes"
-    r"|backup controller|Unable to establish|Protocol authentication error|slurm_receive_msg|Resource temporarily",
+    r"|backup controller|configuration source"
+    r"|Unable to establish|Protocol authentication error|slurm_receive_msg|Resource temporarily",
     re.IGNORECASE,
 )
 
@@ -46,9 +48,10 @@ class Shape(NamedTuple):
         return ",".join(map(str, self))
 
     @staticmethod
-    def of(word: str) -> Shape:
-        """The shape that was told in a word."""
-        return Shape(*map(int, word.split(",")))
+    def of(words: Sequence[str]) -> Shape | None:
+        """The shape that was told in the one word; nothing where it is none."""
+        parts = [part for word in words for part in word.split(",")]
+        return Shape(*map(int, parts)) if len(parts) == len(Shape._fields) and all(map(str.isdecimal, parts)) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,7 @@ class Machine:
 
     cores: int
     memory_mib: int
+    cards: int
 
 
 class SlurmCommands:
@@ -107,7 +111,7 @@ class SlurmCommands:
         words = ["sbatch", "--parsable", "--quiet", f"--job-name={name}", f"--array=0-{count - 1}"]
         words += ["--output=/dev/null", "--error=/dev/null", "--no-requeue", "--export=NIL", f"--chdir={folder}"]
         words += ["--nodes=1", "--ntasks=1", f"--cpus-per-task={shape.cores}", f"--mem={shape.memory_mib}"]
-        words += [f"--time={shape.minutes or 'UNLIMITED'}"]
+        words += [f"--time={shape.minutes}"] if shape.minutes else []
         words += [f"--gres=gpu:{shape.cards}"] if shape.cards else []
         for option, value in (("partition", s.partition), ("account", s.account), ("qos", s.qos)):
             words += [f"--{option}={value}"] if value else []
@@ -121,9 +125,10 @@ class SlurmCommands:
         form = _BETWEEN.join(("%j", "%K", "%i", "%T", "%r"))
         found = Tasks()
         for line in self._say(["squeue", "--me", "--noheader", "--array", "--states=all", f"--format={form}"]):
-            batch, index, job, state, reason = line.split(_BETWEEN)
-            if batch.startswith(prefix):
-                found.add(batch, int(index) if index.isdigit() else None, Seen(job=job, state=state, reason=reason))
+            parts = line.split(_BETWEEN)
+            if len(parts) == 5 and parts[0].startswith(prefix):  # the user may have work of other names, of any form
+                batch, index, job, state, reason = parts
+                found.add(batch, int(index) if index.isdecimal() else None, Seen(job=job, state=state, reason=reason))
         return found
 
     def cancel_waiting(self, jobs: Sequence[str]) -> None:
@@ -133,24 +138,23 @@ class SlurmCommands:
 
     def largest(self) -> Machine:
         """The largest machine, by cores. Raises :class:`SlurmAway` or :class:`SlurmRefused`."""
-        words = ["sinfo", "--noheader", "--Node", "--format=%c %m"]
+        words = ["sinfo", "--noheader", "--noconvert", "--Node", "--format=%P %c %m %G"]
         words += [f"--partition={self._settings.partition}"] if self._settings.partition else []
-        found = [line.split() for line in self._say(words)]
+        found: list[Machine] = []
+        for partition, cores, memory, cards in (line.split(None, 3) for line in self._say(words)):
+            if self._settings.partition or partition.endswith("*"):  # the default one
+                count = sum(int(n) for n in _CARDS.findall(cards))
+                found.append(Machine(cores=int(cores.rstrip("+")), memory_mib=int(memory.rstrip("+")), cards=count))
         if not found:
             raise SlurmRefused(f"partition {self._settings.partition or '(default)'} has no machine")
-        cores, memory = max((int(c.rstrip("+")), int(m.rstrip("+"))) for c, m in found)
-        return Machine(cores=cores, memory_mib=memory)
-
-    def version(self) -> str:
-        """What ``sbatch --version`` says. Raises :class:`SlurmAway`."""
-        return "".join(self._say(["sbatch", "--version"]))
+        return max(found, key=lambda m: (m.cores, m.memory_mib))
 
     def _say(self, words: list[str]) -> list[str]:
         """The lines that a command answers."""
         try:
             done = subprocess.run(
-                words, check=False, capture_output=True, text=True, timeout=_ANSWER_S, env=self._environment,
-                stdin=subprocess.DEVNULL,
+                words, check=False, capture_output=True, encoding="utf-8", errors="replace", timeout=_ANSWER_S,
+                env=self._environment, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise SlurmAway(f"{words[0]} did not answer within {_ANSWER_S:.0f} s") from None
@@ -159,4 +163,4 @@ class SlurmCommands:
         if done.returncode:
             said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
             raise (SlurmAway if _AWAY.search(said) else SlurmRefused)(f"{words[0]}: {said}")
-        return done.stdout.splitlines()
+        return [line for line in done.stdout.split("\n") if line]
