@@ -299,20 +299,21 @@ class World:
 
     # -- what clients do
 
-    def _submit(self, event: Submit, attempt: int = 0) -> None:
-        """Send a call, and again until it is answered."""
+    def _submit(self, event: Submit, attempt: int = 0, heard: int = 0) -> None:
+        """Send a call, and again until it is answered; ``heard`` is how often the node was up to hear it."""
         name = event.node
         rng = random.Random(f"{self.plan.seed}/{event.key}/{attempt}")
         again = self.time.now + rng.choice((1, 10, 90)) * rng.uniform(0.5, 1)
 
         def retry() -> None:
-            self.time.at(max(again, self.time.now + 0.5), lambda: self._submit(event, attempt + 1))
+            self.time.at(max(again, self.time.now + 0.5), lambda: self._submit(event, attempt + 1, heard))
 
-        if attempt > 200:
-            self.checks.fail("clients are answered", f"{name}: {event.key} was sent {attempt} times")
+        if heard > 200:
+            self.checks.fail("clients are answered", f"{name}: {event.key} was sent {heard} times")
         if self.lives[name] < 1 or name not in self.nodes:
             retry()
             return
+        heard += 1
         asked = [Submission(key=f"{event.key}.{i}", spec=s) for i, s in enumerate(event.specs)]
         try:
             future = self.nodes[name].submit(asked)
@@ -342,24 +343,24 @@ class World:
         def timeout() -> None:
             if state["open"]:
                 state["open"] = False
-                self._submit(event, attempt + 1)
+                self._submit(event, attempt + 1, heard)
 
         future.add_done_callback(answered)
         self.time.after(90.0, timeout)
         self.wake(name)
 
-    def _cancel(self, job: str, attempt: int = 0) -> None:
+    def _cancel(self, job: str, heard: int = 0) -> None:
         name = job.rpartition("-")[0]
-        if attempt > 200:
-            self.checks.fail("clients are answered", f"{name}: the cancel of {job} was sent {attempt} times")
+        if heard > 200:
+            self.checks.fail("clients are answered", f"{name}: the cancel of {job} was sent {heard} times")
         elif self.lives[name] < 1 or name not in self.nodes:
-            self.time.after(20.0, lambda: self._cancel(job, attempt + 1))
+            self.time.after(20.0, lambda: self._cancel(job, heard))
         else:
             self.counts["cancels"] += 1
             self.tell(f"client: cancels {job}")
             life = self.lives[name]
             future = self.nodes[name].cancel(job)
-            self.time.after(60.0, lambda: None if _is_answered(future) else self._cancel(job, attempt + 1))
+            self.time.after(60.0, lambda: None if _is_answered(future) else self._cancel(job, heard + 1))
             if self.lives[name] == life:
                 self.wake(name)
 
