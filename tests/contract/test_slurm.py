@@ -84,7 +84,7 @@ def test_what_waits_in_the_queue_ends_when_asked_and_never_begins(make: Make, la
         (tmp_path / "site/runs" / key / "outputs/go").touch()
     assert ends(engine, "begins")[0].exit_status == 0
     assert engine.find(["waits"])[0].reason is EndReason.CANCELLED
-    assert not (tmp_path / "site/runs/waits/started").exists()
+    assert not (tmp_path / "site/runs/waits/outputs/count").exists()
 
 
 def test_a_new_engine_adopts_what_waits_in_the_queue(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_what_no_machine_has_room_for_is_refused_with_the_reason(make: Make) -> 
     engine.start([order("wide", "true", MACHINE_CORES + 1), order("fits", "true", MACHINE_CORES)])
     wide, fits = ends(engine, "wide", "fits")
     assert (wide.reason, fits.exit_status) == (EndReason.NOT_STARTED, 0)
-    assert f"({MACHINE_CORES})" in wide.detail
+    assert f"({MACHINE_CORES}, " in wide.detail
 
 
 def test_a_setting_that_slurm_does_not_know_is_said(make: Make, lab: SlurmLab) -> None:

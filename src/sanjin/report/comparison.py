@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sanjin.flow.meter import meter
 from sanjin.flow.place import dataset_bytes, residency
@@ -19,6 +19,7 @@ from sanjin.model import event as ev
 from sanjin.model.network import Network
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Pool, Region
+from sanjin.model.struct import changed
 from sanjin.model.units import HOUR_S
 
 ACCOUNTS = ("energy", "carbon", "site", "network")
@@ -66,7 +67,7 @@ def _at_home(
     pools = [p for p in site.pools if _holds(p, record)]
     if not pools or (allowed is not None and node not in allowed):
         return None
-    ended = replace(
+    ended = changed(
         run.ended,
         start_s=record.submitted_s,
         end_s=record.submitted_s + run.ended.end_s - run.ended.start_s,
