@@ -108,7 +108,7 @@ class SlurmCommands:
         Raises :class:`SlurmAway` or :class:`SlurmRefused`.
         """
         s = self._settings
-        # our own few variables are passed on, and end at the supervisor: to export none costs Slurm 22.05 most of its speed
+        # our few variables are passed on, and end at the supervisor: to export none costs Slurm 22.05 most of its speed
         words = ["sbatch", "--parsable", "--quiet", f"--job-name={name}", f"--array=0-{count - 1}"]
         words += ["--output=/dev/null", "--error=/dev/null", "--no-requeue", f"--chdir={folder}"]
         words += ["--nodes=1", "--ntasks=1", f"--cpus-per-task={shape.cores}", f"--mem={shape.memory_mib}"]
