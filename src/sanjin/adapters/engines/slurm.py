@@ -471,7 +471,7 @@ class SlurmEngine:
             self._sent.pop(key, None)
             self._prepared[key] = shape
             self._news.notify_all()
-        elif state.startswith("CANCELLED"):
+        elif state == "CANCELLED":
             self._end_unbegun(key, EndReason.CANCELLED, detail)
         else:
             self._end_unbegun(key, EndReason.NOT_STARTED, detail)
