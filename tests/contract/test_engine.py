@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from sanjin.adapters.engines import local_runner, slurm
+from sanjin.adapters.engines import cluster_engine, local_runner
+from sanjin.adapters.engines.cluster_engine import ClusterEngine
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.sandbox import find_bwrap
-from sanjin.adapters.engines.slurm import SlurmEngine
-from sanjin.adapters.engines.slurm_commands import SlurmCommands
+from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.ports import EndReason, Engine, RunOrder, RunReport, RunState, Usage
 from tests.support import needs_bwrap, until
 
@@ -59,13 +59,13 @@ def make(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Make]:
     made: list[Engine] = []
-    monkeypatch.setattr(slurm, "SETTLE_S", 1.0)  # the file system here does not lag
+    monkeypatch.setattr(cluster_engine, "SETTLE_S", 1.0)  # the file system here does not lag
 
     def build(slots: HostSlots | None = None) -> Engine:
         if kind == "slurm":
             if slots is not None:
                 pytest.skip("the slots of this host are for the local engine alone")
-            engine: Engine = SlurmEngine(tmp_path / "site", SlurmCommands(request.getfixturevalue("lab").settings))
+            engine: Engine = ClusterEngine(tmp_path / "site", SlurmCluster(request.getfixturevalue("lab").settings))
         else:
             engine = LocalEngine(tmp_path / "site", sandbox=kind, slots=slots)
         made.append(engine)
@@ -284,13 +284,13 @@ NODE = """
 import sys, time
 from pathlib import Path
 from sanjin.adapters.engines.local import LocalEngine
-from sanjin.adapters.engines.slurm import SlurmEngine
-from sanjin.adapters.engines.slurm_commands import SlurmCommands
+from sanjin.adapters.engines.cluster_engine import ClusterEngine
+from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.model.engines import EngineSettings
 from sanjin.ports import RunOrder
 folder, kind, conf = sys.argv[1:]
 if kind == "slurm":
-    engine = SlurmEngine(Path(folder), SlurmCommands(EngineSettings(conf=conf)))
+    engine = ClusterEngine(Path(folder), SlurmCluster(EngineSettings(conf=conf)))
 else:
     engine = LocalEngine(Path(folder), sandbox=kind)
 code = "echo x >> $SANJIN_OUTPUTS/count; sleep 0.6"

@@ -8,27 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from sanjin.adapters.engines import slurm
-from sanjin.adapters.engines.slurm import SlurmEngine
-from sanjin.adapters.engines.slurm_commands import Shape, SlurmAway, SlurmCommands
+from sanjin.adapters.engines import cluster_engine
+from sanjin.adapters.engines.cluster import ClusterAway, Shape
+from sanjin.adapters.engines.cluster_engine import ClusterEngine
+from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.model.engines import EngineSettings
 from sanjin.ports import EndReason, RunOrder, RunReport, RunState
 from tests.slurm_lab import MACHINE_CORES, SlurmLab
 from tests.support import until
 
-Make = Callable[..., SlurmEngine]
+Make = Callable[..., ClusterEngine]
 COUNT = "echo x >> $SANJIN_OUTPUTS/count"
 
 
 @pytest.fixture
 def make(lab: SlurmLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    monkeypatch.setattr(slurm, "POLL_S", 0.5)
-    monkeypatch.setattr(slurm, "RETRY_S", 0.5)
-    monkeypatch.setattr(slurm, "SETTLE_S", 1.0)
-    made: list[SlurmEngine] = []
+    monkeypatch.setattr(cluster_engine, "POLL_S", 0.5)
+    monkeypatch.setattr(cluster_engine, "RETRY_S", 0.5)
+    monkeypatch.setattr(cluster_engine, "SETTLE_S", 1.0)
+    made: list[ClusterEngine] = []
 
-    def build(cluster: SlurmCommands | None = None) -> SlurmEngine:
-        made.append(SlurmEngine(tmp_path / "site", cluster or SlurmCommands(lab.settings)))
+    def build(cluster: SlurmCluster | None = None) -> ClusterEngine:
+        made.append(ClusterEngine(tmp_path / "site", cluster or SlurmCluster(lab.settings)))
         return made[-1]
 
     yield build
@@ -41,7 +42,7 @@ def order(key: str, code: str, cores: int = 1) -> RunOrder:
     return RunOrder(key=key, command=("sh", "-c", code), cores=cores, memory_bytes=64 << 20, time_limit_s=60.0)
 
 
-def ends(engine: SlurmEngine, *keys: str) -> list[RunReport]:
+def ends(engine: ClusterEngine, *keys: str) -> list[RunReport]:
     found: dict[str, RunReport] = {}
 
     def all_there() -> bool:
@@ -61,7 +62,7 @@ def pending(lab: SlurmLab) -> list[str]:
     return lab.say("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i").split()
 
 
-def fill(engine: SlurmEngine, lab: SlurmLab) -> list[str]:
+def fill(engine: ClusterEngine, lab: SlurmLab) -> list[str]:
     """Take all of the cluster, until it is told to let go."""
     keys = [f"full{n}" for n in range(len(lab.machines))]
     engine.start([order(key, "while [ ! -e $SANJIN_OUTPUTS/go ]; do sleep 0.05; done", MACHINE_CORES) for key in keys])
@@ -74,7 +75,7 @@ def test_what_waits_in_the_queue_ends_when_asked_and_never_begins(make: Make, la
     full = fill(engine, lab)
     engine.start([order("waits", COUNT), order("stops", COUNT), order("begins", COUNT)])
     until(lambda: len(pending(lab)) == 3, "a queue")
-    assert {r.detail for r in engine.find(["waits", "stops"])} == {"waits in Slurm's queue"}
+    assert {r.detail for r in engine.find(["waits", "stops"])} == {"waits in the queue of slurm"}
     engine.cancel(["waits"])
     engine.stop(["stops"])
     waits, stops = ends(engine, "waits", "stops")
@@ -111,7 +112,7 @@ def test_what_an_administrator_ends_is_cancelled(make: Make, lab: SlurmLab) -> N
     lab.say("scancel", "--user=root")
     waits, full = ends(engine, "waits", "full0")
     assert waits.reason is full.reason is EndReason.CANCELLED
-    assert waits.detail.startswith("Slurm: CANCELLED")
+    assert waits.detail.startswith("slurm: CANCELLED")
 
 
 def test_a_controller_that_is_killed_loses_and_repeats_nothing(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
@@ -136,18 +137,18 @@ def test_a_controller_that_is_killed_loses_and_repeats_nothing(make: Make, lab: 
     until(lambda: engine.info().fault == "", "an answer")
 
 
-class Forgetful(SlurmCommands):
+class Forgetful(SlurmCluster):
     """A cluster that takes what it is given, and whose answer is lost, some times."""
 
     def __init__(self, settings: EngineSettings, times: int) -> None:
         super().__init__(settings)
         self.left = times
 
-    def submit(self, name: str, count: int, shape: Shape, script: Sequence[str | Path], folder: Path) -> None:
-        super().submit(name, count, shape, script, folder)
+    def submit(self, batch: str, count: int, shape: Shape, script: Sequence[str], folder: Path) -> None:
+        super().submit(batch, count, shape, script, folder)
         self.left -= 1
         if self.left >= 0:
-            raise SlurmAway("the answer was lost")
+            raise ClusterAway("the answer was lost")
 
 
 def test_what_is_submitted_twice_runs_once(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
@@ -161,12 +162,12 @@ def test_what_is_submitted_twice_runs_once(make: Make, lab: SlurmLab, tmp_path: 
 
 
 def test_what_slurm_lost_before_it_began_is_submitted_again(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
-    class Lossy(SlurmCommands):
+    class Lossy(SlurmCluster):
         lost = False
 
-        def submit(self, name: str, count: int, shape: Shape, script: Sequence[str | Path], folder: Path) -> None:
+        def submit(self, batch: str, count: int, shape: Shape, script: Sequence[str], folder: Path) -> None:
             if self.lost:
-                super().submit(name, count, shape, script, folder)
+                super().submit(batch, count, shape, script, folder)
             self.lost = True  # the first is taken, and never heard of again
 
     engine = make(Lossy(lab.settings))
@@ -184,7 +185,7 @@ def test_what_no_machine_has_room_for_is_refused_with_the_reason(make: Make) -> 
 
 
 def test_a_setting_that_slurm_does_not_know_is_said(make: Make, lab: SlurmLab) -> None:
-    engine = make(SlurmCommands(EngineSettings(conf=lab.settings.conf, partition="nowhere")))
+    engine = make(SlurmCluster(EngineSettings(conf=lab.settings.conf, partition="nowhere")))
     engine.start([order("odd", "true")])
     (odd,) = ends(engine, "odd")
     assert odd.reason is EndReason.NOT_STARTED

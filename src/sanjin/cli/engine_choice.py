@@ -36,10 +36,10 @@ def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path]
         place = Path(settings.folder) / site if settings.folder else own
         _keep_to(site, own.parent / _USED, settings, place)
         if settings.engine is EngineKind.SLURM:
-            from sanjin.adapters.engines.slurm import SlurmEngine
-            from sanjin.adapters.engines.slurm_commands import SlurmCommands
+            from sanjin.adapters.engines.cluster_engine import ClusterEngine
+            from sanjin.adapters.engines.slurm import SlurmCluster
 
-            return SlurmEngine(place, SlurmCommands(settings), sandbox=settings.sandbox, python=settings.python)
+            return ClusterEngine(place, SlurmCluster(settings), sandbox=settings.sandbox, python=settings.python)
         return LocalEngine(place, slots=slots, sandbox=settings.sandbox)
 
     return make

@@ -514,7 +514,7 @@ def _mark_started() -> bool:
         fd = os.open("started", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return False
-    task = f"{os.environ.get('SLURM_JOB_NAME', '-')} {os.environ.get('SLURM_ARRAY_TASK_ID', '-')}"
+    task = f"{os.environ.get('SANJIN_BATCH', '-')} {os.environ.get('SANJIN_TASK', '-')}"
     os.write(fd, f"{os.getpid()} {time.time():.6f} {task}\n".encode())
     os.fsync(fd)
     os.close(fd)

@@ -16,87 +16,87 @@ from pathlib import Path
 
 import pytest
 
-from sanjin.adapters.engines import slurm
-from sanjin.adapters.engines.slurm import SlurmEngine
-from sanjin.adapters.engines.slurm_commands import (
+from sanjin.adapters.engines import cluster_engine
+from sanjin.adapters.engines.cluster import (
+    ClusterAway,
+    ClusterRefused,
     Machine,
     Seen,
     Shape,
-    SlurmAway,
-    SlurmCommands,
-    SlurmRefused,
     Tasks,
+    TaskState,
 )
-from sanjin.model.engines import EngineSettings
+from sanjin.adapters.engines.cluster_engine import ClusterEngine
 from sanjin.ports import EndReason, RunOrder, RunState
 from tests.support import until
 
 RUNS = 6
 
 
-class Adversary(SlurmCommands):
+class Adversary:
     """Takes batches and says it did not, says it did and forgets them, runs a task twice, kills, cancels, is away."""
 
+    name = "played"
+    batch_max = 1000
+
     def __init__(self, seed: int) -> None:
-        super().__init__(EngineSettings())
         self.chance = random.Random(seed)
         self.calm = False
         """From when on it does what it is asked, so that all can end."""
-        self.known: dict[tuple[str, int], str] = {}
+        self.known: dict[tuple[str, int], TaskState] = {}
         self.threads: list[threading.Thread] = []
         self.refusals = 1
 
     def happens(self, share: float) -> bool:
         return not self.calm and self.chance.random() < share
 
-    def submit(self, name: str, count: int, shape: Shape, script: Sequence[str | Path], folder: Path) -> None:
+    def submit(self, batch: str, count: int, shape: Shape, script: Sequence[str], folder: Path) -> None:
         if self.happens(0.2):
-            raise SlurmAway("away before it took them")
+            raise ClusterAway("away before it took them")
         if self.refusals and self.happens(0.1):
             self.refusals -= 1
-            raise SlurmRefused("not now")
+            raise ClusterRefused("not now")
         if not self.happens(0.15):  # else they are lost for good
             for index in range(count):
-                self.known[name, index] = "PENDING"
+                self.known[batch, index] = TaskState.WAITS
                 for _ in range(2 if self.happens(0.2) else 1):
                     delay, kill = self.chance.random() * 0.6, self.chance.random() * 0.3 if self.happens(0.2) else 0.0
-                    given = (name, index, [str(word) for word in script], delay, kill)
+                    given = (batch, index, script, delay, kill)
                     thread = threading.Thread(target=self.run, args=given, daemon=True)
                     self.threads.append(thread)
                     thread.start()
         if self.happens(0.3):
-            raise SlurmAway("the answer was lost")
+            raise ClusterAway("the answer was lost")
 
-    def run(self, name: str, index: int, script: list[str], delay: float, kill: float) -> None:
+    def run(self, name: str, index: int, script: Sequence[str], delay: float, kill: float) -> None:
         time.sleep(delay)
-        if self.known.get((name, index)) == "CANCELLED":
+        if self.known.get((name, index)) is TaskState.CANCELLED:
             return
-        self.known[name, index] = "RUNNING"
-        environment = {"SLURM_JOB_NAME": name, "SLURM_ARRAY_TASK_ID": str(index)}
-        task = subprocess.Popen(["sh", *script], env=environment, start_new_session=True)
+        self.known[name, index] = TaskState.LIVES
+        task = subprocess.Popen(["sh", *script, str(index)], env={}, start_new_session=True)
         if kill:
             time.sleep(kill)
             os.killpg(task.pid, signal.SIGKILL)
         status = task.wait()
-        self.known[name, index] = "NODE_FAIL" if kill else "FAILED" if status else "COMPLETED"
+        self.known[name, index] = TaskState.FAILED if status and not kill else TaskState.OVER
 
     def tasks(self, prefix: str) -> Tasks:
         if self.happens(0.2):
-            raise SlurmAway("away")
+            raise ClusterAway("away")
         found = Tasks()
         for (name, index), state in list(self.known.items()):
-            if state == "PENDING" and self.happens(0.03):
-                self.known[name, index] = state = "CANCELLED"
-            if not (state == "COMPLETED" and self.happens(0.3)):
-                found.add(name, index, Seen(job=f"{name}_{index}", state=state, reason=""))
+            if state is TaskState.WAITS and self.happens(0.03):
+                self.known[name, index] = state = TaskState.CANCELLED
+            if not (state is TaskState.OVER and self.happens(0.3)):
+                found.add(name, index, Seen(task=f"{name}_{index}", state=state, said=state))
         return found
 
-    def cancel_waiting(self, jobs: Sequence[str]) -> None:
+    def cancel_waiting(self, tasks: Sequence[str]) -> None:
         if self.happens(0.2):
-            raise SlurmAway("away")
+            raise ClusterAway("away")
         for (name, index), state in list(self.known.items()):
-            if state == "PENDING" and f"{name}_{index}" in jobs:
-                self.known[name, index] = "CANCELLED"
+            if state is TaskState.WAITS and f"{name}_{index}" in tasks:
+                self.known[name, index] = TaskState.CANCELLED
 
     def largest(self) -> Machine:
         return Machine(cores=8, memory_mib=8000, cards=0)
@@ -112,17 +112,17 @@ def test_whatever_the_cluster_does_a_run_begins_at_most_once(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("POLL_S", 0.05), ("RETRY_S", 0.02), ("SETTLE_S", 0.3)):
-        monkeypatch.setattr(slurm, name, value)
+        monkeypatch.setattr(cluster_engine, name, value)
     cluster, keys = Adversary(seed), [f"r{n}" for n in range(RUNS)]
     chance = random.Random(-seed - 1)
-    engine = SlurmEngine(tmp_path, cluster, sandbox="none")
+    engine = ClusterEngine(tmp_path, cluster, sandbox="none")
     asked: set[str] = set()
     engine.start([order(key) for key in keys])
     for _ in range(4):
         time.sleep(chance.random() * 0.4)
         if chance.random() < 0.5:  # the node is killed, and comes back
             engine.close()
-            engine = SlurmEngine(tmp_path, cluster, sandbox="none")
+            engine = ClusterEngine(tmp_path, cluster, sandbox="none")
             found = engine.find(keys)
             engine.start([order(r.key) for r in found if r.state is RunState.ABSENT])
         if chance.random() < 0.5:
@@ -144,6 +144,6 @@ def test_whatever_the_cluster_does_a_run_begins_at_most_once(
         elif report.reason is EndReason.NOT_STARTED or "before it began" in report.detail:
             assert times == 0, (seed, report)
         elif report.reason in (EndReason.CANCELLED, EndReason.STOPPED):
-            assert key in asked or "CANCELLED" in cluster.known.values(), (seed, report)
+            assert key in asked or TaskState.CANCELLED in cluster.known.values(), (seed, report)
         else:
             assert report.state is RunState.INTERRUPTED, (seed, report)

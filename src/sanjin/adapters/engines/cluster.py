@@ -1,0 +1,118 @@
+"""What the engines of clusters ask of a cluster: a queue that takes tasks in batches and tells what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class ClusterAway(Exception):
+    """The cluster did not answer; whether it did what was asked is not known."""
+
+
+class ClusterRefused(Exception):
+    """The cluster refused what was asked; the text says why."""
+
+
+class Shape(NamedTuple):
+    """What a task asks for of one machine. ``minutes`` 0 is for no limit."""
+
+    cores: int
+    memory_mib: int
+    cards: int
+    minutes: int
+
+    def told(self) -> str:
+        """As one word; :meth:`of` reads it."""
+        return ",".join(map(str, self))
+
+    @staticmethod
+    def of(words: Sequence[str]) -> Shape | None:
+        """The shape that was told in the one word; nothing where it is none."""
+        parts = [part for word in words for part in word.split(",")]
+        return Shape(*map(int, parts)) if len(parts) == len(Shape._fields) and all(map(str.isdecimal, parts)) else None
+
+
+class TaskState(StrEnum):
+    """What a cluster says of a task. All but the first two are ends."""
+
+    WAITS = "waits"
+    LIVES = "lives"
+    """It runs, or does something that is not known here."""
+    OVER = "over"
+    """It is over for a reason that says nothing of the run: it came to its end, or its machine was lost. A run that
+    had not begun by then may be submitted again."""
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """It failed so that another try would too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A task as the cluster has it. ``task`` is the cluster's own name of it, ``said`` its own words."""
+
+    task: str
+    state: TaskState
+    said: str
+
+
+class Tasks:
+    """Tasks by batch and index."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, int | None], Seen] = {}
+
+    def add(self, batch: str, index: int | None, seen: Seen) -> None:
+        """Note a task. Without an index it is what is said of all of a batch that have no line of their own."""
+        self._seen[batch, index] = seen
+
+    def batches(self) -> set[str]:
+        """The batches that the cluster remembers."""
+        return {batch for batch, _ in self._seen}
+
+    def get(self, batch: str, index: int) -> Seen | None:
+        """What the cluster says of a task; nothing where it does not know it."""
+        return self._seen.get((batch, index)) or self._seen.get((batch, None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The largest machine that a cluster has."""
+
+    cores: int
+    memory_mib: int
+    cards: int
+
+
+class Cluster(Protocol):
+    """How a cluster is spoken to. Every method raises :class:`ClusterAway` where there is no answer."""
+
+    name: str
+    """As in :class:`sanjin.model.engines.EngineKind`."""
+    batch_max: int
+    """Tasks of one batch, at most."""
+
+    def submit(self, batch: str, count: int, shape: Shape, script: Sequence[str], folder: Path) -> None:
+        """Submit ``count`` tasks that each run ``script`` (``cluster_task.sh`` and its arguments, to be followed by the
+        index of the task, 0 to count - 1, where ``SANJIN_TASK`` does not hold it) in ``folder``.
+
+        ``batch`` names them to :meth:`tasks`, and is new. Raises :class:`ClusterRefused` where it took none.
+        """
+        ...
+
+    def tasks(self, prefix: str) -> Tasks:
+        """All tasks that the cluster remembers of batches whose names begin with ``prefix``. One call."""
+        ...
+
+    def cancel_waiting(self, tasks: Sequence[str]) -> None:
+        """End these, by their own names, where they have not begun."""
+        ...
+
+    def largest(self) -> Machine:
+        """The largest machine. Raises :class:`ClusterRefused` where there is none."""
+        ...
