@@ -71,7 +71,7 @@ from sanjin.kernels.tables import (
     use_of,
     weighed,
 )
-from sanjin.kernels.tiers import BOUND, HOPEFUL, LEAST, QUEUE, Search, ask_down, begin_asking, least_of, pop
+from sanjin.kernels.tiers import BOUND, HOPEFUL, LEAST, QUEUE, Search, ask_down, ask_roots, begin_asking, least_of, pop
 
 ROUNDING = 8
 """Micro-yuan by which a total of rounded terms may lie below the exact one, and one more."""
@@ -255,12 +255,12 @@ def choose_one(
         won[j, i] = 0
     won[j, POOL] = -1
     best_s = -1
-    left = 0
+    left, all_asked = 0, False
     if offers is not None:
         search = Search(
             ask, sender, spans, floors, first_s, end_s, now_s, weights, pool, barred, ready, transport, pools,
         )
-        left = begin_asking(offers, search)
+        left, all_asked = begin_asking(offers, search), sender.at_home
     else:
         for p in range(pool.shape[0]):
             s = pool[p, SITE]
@@ -275,6 +275,8 @@ def choose_one(
     limit = FAR
     while True:
         if offers is not None:
+            if not all_asked and (left == 0 or pools[BOUND, 0] >= 0):  # what won last has been tried
+                left, all_asked = ask_roots(offers, search, limit, left), True
             left = ask_down(offers, search, limit, left)
             at = 0 if left > 0 and pools[BOUND, 0] < limit else -1
         else:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from sanjin.kernels.board import BLOCK, OK, SLOT, Need, Rows, over, span, times_power
+from sanjin.kernels.board import BLOCK, OK, REACH, SLOT, Need, Rows, over, span, times_power
 from sanjin.kernels.carry import Lines, reach
 from sanjin.kernels.starts import FAR
 from sanjin.kernels.tables import PICO, SITE, Job, Plan, Weights, need_code, need_of, plan_of
@@ -43,9 +43,11 @@ class Offers(NamedTuple):
     ``spans`` int64[REACH, G, B] and ``floors`` int64[G] its least.
     ``best`` int64[G, POOL_COLUMNS] the best machine, as a pool's row (``SITE`` is the node). ``below[first:last]`` of
     an offer are the pools and offers that it speaks for; ``up`` int64[P + G] the offer that a pool or offer is part of
-    (-1: none). ``roots`` are part of none. ``fare`` int64[E, S, S] the least micro-yuan a GB from a site to any of a
-    node's subtree. ``asked`` int64[S] counts how often each node was asked; ``recent`` the pools that won last (-1:
-    none). Power is not in it: it seldom binds, and then a pool says so itself.
+    (-1: none). ``roots`` are part of none; ``rates`` float64[REACH + 1, B, R] is what a core costs there for a second
+    of work, at least, in the blocks that a window meets (last: ever), and ``slowest`` their least speed. ``fare``
+    int64[E, S, S] is the least micro-yuan a GB from a site to any of a node's subtree. ``asked`` int64[S] counts how
+    often each node was asked; ``recent`` the pools that won last (-1: none). Power is not in it: it seldom binds, and
+    then a pool says so itself.
     """
 
     free: Any
@@ -59,6 +61,8 @@ class Offers(NamedTuple):
     below: Any
     up: Any
     roots: Any
+    rates: Any
+    slowest: int
     fare: Any
     asked: Any
     recent: Any
@@ -324,10 +328,9 @@ def _enqueue_pool(offers: Offers, p: int, x: Search, limit: int, left: int) -> i
 
 @njit(cache=True, error_model="numpy", _nrt=False)
 def begin_asking(offers: Offers, x: Search) -> int:
-    """Put the offers of the whole tree, or the pools of the origin alone, into the queue; how many.
+    """Put the pools that won last, or those of the origin alone, into the queue; how many.
 
-    Before them come the pools that won last: they are likely to be near the best, and what costs more than they do
-    is passed over sooner."""
+    What won last is likely to be near the best: what costs more is passed over without a look."""
     left = 0
     if x.sender.at_home:
         for p in range(x.pool.shape[0]):
@@ -339,8 +342,25 @@ def begin_asking(offers: Offers, x: Search) -> int:
             left = _enqueue_pool(offers, offers.recent[i], x, FAR, left)
     for i in range(left):
         x.pools[BOUND, i] = -1
+    return left
+
+
+@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+def ask_roots(offers: Offers, x: Search, limit: int, left: int) -> int:
+    """Put the offers of the whole tree that may be below ``limit`` into the queue; how many are there.
+
+    Power of memory and cards, charges for cards, transport and latency are left out of the bound, and none is below
+    nothing."""
+    ask, begin = x.ask, max(x.now, x.ask.earliest)
+    work, since = float(ask.cores * ask.seconds), min(ask.since, begin)
+    b = min((begin - x.first_s) // SLOT // BLOCK, offers.rates.shape[1] - 1)
+    hold = (ask.seconds + ask.spread) * 1000 // offers.slowest + 1
+    reach_blocks, ever = min(((hold - 1) // SLOT + BLOCK) // BLOCK, REACH), REACH
+    later = float(ask.delay) * (x.first_s + (b + 1) * BLOCK * SLOT - since)  # it begins in a block after this one
+    most = (float(limit) + PICO) * (1 + 1e-9)
     for i in range(offers.roots.shape[0]):
-        left = _enqueue(offers, offers.roots[i], x, FAR, left)
+        if min(offers.rates[reach_blocks, b, i] * work, offers.rates[ever, b, i] * work + later) < most:
+            left = _enqueue(offers, offers.roots[i], x, limit, left)
     return left
 
 

@@ -74,7 +74,11 @@ class _Run:
         if self.stops is not None and held is not None:
             raise ValueError("a replay of work that can stop cannot go on from a checkpoint")
         if self.stops is None and len(work.pool) >= many_pools and may_ask(self.board):
-            self.offers = offers_of(work.region, work.pool, self.board, self.lines)
+            self.offers = offers_of(work.region, work.pool, self.board, self.lines, self._weights())
+
+    def _weights(self) -> tables.Weights:
+        weights = self.policy.in_force()
+        return tables.Weights(round(weights.transport * 1000), round(weights.use * 1000))
 
     def _stops(self) -> Stops | None:
         work, board = self.work, self.board
@@ -89,7 +93,6 @@ class _Run:
     def until(self, until_s: int) -> Stopped:
         """Run it, until before ``until_s``."""
         work, policy, board, trace = self.work, self.policy, self.board, self.work.trace
-        weights = policy.in_force()
         columns = (
             work.begin_s + trace.arrive_s, trace.run_s, trace.asked_s, trace.cores, trace.cards, delays(work, policy),
             work.origin, work.data_bytes,
@@ -99,9 +102,8 @@ class _Run:
         rule = Rule(policy.rule.at_home, policy.rule.hurries, LOOK_AHEAD_S, policy.move_gain_fen * MICRO_PER_FEN)
         return replay_jobs(
             board.cells, board.low, board.high, board.rows, work.begin_s,
-            tables.Weights(round(weights.transport * 1000), round(weights.use * 1000)), work.pool,
-            nearness(work.region), jobs, self.lines, self.turns, rule, self.place, self.start, self.end, self.offers,
-            self.begin, until_s, self.stops,
+            self._weights(), work.pool, nearness(work.region), jobs, self.lines, self.turns, rule, self.place,
+            self.start, self.end, self.offers, self.begin, until_s, self.stops,
         )  # fmt: skip
 
 

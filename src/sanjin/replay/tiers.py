@@ -67,7 +67,7 @@ def may_ask(board: Board) -> bool:
     return bool((board.low[board.rows.watt :] >= 0).all())
 
 
-def offers_of(region: Region, pool: Ints, board: Board, lines: Lines) -> Offers:
+def offers_of(region: Region, pool: Ints, board: Board, lines: Lines, weights: tables.Weights) -> Offers:
     """Offers by node, kind and price of pools, of what is free on this board.
 
     A node that has little of a kind makes no offer of it: its pools stand in that of its parent.
@@ -101,22 +101,33 @@ def offers_of(region: Region, pool: Ints, board: Board, lines: Lines) -> Offers:
     bounds(price, least, least.copy())
     cumulated = np.zeros((len(made), price.shape[1] + 1), np.int64)
     np.cumsum(price * SLOT_S, axis=1, out=cumulated[:, 1:])
+    best, spans = np.array([_best(pool[pools], node) for node, _, pools in made]), spans_of(least, Rows(*[0] * 11))
+    top = np.array(roots, np.int64) - len(pool)
     return Offers(
         free=free,
         most=most,
         price=cumulated,
-        spans=spans_of(least, Rows(*[0] * 11)),
+        spans=spans,
         floors=least.min(axis=1),
-        best=np.array([_best(pool[pools], node) for node, _, pools in made]),
+        best=best,
         first=np.concatenate([[0], ends[:-1]]).astype(np.int64),
         last=ends.astype(np.int64),
         below=np.array([c for _, below, _ in made for c in below], np.int64),
         up=up,
-        roots=np.array(roots, np.int64) - len(pool),
+        roots=top,
+        rates=_rates(best[top], spans[:, top], weights),
+        slowest=int(best[top, tables.SPEED].min()),
         fare=_least_fares(ancestors(region), lines),
         asked=np.zeros(len(index), np.int64),
         recent=np.full(REMEMBERED, -1, np.int64),
     )
+
+
+def _rates(best: Ints, spans: Ints, weights: tables.Weights) -> NDArray[np.float64]:
+    """What a core costs for a second of work at speed 1, pico-yuan: float64[REACH + 1, B, R]."""
+    spans = np.concatenate([spans, np.broadcast_to(spans[:1].min(axis=2, keepdims=True), spans[:1].shape)])
+    cost = spans * (best[:, [tables.MW_CORE]] / 1000) + best[:, [tables.USE_CORE]] * (weights.use / 1000)
+    return np.ascontiguousarray(np.moveaxis(cost * 1000 / best[:, [tables.SPEED]], 2, 1))
 
 
 def _best(pools: Ints, node: int) -> Ints:

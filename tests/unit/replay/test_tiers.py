@@ -95,8 +95,8 @@ def test_offers_say_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[tuple[Offers, Board]] = []
     real = tiers.offers_of
 
-    def seen(region: Region, pool: tables.Ints, board: Board, lines: Lines) -> Offers:
-        offers = real(region, pool, board, lines)
+    def seen(region: Region, pool: tables.Ints, board: Board, lines: Lines, weights: tables.Weights) -> Offers:
+        offers = real(region, pool, board, lines, weights)
         kept.append((offers, board))
         return offers
 
