@@ -10,6 +10,7 @@ from pathlib import Path
 from sanjin.adapters.clock import VirtualClock
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.flow.supply import PriceBook
+from sanjin.model.data import RunOutputs
 from sanjin.model.network import network_of
 from sanjin.model.policy import Policy
 from sanjin.model.region import Region
@@ -116,6 +117,12 @@ class ModelEngine:
         self.over.update(keys)
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
+        return b""
+
+    def outputs(self, key: str) -> RunOutputs:
+        return RunOutputs(registered=True)
+
+    def output(self, key: str, name: str, offset: int, limit: int) -> bytes:
         return b""
 
     def close(self) -> None:

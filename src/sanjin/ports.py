@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from sanjin.model.data import RunOutputs
 from sanjin.model.record import JobRecord
 
 
@@ -181,6 +182,17 @@ class Engine(Protocol):
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
         """Bytes of ``stdout`` or ``stderr`` from ``offset``, while running and after."""
+        ...
+
+    def outputs(self, key: str) -> RunOutputs:
+        """What a run left. Not ``registered`` until it has ended and its files were listed and summed; ask again.
+
+        Links, devices and names that cannot be shown are left out, never followed.
+        """
+        ...
+
+    def output(self, key: str, name: str, offset: int, limit: int) -> bytes:
+        """Bytes of a file that a run left from ``offset``; fewer than ``limit`` at its end, none where it is gone."""
         ...
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import sqlite3
@@ -41,6 +42,36 @@ def test_a_command_is_submitted_waited_for_and_looked_at(region: Region) -> None
     both = region.run("explain", name, lang="both").stdout
     assert "the nearest alternative is" in both
     assert "次优方案" in both
+
+
+def test_what_a_job_left_is_listed_and_brought_here(region: Region, tmp_path: Path) -> None:
+    code = "cd $SANJIN_OUTPUTS; mkdir d; printf 0123456789 > d/ten; printf x > one; ln -s /etc/passwd link"
+    done = region.run("submit", "--node", "changzhi", "--wait", "--output", "json", "--", "sh", "-c", code)
+    job = json.loads(done.stdout)[0]["id"]
+    listed = region.json("outputs", job)
+    assert isinstance(listed, dict)
+    assert {f["name"]: f["bytes"] for f in listed["files"]} == {"d/ten": 10, "one": 1}
+    assert listed["complete"] and listed["left_out"] == [{"name": "link", "why": "link"}]
+    shown = region.run("outputs", job)
+    assert hashlib.sha256(b"0123456789").hexdigest() in shown.stdout
+    assert "left out: link: a symbolic link" in shown.stderr
+    brought = region.run("outputs", job, "--to", str(tmp_path / "new"))
+    assert brought.returncode == 0, brought.stderr
+    assert "2 files verified by their checksums; 11 bytes came" in brought.stderr
+    assert (tmp_path / "new/d/ten").read_text() == "0123456789"
+    assert not (tmp_path / "new/link").exists()
+    again = region.run("outputs", job, "--to", str(tmp_path / "new"), lang="zh")
+    assert "本次传输 0 字节" in again.stderr
+    (path,) = region.state.glob(f"*/engine/runs/{job}.*/outputs/d/ten")
+    path.write_text("0123456780")
+    damaged = region.run("outputs", job, "--to", str(tmp_path / "other"))
+    assert damaged.returncode == 10 and "d/ten" in damaged.stderr
+    path.write_text("012345678")
+    assert region.run("outputs", job, "--to", str(tmp_path / "other"), "--only", "d/ten").returncode == 10
+    one = region.json("outputs", job, "--to", str(tmp_path / "other"), "--only", "one")
+    assert isinstance(one, dict) and [f["name"] for f in one["files"]] == ["one"]
+    assert region.run("outputs", job, "--to", str(tmp_path / "other"), "--only", "two").returncode == 4
+    assert region.run("outputs", "changzhi-999999").returncode == 4
 
 
 def test_the_terms_of_an_explanation_add_up(region: Region) -> None:

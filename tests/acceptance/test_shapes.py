@@ -34,6 +34,7 @@ while [ "$n" -lt 60 ] && [ -z "$stop" ]; do
   [ "$first $n" = "0 5" ] && continue  # the first run waits here for its stop
   n=$((n+1)); echo $n > "$SANJIN_CHECKPOINT/done"; echo step $n
 done
+echo $n > "$SANJIN_OUTPUTS/last"
 """
 
 MEET = """\
@@ -105,7 +106,7 @@ def test_the_members_of_a_gang_meet(region: Region) -> None:
 
 
 def test_an_array_runs_every_member_and_counts_those_that_fail(region: Region) -> None:
-    command = "echo $SANJIN_INDEX; case $SANJIN_INDEX in 7|19) exit 3;; esac"
+    command = "echo $SANJIN_INDEX | tee $SANJIN_OUTPUTS/$SANJIN_INDEX; case $SANJIN_INDEX in 7|19) exit 3;; esac"
     job = submitted(region, "--members", "30", "--delay-price", "100", "--name", "sweep", "--", "sh", "-c", command)
     explained = region.run("explain", job).stdout
     assert "an array of 30 members: the figures are of each member" in explained
@@ -126,6 +127,9 @@ def test_an_array_runs_every_member_and_counts_those_that_fail(region: Region) -
     assert f"{job} is divided into 4 parts" in logs.stderr and f"{job}.1, {job}.2" in logs.stderr
     said = Counter(int(line) for p in parts for line in region.run("logs", p["id"]).stdout.split())
     assert said == Counter(range(30))
+    left = region.json("outputs", job)
+    assert isinstance(left, dict) and left["complete"]
+    assert sorted(f["name"] for f in left["files"]) == sorted(f"{n // 8 + 1}/{n}" for n in range(30))
     for p in parts:
         assert f"{p['id']} goes to {HOME}" in region.run("explain", p["id"]).stdout
         assert f"a part of the array {job}" in region.run("job", p["id"]).stdout
@@ -157,6 +161,8 @@ def test_work_stops_for_urgent_work_and_goes_on_where_it_was(region: Region) -> 
     # every step once, over both runs
     assert region.run("logs", slow).stdout.splitlines() == [f"step {n}" for n in range(1, 61)]
     assert not list((region.state / HOME / "engine" / "checkpoints").glob("*"))
+    left = region.json("outputs", slow)
+    assert isinstance(left, dict) and [f["name"] for f in left["files"]] == ["1/last", "2/last"]
     assert region.run("audit", "verify").returncode == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.sandbox import find_bwrap
 from sanjin.adapters.engines.slurm import SlurmCluster
+from sanjin.model.data import RunOutputs
 from sanjin.ports import EndReason, Engine, RunOrder, RunReport, RunState, Usage
 from tests.support import needs_bwrap, until
 
@@ -372,6 +374,54 @@ def test_logs_are_read_in_ranges_while_running_and_after(make: Make) -> None:
     assert engine.logs("talks", "stdout", 99, 10) == b""
     assert engine.logs("talks", "order.json", 0, 10) == b""
     assert engine.logs("unknown", "stdout", 0, 10) == b""
+
+
+LEAVES = """
+cd $SANJIN_OUTPUTS; printf alpha > a.txt; mkdir -p deep/er; printf 0123456789 > deep/er/零; : > empty
+ln -s a.txt link; ln -s / root; ln -s ../order.json order; mkfifo pipe; printf x > "new
+line"; printf x > "$(printf 'caf\\351')"
+"""
+
+
+def test_outputs_of_an_ended_run_are_listed_and_summed_and_nothing_else_is_read(make: Make, tmp_path: Path) -> None:
+    engine = make()
+    assert not engine.outputs("left").registered
+    engine.start([order("left", "sh", "-c", LEAVES + "sleep 0.3"), order("none", "true")])
+    until((tmp_path / "site/runs/left/outputs/deep/er/零").exists, "output")
+    assert not engine.outputs("left").registered  # it runs
+    ends(engine, "left", "none")
+    until(lambda: engine.outputs("left").registered, "list of outputs")
+    found = engine.outputs("left")
+    digits = hashlib.sha256(b"0123456789").hexdigest()
+    assert {f.name: f.bytes for f in found.files} == {"a.txt": 5, "deep/er/零": 10, "empty": 0}
+    assert next(f for f in found.files if f.bytes == 10).sha256 == digits
+    assert {each.name: each.why for each in found.left_out} == {
+        "link": "link", "root": "link", "order": "link", "pipe": "no_file", "new\\nline": "name", "caf\\udce9": "name",
+    }  # fmt: skip
+    assert found.left_out_count == 6
+    assert engine.output("left", "deep/er/零", 4, 3) == b"456"
+    assert engine.output("left", "deep/er/零", 8, 100) == b"89"
+    assert engine.output("left", "deep/er/零", 10, 1) == b""
+    for name in ("link", "root/etc/passwd", "pipe", "order", "../order.json", "deep", "/etc/passwd", "", "a.txt/x"):
+        assert engine.output("left", name, 0, 10) == b""
+    assert engine.outputs("none") == RunOutputs(registered=True)
+    engine.forget(["left", "none"])
+    (tmp_path / "site/runs/left/outputs/deep/er/零").write_bytes(b"changed")
+    assert make().outputs("left") == found  # what was left, and not what became of it
+    for key in ("../left", "never", ""):
+        assert not engine.outputs(key).registered
+        assert engine.output(key, "a.txt", 0, 10) == b""
+
+
+def test_outputs_of_a_run_whose_supervisor_was_killed_are_listed_when_asked_for(make: Make, tmp_path: Path) -> None:
+    engine = make()
+    engine.start([python("cut", HIDDEN + "time.sleep(100)")])
+    until((tmp_path / "site/runs/cut/outputs/beat").exists, "heart beat")
+    os.kill(int((tmp_path / "site/runs/cut/started").read_text().split()[0]), signal.SIGKILL)
+    ends(engine, "cut")
+    engine.forget(["cut"])
+    until(lambda: engine.outputs("cut").registered, "list of outputs")
+    assert [f.name for f in engine.outputs("cut").files] == ["beat"]
 
 
 def test_usage_of_a_busy_loop_and_of_children_that_nobody_waits_for(make: Make) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sanjin.model.data import RunOutputs
 from sanjin.model.errors import StoreFailed
 from sanjin.ports import (
     Batch,
@@ -206,6 +207,14 @@ class SimEngine:
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
         """Runs print nothing."""
+        return b""
+
+    def outputs(self, key: str) -> RunOutputs:
+        """Runs leave nothing."""
+        return RunOutputs(registered=True)
+
+    def output(self, key: str, name: str, offset: int, limit: int) -> bytes:
+        """Runs leave nothing."""
         return b""
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from sanjin.api.guard import Asking, Guard, Sending
 from sanjin.api.health import FAULT, health_routes
 from sanjin.api.log_routes import log_routes
 from sanjin.api.metrics import metrics_routes
+from sanjin.api.output_routes import output_routes
 from sanjin.api.problems import MEDIA_TYPE
 from sanjin.api.rights import About
 from sanjin.api.stream import EventHub
@@ -96,6 +97,7 @@ def routes(live: LiveRegion, hub: EventHub, about: RegionStatus, guard: Guard) -
     router = APIRouter(prefix="/v1", responses=FAULTS)
     router.include_router(_submitting(live, guard))
     router.include_router(_reading(live, guard))
+    router.include_router(output_routes(live, guard))
     router.include_router(health_routes(live))
     router.include_router(_region(live, about, guard))
     router.include_router(_books(live, hub, guard))

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 wrong input; 4 no such thing; 5 not allowed;
 6 no region answers; 7 the store cannot write; 8 a journal is broken; 9 a job that was waited for
-did not succeed; 130 interrupted.
+did not succeed; 10 data are damaged; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ INTERRUPTED = 130
 _EPILOGUE = """\
 Exit codes: 0 done; 1 failure; 2 usage; 3 wrong input; 4 not found;
 5 not allowed; 6 no region; 7 store cannot write; 8 journal broken;
-9 a job waited for failed; 130 interrupted.
+9 a job waited for failed; 10 data damaged; 130 interrupted.
 退出码:0 完成;1 失败;2 用法;3 输入错误;4 不存在;5 不允许;
-6 无区域;7 无法写入;8 日志损坏;9 所等作业失败;130 中断。
+6 无区域;7 无法写入;8 日志损坏;9 所等作业失败;10 数据损坏;130 中断。
 
 Environment 环境变量: SANJIN_LANG=en|zh|both, SANJIN_STATE=<folder>,
 SANJIN_TOKEN=<token>, SANJIN_URL=<address>, SANJIN_LOG=text|json
@@ -57,6 +57,7 @@ _COMMANDS = {
     "job": ("sanjin.cli.watching:job", "Show a job and all that happened to it. 作业详情。"),
     "explain": ("sanjin.cli.watching:explain", "Say why a job went where it went. 说明安排原因。"),
     "logs": ("sanjin.cli.watching:logs", "Print what a job printed. 作业输出。"),
+    "outputs": ("sanjin.cli.outputs:outputs", "What a job left: list it, or bring it here. 作业产出。"),
     "cancel": ("sanjin.cli.watching:cancel", "Ask for the end of jobs. 取消作业。"),
     "replay": ("sanjin.cli.replaying:replay", "Replay a trace of work: what it would cost. 回放轨迹。"),
     "sites": ("sanjin.cli.running:sites", "Show every site now. 站点状态。"),

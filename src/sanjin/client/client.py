@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from sanjin.adapters.state_folder import StateFolder, default_folder
+from sanjin.client.download import Downloaded, download
 from sanjin.client.events import Notice, notices
 from sanjin.model import errors
-from sanjin.model.errors import NotReachable, Problem, ProblemsFound, SanjinError
+from sanjin.model.data import JobOutputs
+from sanjin.model.errors import NotFound, NotReachable, Problem, ProblemsFound, SanjinError
 from sanjin.model.event import Ended, Reported
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.placement import Explanation
@@ -39,6 +42,8 @@ BATCH = 1000
 """Jobs sent in one call at most."""
 
 RECONNECT_WALL_S = 0.5
+REGISTER_LOOK_WALL_S = 0.1
+"""How often it is looked whether the outputs of an ended job are summed."""
 QUIET_WALL_S = 5.0
 """How long a stream that says nothing is read before one looks at the clock."""
 
@@ -156,6 +161,32 @@ class Client:
         query: dict[str, Any] = {"stream": stream, "offset": offset, "follow": follow}
         with self._stream(f"/jobs/{job}/logs", query) as answer:
             yield from answer.iter_bytes()
+
+    def outputs(self, job: str) -> JobOutputs:
+        """What a job's ended runs left in ``$SANJIN_OUTPUTS``. Where the job has ended, waits until all is summed."""
+        while True:
+            found = self._ask(JobOutputs, "GET", f"/jobs/{job}/outputs")
+            if found.complete or not self.job(job).state.ended:
+                return found
+            time.sleep(REGISTER_LOOK_WALL_S)
+
+    def output(self, job: str, name: str, offset: int = 0) -> Iterator[bytes]:
+        """A file that a job left, from byte ``offset``, in pieces; not verified."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        with self._stream(f"/jobs/{job}/outputs/{quote(name, safe='')}", {}, headers, _TIMEOUT.read) as answer:
+            yield from answer.iter_bytes()
+
+    def download(self, job: str, folder: Path, names: Collection[str] = ()) -> list[Downloaded]:
+        """Bring what a job left (empty ``names``: all of it) into ``folder``, each file verified by its checksum.
+
+        Files that are there already are not fetched again, and what was cut goes on. Raises NotFound for a name that
+        the job did not leave, DataDamaged where a file is not what its checksum says, and OSError.
+        """
+        files = self.outputs(job).files
+        if missing := sorted(set(names) - {file.name for file in files}):
+            raise NotFound(f"job {job} has no output {missing[0]}")
+        wanted = tuple(file for file in files if not names or file.name in names)
+        return download(wanted, folder, lambda name, offset: self.output(job, name, offset))
 
     def wait(self, jobs: Sequence[str], timeout_s: float | None = None) -> list[JobRecord]:
         """Wait until all these jobs have ended, following the stream of events.

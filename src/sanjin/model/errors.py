@@ -171,3 +171,19 @@ class StaleSize(SanjinError):
     def __init__(self, what: str, size: int = 0) -> None:
         self.size = size
         super().__init__(what)
+
+
+class DataDamaged(SanjinError):
+    """Data are not what their checksum says, or are gone."""
+
+    exit_code = 10
+    status = 500
+    code = "data_damaged"
+
+
+class NoSuchRange(SanjinError):
+    """A part of a file was asked for that begins behind its end."""
+
+    exit_code = 3
+    status = 416
+    code = "no_such_range"

@@ -19,6 +19,7 @@ from sanjin.flow.supply import PriceBook
 from sanjin.kernels import tables
 from sanjin.kernels.pieces import done_after, left_after
 from sanjin.model import event as ev
+from sanjin.model.data import RunOutputs
 from sanjin.model.job import JobSpec, Submission
 from sanjin.model.money import PICO_PER_MICRO
 from sanjin.model.network import network_of
@@ -159,6 +160,14 @@ class ModelledEngine:
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
         """Modelled runs print nothing."""
+        return b""
+
+    def outputs(self, key: str) -> RunOutputs:
+        """Modelled runs leave nothing."""
+        return RunOutputs(registered=True)
+
+    def output(self, key: str, name: str, offset: int, limit: int) -> bytes:
+        """Modelled runs leave nothing."""
         return b""
 
     def close(self) -> None:

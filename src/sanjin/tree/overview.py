@@ -17,6 +17,7 @@ from sanjin.flow.envelopes import Amount
 from sanjin.flow.settle import settle
 from sanjin.model import event as ev
 from sanjin.model.access import EVERYTHING, Reach
+from sanjin.model.data import DataFile, JobOutputs, LeftOut
 from sanjin.model.energy import period_at
 from sanjin.model.errors import NotFound
 from sanjin.model.performance import compare
@@ -321,17 +322,57 @@ def runs_of(live: LiveRegion, name: str) -> tuple[Node, list[str]]:
 
     A run that was lost and done again is not among them. Raises NotFound where none began.
     """
-    found: list[str] = []
-    lost = False
-    for event in _told(live, name):
-        if isinstance(event, ev.Started):
-            found = [*(found[:-1] if lost else found), event.run]
-            lost = False
-        lost = lost or isinstance(event, ev.Requeued)
+    found = _runs_in(_told(live, name))
     if not found:
         here(live, name)
         raise NotFound(f"job {name} has not started yet")
     return live.nodes[job(live, name).site], found
+
+
+def _runs_in(events: list[ev.Event]) -> list[str]:
+    found: list[str] = []
+    lost = False
+    for event in events:
+        if isinstance(event, ev.Started):
+            found = [*(found[:-1] if lost else found), event.run]
+            lost = False
+        lost = lost or isinstance(event, ev.Requeued)
+    return found
+
+
+def outputs(live: LiveRegion, name: str) -> JobOutputs:
+    """What the runs of a job left, so far. Raises NotFound, also where another process's node has some of it."""
+    complete, files, left_out, count = job(live, name).state.ended, list[DataFile](), list[LeftOut](), 0
+    for before, node, run in _labelled(live, name):
+        found = node.parts.engine.outputs(run)
+        complete = complete and found.registered
+        files += (replace(file, name=before + file.name) for file in found.files)
+        left_out += (replace(each, name=before + each.name) for each in found.left_out)
+        count += found.left_out_count
+    return JobOutputs(
+        job=name, complete=complete, files=tuple(files), left_out=tuple(left_out), left_out_count=count
+    )
+
+
+def output(live: LiveRegion, name: str, file: str) -> tuple[Node, str, DataFile]:
+    """The node that has an output of a job, the run that left it, and its name there. Raises NotFound."""
+    for before, node, run in _labelled(live, name):
+        if file.startswith(before):
+            for each in node.parts.engine.outputs(run).files:
+                if before + each.name == file:
+                    return node, run, each
+    raise NotFound(f"job {name} has no output {file}; list them with: sanjin outputs {name}")
+
+
+def _labelled(live: LiveRegion, name: str) -> Iterator[tuple[str, Node, str]]:
+    """The runs of a job, with what their files' names are put after; see :class:`JobOutputs`."""
+    for part in parts(live, name):
+        here(live, part)
+        events = _told(live, part)
+        if runs := _runs_in(events):
+            node, before = live.nodes[job(live, part).site], f"{part.removeprefix(name + '.')}/" if part != name else ""
+            paused = any(isinstance(e, ev.Paused) for e in events)
+            yield from ((f"{before}{number}/" if paused else before, node, run) for number, run in enumerate(runs, 1))
 
 
 def here(live: LiveRegion, name: str) -> None:

@@ -29,6 +29,7 @@ OURS, THEIRS = "shanxi-univ", "health-bureau"
 OUR_SITE, THEIR_SITE = "datong", "linfen"
 SHARED_KEY = "a-key-that-both-use"
 OPERATOR = "the-operators-own-token"
+LEAVES = "echo our-output | tee $SANJIN_OUTPUTS/left"
 MARKS = ("zq-name", "zq-key", "zq-argument", "zq-environment", "zq-output")
 """What stands in THEIRS' jobs and nowhere else."""
 
@@ -95,12 +96,11 @@ def _people(folder: Path) -> dict[str, str]:
 
 def _work(world: AccessWorld) -> None:
     secret = {"ZQ": "zq-environment"}
+    leaves = "echo zq-output | tee $SANJIN_OUTPUTS/zq-output; : zq-argument"
     with Client(world.url, OPERATOR) as client:
         until(lambda: all(s.parent_reachable for s in client.sites()), "reachable tree")
-        spec = JobSpec(name="ours", command=("echo", "our-output"), environment={"OUR": "our-secret"}, tenant=OURS)
-        theirs = JobSpec(
-            name="zq-name", command=("sh", "-c", "echo zq-output; : zq-argument"), environment=secret, tenant=THEIRS
-        )
+        spec = JobSpec(name="ours", command=("sh", "-c", LEAVES), environment={"OUR": "our-secret"}, tenant=OURS)
+        theirs = JobSpec(name="zq-name", command=("sh", "-c", leaves), environment=secret, tenant=THEIRS)
         long = JobSpec(name="zq-name", command=("sleep", "600", "zq-argument"), environment=secret, tenant=THEIRS)
         kept = JobSpec(name="zq-name", command=(), reserves=True, site=THEIR_SITE, tenant=THEIRS, duration_s=3600)
         sent = [
@@ -113,6 +113,7 @@ def _work(world: AccessWorld) -> None:
         names = [client.submit([Submission(key=key, spec=s)], node)[0] for key, s, node in sent]
         world.theirs, world.ours, world.ours_elsewhere, world.theirs_running, world.theirs_reserved = names
         assert all(r.state is JobState.SUCCEEDED for r in client.wait(names[:3], timeout_s=60))
+        assert all(client.outputs(name).complete for name in names[:3])
         until(lambda: client.job(world.theirs_running).state is JobState.RUNNING, "running job")
 
 

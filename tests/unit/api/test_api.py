@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +26,7 @@ from sanjin.api.server import Server
 from sanjin.api.stream import EventHub
 from sanjin.cli.assemble import assemble
 from sanjin.client import Client
-from sanjin.model.errors import KeyReused, NotFound, NoToken, NotReachable, ProblemsFound, StoreFailed
+from sanjin.model.errors import DataDamaged, KeyReused, NotFound, NoToken, NotReachable, ProblemsFound, StoreFailed
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.regions.load import bundled, load_region
 from sanjin.tree.region import LiveRegion
@@ -296,6 +299,8 @@ def test_every_route_is_described(world: World) -> None:
         "/v1/jobs/{job}/events",
         "/v1/jobs/{job}/explain",
         "/v1/jobs/{job}/logs",
+        "/v1/jobs/{job}/outputs",
+        "/v1/jobs/{job}/outputs/{name}",
         "/v1/jobs/{job}/replace",
         "/v1/journal",
         "/v1/ready",
@@ -312,6 +317,96 @@ def test_every_route_is_described(world: World) -> None:
     for path in found["paths"].values():
         for operation in path.values():
             assert operation["description"].endswith(".")
+
+
+@pytest.fixture(scope="module")
+def left(world: World) -> str:
+    """A job that left three files."""
+    code = "cd $SANJIN_OUTPUTS; printf 0123456789 > ten; : > none; mkdir d; printf x > 'd/a %2e#零 b'"
+    name = world.client.submit([JobSpec(name="leaves", command=("sh", "-c", code))], node="datong")[0]
+    assert world.client.wait([name], timeout_s=60)[0].state is JobState.SUCCEEDED
+    return name
+
+
+def test_what_a_job_left_is_listed_and_brought_here_verified(world: World, left: str, tmp_path: Path) -> None:
+    found = world.client.outputs(left)
+    assert found.complete
+    assert {f.name: f.bytes for f in found.files} == {"ten": 10, "none": 0, "d/a %2e#零 b": 1}
+    brought = world.client.download(left, tmp_path)
+    assert {f.name: Path(f.path).read_bytes() for f in brought} == {
+        "ten": b"0123456789", "none": b"", "d/a %2e#零 b": b"x",
+    }  # fmt: skip
+    assert [f.fetched_bytes for f in world.client.download(left, tmp_path, ["ten"])] == [0]
+    assert b"".join(world.client.output(left, "ten", 7)) == b"789"
+    for name in ("nine", "d", "../order.json", "d/../ten", "ten/", ""):
+        with pytest.raises(NotFound):
+            world.client.download(left, tmp_path, [name])
+        with pytest.raises(NotFound):
+            list(world.client.output(left, name))
+    later = JobSpec(name="waits", command=("true",), earliest_start_s=int(time.time()) + 86400)
+    nothing = world.client.submit([later])[0]
+    assert not world.client.outputs(nothing).complete
+    world.client.cancel(nothing)
+    world.client.wait([nothing], timeout_s=30)
+    assert world.client.outputs(nothing).complete
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "body", "part"),
+    [
+        ({}, 200, b"0123456789", None),
+        ({"Range": "bytes=4-6"}, 206, b"456", "bytes 4-6/10"),
+        ({"Range": "bytes=8-"}, 206, b"89", "bytes 8-9/10"),
+        ({"Range": "bytes=8-99"}, 206, b"89", "bytes 8-9/10"),
+        ({"Range": "bytes=-3"}, 206, b"789", "bytes 7-9/10"),
+        ({"Range": "bytes=-30"}, 206, b"0123456789", "bytes 0-9/10"),
+        ({"Range": "bytes=10-"}, 416, None, "bytes */10"),
+        ({"Range": "bytes=-0"}, 416, None, "bytes */10"),
+        ({"Range": "bytes=6-4"}, 200, b"0123456789", None),
+        ({"Range": "bytes=0-1,3-4"}, 200, b"0123456789", None),
+        ({"Range": "bytes=-"}, 200, b"0123456789", None),
+        ({"Range": "lines=1-2"}, 200, b"0123456789", None),
+        ({"Range": "bytes=4-6", "If-Range": '"of before"'}, 200, b"0123456789", None),
+    ],
+)
+def test_a_part_of_an_output_is_sent_as_asked_for(
+    world: World, left: str, asked: dict[str, str], status: int, body: bytes | None, part: str | None
+) -> None:
+    answer = world.http.get(f"/v1/jobs/{left}/outputs/ten", headers=asked)
+    assert (answer.status_code, answer.headers.get("Content-Range")) == (status, part)
+    if body is None:
+        assert answer.json()["code"] == "no_such_range"
+        return
+    assert (answer.content, answer.headers["Content-Length"]) == (body, str(len(body)))
+    digest = hashlib.sha256(b"0123456789")
+    assert answer.headers["ETag"] == f'"{digest.hexdigest()}"'
+    assert answer.headers["Repr-Digest"] == f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
+    assert (answer.headers["X-Content-Type-Options"], answer.headers["Accept-Ranges"]) == ("nosniff", "bytes")
+    with_tag = world.http.get(f"/v1/jobs/{left}/outputs/ten", headers={**asked, "If-Range": answer.headers["ETag"]})
+    assert with_tag.status_code == status or "If-Range" in asked
+
+
+def test_an_output_that_became_another_is_not_passed_off_as_what_the_run_left(
+    world: World, left: str, tmp_path: Path
+) -> None:
+    engine = world.live.nodes[world.client.job(left).site].parts.engine
+    (path,) = engine._files.runs.glob(f"{left}.*/outputs/ten")  # type: ignore[attr-defined]
+    try:
+        path.write_bytes(b"0123456780")
+        with pytest.raises(DataDamaged, match="ten: what came"):
+            world.client.download(left, tmp_path)
+        for content in (b"012345678", b"0123456789+"):
+            path.write_bytes(content)
+            with pytest.raises(DataDamaged, match="its size differs"):
+                list(world.client.output(left, "ten"))
+        path.unlink()
+        path.symlink_to("none")
+        with pytest.raises(DataDamaged, match="or it is gone"):
+            list(world.client.output(left, "ten"))
+        assert not (tmp_path / "ten").exists()
+    finally:
+        path.unlink()
+        path.write_bytes(b"0123456789")
 
 
 def test_a_full_disk_is_said_reads_go_on_and_room_mends_it(world: World) -> None:

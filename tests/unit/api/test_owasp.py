@@ -45,7 +45,7 @@ def bearer(token: str) -> dict[str, str]:
 def test_api1_broken_object_level_authorization(access: AccessWorld, method: str, path: str) -> None:
     for job in access.their_ids():
         theirs, nobody = (
-            access.http("owner").request(method, path.format(job=name)) for name in (job, "linfen-999999")
+            access.http("owner").request(method, path.format(job=name, name="x")) for name in (job, "linfen-999999")
         )
         assert theirs.status_code == nobody.status_code == 404
         assert theirs.text.replace(job, "") == nobody.text.replace("linfen-999999", "")
@@ -180,7 +180,7 @@ def test_api5_broken_function_level_authorization(access: AccessWorld, method: s
     nobody, token = user("nobody", Role.OWNER)  # an owner of no tenant: nothing but the region itself
     body = json.dumps({"key": "k", "spec": {"name": "x", "command": ["true"]}})
     access.know(nobody)
-    where = access.url + path.format(job=access.ours, node="taiyuan", path="0/000")
+    where = access.url + path.format(job=access.ours, node="taiyuan", path="0/000", name="left")
     answer = httpx.request(method, where, content=body if method == "POST" else None, headers=bearer(token))
     assert answer.status_code == (200 if path in ("/v1/region", "/v1/sites") else 404 if "{job}" in path else 403)
 
@@ -253,7 +253,7 @@ def test_api9_improper_inventory_management(access: AccessWorld) -> None:
     there = {p.removeprefix("/v1") for _, p in ROUTES} | {"/openapi.json"}
     assert served(access.app.app.routes) == there  # type: ignore[attr-defined]
     for method, path in ROUTES:
-        answer = httpx.request(method, access.url + path.format(job="x", node="taiyuan", path="0/000"))
+        answer = httpx.request(method, access.url + path.format(job="x", node="taiyuan", path="0/000", name="x"))
         assert answer.status_code == (200 if path in OPEN else 401)
 
 

@@ -26,7 +26,8 @@ from tests.unit.api.conftest import MARKS, OUR_SITE, OURS, SHARED_KEY, THEIR_SIT
 
 JOBS = ("theirs", "theirs_running", "theirs_reserved", "ours", "nobody")
 NODES = st.sampled_from(("", OUR_SITE, THEIR_SITE, "taiyuan"))
-ABOUT_A_JOB = ("", "/events", "/explain", "/bill", "/logs", "/logs?stream=stderr&follow=false")
+LEFT = ("/outputs", "/outputs/zq-output")
+ABOUT_A_JOB = ("", "/events", "/explain", "/bill", "/logs", "/logs?stream=stderr&follow=false", *LEFT)
 LISTS = ("/jobs", "/bills", "/envelopes")
 REQUESTS = st.one_of(
     st.tuples(st.just("job"), st.sampled_from(JOBS), st.sampled_from(ABOUT_A_JOB)),

@@ -37,6 +37,7 @@ from sanjin.adapters.engines.cluster import (
 )
 from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
 from sanjin.adapters.engines.sandbox import choose, confine
+from sanjin.model.data import RunOutputs
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
 _log = logging.getLogger("sanjin.engines")
@@ -201,6 +202,14 @@ class ClusterEngine:
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
         """Bytes of ``stdout`` or ``stderr`` from ``offset``; empty if there are none."""
         return self._files.log(key, stream, offset, limit)
+
+    def outputs(self, key: str) -> RunOutputs:
+        """What an ended run left; see :mod:`sanjin.adapters.engines.run_outputs`."""
+        return self._files.outputs(key)
+
+    def output(self, key: str, name: str, offset: int, limit: int) -> bytes:
+        """Bytes of a file that a run left, from ``offset``; empty if there are none."""
+        return self._files.output(key, name, offset, limit)
 
     def close(self) -> None:
         """Let go; what was submitted goes on, and what was not is dropped."""

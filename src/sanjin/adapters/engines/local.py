@@ -24,6 +24,7 @@ from sanjin.adapters.engines import local_runner
 from sanjin.adapters.engines.host_slots import HostSlots, Ticket
 from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
 from sanjin.adapters.engines.sandbox import choose, confine
+from sanjin.model.data import RunOutputs
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
 
@@ -139,6 +140,14 @@ class LocalEngine:
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
         """Bytes of ``stdout`` or ``stderr`` from ``offset``, 16 MiB at most; empty if there are none."""
         return self._files.log(key, stream, offset, limit)
+
+    def outputs(self, key: str) -> RunOutputs:
+        """What an ended run left; see :mod:`sanjin.adapters.engines.run_outputs`."""
+        return self._files.outputs(key)
+
+    def output(self, key: str, name: str, offset: int, limit: int) -> bytes:
+        """Bytes of a file that a run left, from ``offset``; empty if there are none."""
+        return self._files.output(key, name, offset, limit)
 
     def close(self) -> None:
         """Let go; runs go on, and those that wait for the host are dropped."""

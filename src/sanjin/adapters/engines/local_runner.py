@@ -10,7 +10,7 @@ alone, and little of it: its start is part of the cost of every run.
 
 In the run folder are ``order.json`` (what to run), ``started`` (made once, before the command
 begins), ``cancel`` and ``stop`` (made by the engine) and ``result.tmp`` (space kept for the result, so
-that a full disk does not lose it); this becomes ``<key>.json`` in the ended folder.
+that a full disk does not lose it); this becomes ``<key>.json`` in the ended folder. Then it lists the run's outputs.
 """
 
 from __future__ import annotations
@@ -51,23 +51,15 @@ def _prctl(option: int, value: int) -> None:
     _LIBC.prctl(option, ctypes.c_ulong(value), zero, zero, zero)
 
 
-def _read(path: str) -> bytes:
-    """The content of a small file; empty when it is gone."""
+def _read(path: str, last: int = 0) -> bytes:
+    """The content of a small file, or the last bytes of any; empty when it is gone."""
     try:
         with open(path, "rb", buffering=0) as file:
+            if last:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - last))
             return file.read()
     except OSError:
         return b""
-
-
-def _last_line(path: str) -> str:
-    """The last line of a log, however long the log is."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - DETAIL_MAX))
-            return file.read().decode(errors="replace").strip().rpartition("\n")[2]
-    except OSError:
-        return ""
 
 
 def _stat(pid: int | str) -> list[bytes]:
@@ -264,8 +256,7 @@ class Supervisor:
         while True:
             again = self._start_due()
             wake_at = min(look_at, self.kill_at, self.deadline, *(one.deadline for one in self.live.values()))
-            wait_s = 0.0 if again else wake_at - time.monotonic()
-            got = signal.sigtimedwait(_BLOCKED, max(0.0, wait_s))
+            got = signal.sigtimedwait(_BLOCKED, 0.0 if again else max(0.0, wake_at - time.monotonic()))
             self.signalled = got is not None and got.si_signo != signal.SIGCHLD
             self._reap()
             if not self.live and not self._due():
@@ -385,7 +376,7 @@ class Supervisor:
                 pass
             os.close(one.status_fd)
             if code and not self.reason and b'"exit-code"' not in told:
-                last = _last_line("stderr")
+                last = _read("stderr", DETAIL_MAX).decode(errors="replace").strip().rpartition("\n")[2]
                 return "not_started", 127 if "No such file" in last else 126, 0, last.removeprefix("bwrap: ")
             if 128 < code <= 128 + signal.SIGRTMAX:
                 # bwrap tells a signal as a shell does, 128 + its number.
@@ -429,8 +420,7 @@ class Supervisor:
         """Reason, exit status, signal and detail of the run."""
         reason, code, number, detail = self.failure or ("exit", 0, 0, "")
         if self.failed:
-            more = ", ..." if self.failed > len(self.failures) else ""
-            told = ", ".join(self.failures) + more
+            told = ", ".join(self.failures) + (", ..." if self.failed > len(self.failures) else "")
             code, detail = 1, f"{self.failed} of {self.members} members failed: {told}"
         if number == signal.SIGTERM and not self.reason:  # a cluster asks all processes at once; this one was quicker
             self.reason = "cancelled" if self.signalled or signal.sigtimedwait({signal.SIGTERM}, 0.05) else ""
@@ -578,14 +568,23 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
     }
 
 
+def _register_outputs() -> None:
+    """List what the run left. Whatever fails here, the engine does it once somebody asks."""
+    try:
+        if os.listdir("outputs"):
+            sys.path.append(os.path.dirname(sys.argv[0]))
+            __import__("run_outputs").register(".")
+    except Exception as error:
+        print(f"outputs not listed: {error}", file=sys.stderr, flush=True)
+
+
 def main(run_folder: str, ended_folder: str) -> None:
     """Supervise the run in ``run_folder`` and leave its result in ``ended_folder``."""
     os.chdir(run_folder)
     _prepare()
     with open("order.json", "rb") as file:
         order = json.load(file)
-    result = _supervise(order)
-    if result is None:
+    if (result := _supervise(order)) is None:
         return
     for attempt in range(20):
         try:
@@ -594,6 +593,7 @@ def main(run_folder: str, ended_folder: str) -> None:
         except OSError as error:
             print(f"result not written: {error}", file=sys.stderr, flush=True)
             time.sleep(0.05 * 1.5**attempt if attempt < 12 else 5)
+    _register_outputs()
 
 
 if __name__ == "__main__":
