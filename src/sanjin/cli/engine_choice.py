@@ -39,8 +39,9 @@ def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path]
             from sanjin.adapters.engines.slurm import SlurmEngine
             from sanjin.adapters.engines.slurm_commands import SlurmCommands
 
-            return SlurmEngine(place, SlurmCommands(settings), sandbox=settings.sandbox, python=settings.python)
-        return LocalEngine(place, slots=slots, sandbox=settings.sandbox)
+            cluster, python = SlurmCommands(settings), settings.python
+            return SlurmEngine(place, cluster, sandbox=settings.sandbox, bounds=settings.bounds, python=python)
+        return LocalEngine(place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds)
 
     return make
 
