@@ -36,9 +36,8 @@ CONFINEMENT: dict[str, tuple[str, str]] = {
     ),
     "doctor.sampled": ("by looking twenty times a second: what is faster is seen late", "由采样执行(每秒二十次),更快的变化会迟见"),
     "doctor.todo_groups": (
-        "run the node where control groups are its own: the unit of `sanjin node unit` (cgroup v2, systemd 254), or a writable"
-        " {controller} group",
-        "让节点拥有自己的控制组:使用 `sanjin node unit` 生成的单元(cgroup v2,systemd 254),或可写的 {controller} 组",
+        "give the node control groups of {controller} of its own (cgroup v2 with systemd 254, or v1): docs/howto/confine-work.md",
+        "请为节点提供自己的 {controller} 控制组(cgroup v2 加 systemd 254,或 v1):见 docs/howto/confine-work.md",
     ),
 }
 CONFINEMENT_PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {

@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _RESULT_SPACE = 4096
 _PATIENCE_S = 2.0
 _LOG_READ_MAX = 16 << 20
-_PROGRAM = (local_runner.__file__, run_limits.__file__, run_landlock.__file__)
+PROGRAM = (local_runner.__file__, run_limits.__file__, run_landlock.__file__)
 """The supervisor, and the files that it looks for beside itself."""
 
 
@@ -149,7 +149,7 @@ class RunFolder:
 
     def supervisor(self) -> str:
         """The supervisor's program, compiled into this folder: Python compiles a script anew at each start."""
-        source, *parts = map(os.path.abspath, _PROGRAM)
+        source, *parts = map(os.path.abspath, PROGRAM)
         try:
             for part in parts:
                 py_compile.compile(part, cfile=str(self.root / f"{Path(part).stem}.pyc"), doraise=True)
@@ -160,10 +160,10 @@ class RunFolder:
     def supervisor_source(self) -> str:
         """The supervisor's program as a copy in this folder, for another Python."""
         main, made = self.root / "supervisor.py", self.root / f"supervisor.{os.getpid()}"
-        for source in reversed(_PROGRAM):
+        for source in reversed(PROGRAM):
             shutil.copyfile(source, made)
             # one that is just being started must not find half of it
-            os.rename(made, main if source == _PROGRAM[0] else self.root / Path(source).name)
+            os.rename(made, main if source == PROGRAM[0] else self.root / Path(source).name)
         return str(main)
 
     def writable(self, order: RunOrder) -> dict[str, Path]:

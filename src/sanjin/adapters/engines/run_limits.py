@@ -200,6 +200,7 @@ class Groups:
     def __init__(self, homes: dict[str, tuple[str, bool]], memory_bytes: int, processes: int) -> None:
         self.folders: dict[str, str] = {}
         self.unified = False
+        self._doors: set[str] = set()
         name = group_name(os.getpid())
         for controller, (home, unified) in homes.items():
             folder = f"{home}/{name}"
@@ -217,12 +218,14 @@ class Groups:
                     _remove(folder)
                 continue
             self.folders[controller] = folder
+            # v1: one thread that moves itself need not wait for all others of the machine (10 ms), as a process does
+            self._doors.add(f"{folder}/{'cgroup.procs' if unified else 'tasks'}")
             self.unified = self.unified or (unified and controller == "memory")
 
     def join(self) -> None:
         """Put this process, a child just forked, into the groups. ``OSError`` where that fails."""
-        for folder in set(self.folders.values()):
-            _write(f"{folder}/cgroup.procs", "0")
+        for door in self._doors:
+            _write(door, "0")
 
     def struck(self) -> str:
         """The bound that the kernel has enforced on this run: ``memory_limit``, ``process_limit`` or empty."""
