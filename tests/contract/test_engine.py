@@ -20,7 +20,7 @@ from sanjin.adapters.engines.sandbox import find_bwrap, find_landlock
 from sanjin.adapters.engines.slurm import SlurmEngine
 from sanjin.adapters.engines.slurm_commands import SlurmCommands
 from sanjin.ports import EndReason, Engine, RunOrder, RunReport, RunState, Usage
-from tests.support import give_up, needs_bwrap, until
+from tests.support import needs_bwrap, until
 
 Make = Callable[..., Engine]
 
@@ -46,7 +46,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     if request.param == "bwrap":
         needs_bwrap()
     if request.param == "landlock" and find_landlock().kind != "landlock":
-        give_up(find_landlock().remark)
+        pytest.skip(find_landlock().remark)
     return str(request.param)
 
 

@@ -463,8 +463,7 @@ def _close(fds: list[int]) -> None:
 
 def _groups(memory_bytes: int, processes: int) -> limits.Groups:
     homes = limits.group_homes()
-    if "SLURM_JOB_ID" in os.environ:  # elsewhere the engine does it, at its start
-        limits.sweep_groups(homes)
+    limits.sweep_groups(homes)
     return limits.Groups(homes, memory_bytes, processes)
 
 

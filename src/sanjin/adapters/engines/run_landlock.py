@@ -84,7 +84,8 @@ def attributes(version: int) -> bytes:
 def make_ruleset(readable: Iterable[str], writable: Iterable[str]) -> int:
     """A ruleset that allows to read and execute, and to read, write and execute, below these paths; its descriptor.
 
-    Paths that are not there are left out. ``OSError`` where the kernel has no Landlock.
+    Paths that are not there, or that this user cannot reach, are left out. ``OSError`` where the kernel has
+    no Landlock.
     """
     version = landlock_version()
     if not version:
@@ -96,7 +97,7 @@ def make_ruleset(readable: Iterable[str], writable: Iterable[str]) -> int:
         for path in paths:
             try:
                 fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            except (FileNotFoundError, NotADirectoryError):
+            except OSError:
                 continue
             try:
                 mask = handled if stat.S_ISDIR(os.fstat(fd).st_mode) else handled & _FILE
