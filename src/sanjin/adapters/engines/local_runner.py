@@ -23,6 +23,7 @@ import resource
 import signal
 import sys
 import time
+import warnings  # noqa: F401  # pyright: ignore[reportUnusedImport] - for os.execvpe, which may find no files by then
 
 TYPE_CHECKING = False
 if TYPE_CHECKING or __name__ != "__main__":
@@ -31,9 +32,11 @@ if TYPE_CHECKING or __name__ != "__main__":
     from sanjin.adapters.engines import run_landlock as confining
     from sanjin.adapters.engines import run_limits as limits
 else:  # by itself: its two other files lie beside it, and the real typing module is slow to import
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import run_landlock as confining
     import run_limits as limits
+
+    del sys.path[0]
 
 LOCK_FD = 3
 GRACE_S = 2.0

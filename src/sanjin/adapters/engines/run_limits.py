@@ -23,7 +23,7 @@ BUDGET_S = 0.02
 """How long one look at the disk may take before memory is looked at again."""
 REST_S, REST_RATIO = 0.5, 20
 """Seconds between two whole counts of what is on disk, or so many times what a count takes, if that is longer."""
-_BOUNDING = ("memory.max", "memory.limit_in_bytes", "pids.max")  # must be there; others depend on the kernel
+_MAY_LACK = ("memory.swap.max", "memory.oom.group", "memory.memsw.limit_in_bytes")  # on some kernels
 _TICKS = os.sysconf("SC_CLK_TCK")
 _BLOCK = 512  # unit of st_blocks, whatever the file system
 
@@ -31,15 +31,27 @@ _BLOCK = 512  # unit of st_blocks, whatever the file system
 def read_small(path: str) -> bytes:
     """The content of a small file; empty when it is gone."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a third of the calls that open() makes
     except OSError:
         return b""
+    found = b""
+    try:
+        while part := os.read(fd, 65536):
+            found += part
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+    return found
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "wb", buffering=0) as file:
-        file.write(text.encode())
+    """Write into a file that is there."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
 
 
 def stat_of(pid: int | str) -> list[bytes]:
@@ -167,11 +179,10 @@ def sweep_groups(homes: dict[str, tuple[str, bool]]) -> None:
 
 def _empty(folder: str) -> None:
     """Kill everything in a group. Where processes are counted none can be begun meanwhile."""
-    if os.path.exists(f"{folder}/pids.max"):
-        try:
-            _write(f"{folder}/pids.max", "0")
-        except OSError:
-            pass
+    try:
+        _write(f"{folder}/pids.max", "0")
+    except OSError:  # one for memory alone, or gone
+        pass
     send(map(int, read_small(f"{folder}/cgroup.procs").split()), signal.SIGKILL)
 
 
@@ -211,7 +222,7 @@ class Groups:
                 if folder not in self.folders.values():
                     os.mkdir(folder)
                 for file, value in limits:
-                    if file in _BOUNDING or os.path.exists(f"{folder}/{file}"):
+                    if file not in _MAY_LACK or os.path.exists(f"{folder}/{file}"):
                         _write(f"{folder}/{file}", str(value))
             except OSError:
                 if folder not in self.folders.values():
@@ -387,11 +398,18 @@ class Quota:
     def _counting(self) -> Iterator[None]:
         self.bytes = self.files = 0
         self.hidden = ""
-        devices = {os.stat(place).st_dev for place in self.places if os.path.exists(place)}
-        pending = [place for place in self.places if os.path.isdir(place)]
+        devices: set[int] = set()
+        pending: list[str] = []
         for place in self.places:
-            if place not in pending and os.path.exists(place):
-                self.bytes += os.stat(place).st_blocks * _BLOCK
+            try:
+                found = os.stat(place)
+            except FileNotFoundError:
+                continue
+            devices.add(found.st_dev)
+            if stat.S_ISDIR(found.st_mode):
+                pending.append(place)
+            else:
+                self.bytes += found.st_blocks * _BLOCK
         while pending:
             folder = pending.pop()
             try:
