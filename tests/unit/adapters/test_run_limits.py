@@ -13,8 +13,10 @@ from sanjin.adapters.engines import run_landlock, run_limits, sandbox
 from sanjin.adapters.engines.run_folder import Refused, RunFolder
 from sanjin.adapters.engines.run_limits import Groups, Quota, group_homes
 from sanjin.cli import doctor
+from sanjin.model.engines import Bounds
 from sanjin.model.errors import ProblemsFound
 from sanjin.ports import RunOrder
+from sanjin.regions.engines import read_engines
 
 LINE = "30 20 0:30 {root} {point} rw,relatime - {kind} {kind} rw,{options}"
 
@@ -133,6 +135,23 @@ def test_a_long_count_is_done_in_pieces_and_then_rests(tmp_path: Path, monkeypat
     assert over == "more than 40 files" and looks == 41
     (tmp_path / "0").rmdir()
     assert quota.look(now) == ""  # it rests
+
+
+def test_bounds_stand_in_the_document_of_engines() -> None:
+    text = "engines:\n  datong: {engine: local, sandbox: landlock, output_bytes: 1e9, processes: 50, output_files: 0}\n"
+    found = read_engines(text, "e.yaml")["datong"]
+    assert found.sandbox == "landlock"
+    assert found.bounds == Bounds(processes=50, output_bytes=10**9, output_files=0)
+    for wrong in ("output_bytes: -1", "processes: many", "output_files: 0.5"):
+        with pytest.raises(ProblemsFound):
+            read_engines(f"engines:\n  datong: {{engine: local, {wrong}}}\n", "e.yaml")
+
+
+def test_bounds_of_processes_are_for_each_that_runs_at_once(tmp_path: Path) -> None:
+    files, free, bounds = RunFolder(tmp_path / "site"), sandbox.Sandbox(kind="none"), Bounds(processes=10)
+    for shape, processes in (({}, 10), ({"nodes": 3}, 30), ({"members": 9, "parallel": 4}, 40)):
+        order = RunOrder(key="k", command=("true",), **shape)
+        assert sandbox.confine(order, files, free, (), bounds)["processes"] == processes
 
 
 # -- Landlock and seccomp, in the words of the kernel ------------------------------------------
