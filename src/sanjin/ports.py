@@ -48,6 +48,9 @@ class EndReason(StrEnum):
     SIGNAL = "signal"
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
+    PROCESS_LIMIT = "process_limit"
+    OUTPUT_LIMIT = "output_limit"
+    """It had more on disk than a run may leave there."""
     CANCELLED = "cancelled"
     STOPPED = "stopped"
     """It was asked to stop so that a later run can go on from its checkpoint."""
@@ -119,7 +122,7 @@ class RunReport:
     ended_at: float = 0.0
     usage: Usage = Usage()
     sandbox: str = ""
-    """How it was confined: ``bwrap`` or ``none``."""
+    """How it was confined: ``bwrap``, ``landlock`` or ``none``."""
     detail: str = ""
     members_done: int = 0
     """Of a part of an array that ended: members that ended with status 0. Members that a limit, a
@@ -135,7 +138,7 @@ class EngineInfo:
 
     name: str
     sandbox: str
-    """``bwrap`` or ``none``."""
+    """``bwrap``, ``landlock`` or ``none``."""
     remarks: tuple[str, ...] = ()
     fault: str = ""
     """Why it can start nothing now: its cluster does not answer. Empty while it can."""

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sanjin.adapters.engines.local import LocalEngine
+from sanjin.adapters.engines.run_landlock import landlock_version
+from sanjin.adapters.engines.run_limits import group_homes
 from sanjin.adapters.state_folder import default_folder
+from sanjin.cli.output import text
 from sanjin.model.catalogue import say
 from sanjin.model.errors import SanjinError
 
@@ -39,7 +42,7 @@ def checks(state: Path | None) -> list[Check]:
         _state_folder(folder),
         _disk(folder),
         _sync(folder),
-        _sandbox(),
+        *_confinement(),
         _kernels(),
         _region(folder),
         _engines(),
@@ -81,14 +84,50 @@ def _sync(folder: Path) -> Check:
         return Check("sync", True, f"{(time.perf_counter() - began) * 100:.1f} ms")
 
 
-def _sandbox() -> Check:
+def _confinement() -> list[Check]:
+    """How runs are confined and bounded here."""
     with tempfile.TemporaryDirectory() as made:
         engine = LocalEngine(Path(made))
         info = engine.info()
         engine.close()
-    ok = info.sandbox == "bwrap"
-    todo = "" if ok else f"install bubblewrap; {'; '.join(info.remarks)}"
-    return Check("sandbox", ok, info.sandbox, todo, needed=False)
+    kind, why = info.sandbox, "; ".join(info.remarks)
+    todo = "" if kind == "bwrap" else text("doctor.todo_sandbox", why=why)
+    closed = kind != "none"
+    version = landlock_version()
+    return [
+        Check("sandbox", closed, kind, todo, needed=False),
+        Check(
+            "job_network",
+            closed,
+            text(f"doctor.job_network_{kind}"),
+            "" if closed else text("doctor.todo_job_network"),
+            needed=False,
+        ),
+        Check(
+            "landlock",
+            version > 0,
+            f"ABI {version}" if version else "",
+            "" if version else text("doctor.todo_landlock"),
+            needed=False,
+        ),
+        *_groups(),
+    ]
+
+
+def _groups() -> list[Check]:
+    """Whether the kernel keeps runs to their memory and processes, or the supervisor has to look."""
+    homes = group_homes()
+    found: list[Check] = []
+    for what, controller in (("job_memory", "memory"), ("job_processes", "pids")):
+        home = homes.get(controller)
+        if home is None:
+            todo = text("doctor.todo_groups", controller=controller)
+            found.append(Check(what, False, text("doctor.sampled"), todo, needed=False))
+        else:
+            folder, unified = home
+            said = text("doctor.group_v2", folder=folder) if unified else text("doctor.group", folder=folder)
+            found.append(Check(what, True, said, needed=False))
+    return found
 
 
 def _kernels() -> Check:

@@ -39,8 +39,9 @@ def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path]
             from sanjin.adapters.engines.cluster_engine import ClusterEngine
             from sanjin.adapters.engines.slurm import SlurmCluster
 
-            return ClusterEngine(place, SlurmCluster(settings), sandbox=settings.sandbox, python=settings.python)
-        return LocalEngine(place, slots=slots, sandbox=settings.sandbox)
+            cluster, python = SlurmCluster(settings), settings.python
+            return ClusterEngine(place, cluster, sandbox=settings.sandbox, bounds=settings.bounds, python=python)
+        return LocalEngine(place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds)
 
     return make
 

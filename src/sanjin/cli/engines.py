@@ -52,6 +52,7 @@ def _print(found: dict[str, EngineSettings], output: Format) -> None:
         return
     rows: list[list[object]] = []
     for site, settings in found.items():
-        said = {k: v for k, v in asdict(settings).items() if v and k != "engine"}
+        said = {k: v for k, v in asdict(settings).items() if v and k not in ("engine", "bounds")}
+        said |= asdict(settings.bounds)
         rows.append([site, settings.engine.value, ", ".join(f"{k}={v}" for k, v in said.items())])
     table(("head.node", "doctor.engines", "head.settings"), rows, left=(0, 1, 2))

@@ -63,7 +63,7 @@ RestrictSUIDSGID=yes
 RemoveIPC=no
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
-SystemCallFilter=@system-service @mount
+SystemCallFilter=@system-service @mount landlock_create_ruleset landlock_add_rule landlock_restrict_self
 SystemCallFilter=~@clock @cpu-emulation @debug @module @obsolete @raw-io @reboot @swap
 SystemCallErrorNumber=EPERM
 # Not set, on purpose. For the sandboxes of jobs (bubblewrap makes user namespaces and mounts /proc in them):

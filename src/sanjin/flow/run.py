@@ -19,6 +19,8 @@ _REASONS = {
     EndReason.SIGNAL: Reason.SIGNAL,
     EndReason.TIME_LIMIT: Reason.TIME_LIMIT,
     EndReason.MEMORY_LIMIT: Reason.MEMORY_LIMIT,
+    EndReason.PROCESS_LIMIT: Reason.PROCESS_LIMIT,
+    EndReason.OUTPUT_LIMIT: Reason.OUTPUT_LIMIT,
     EndReason.CANCELLED: Reason.CANCELLED,
     EndReason.NOT_STARTED: Reason.NOT_STARTED,
 }

@@ -18,17 +18,34 @@ class Confinement(StrEnum):
     """How runs are confined."""
 
     AUTO = "auto"
-    """By bubblewrap where it works."""
+    """By bubblewrap where it works, else by Landlock where the kernel has it, else by nothing."""
     BWRAP = "bwrap"
+    LANDLOCK = "landlock"
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a run may take besides what it asks for; 0 for no bound."""
+
+    processes: int = 4096
+    """Processes and threads of each copy of a gang, or member of an array that runs at once."""
+    output_bytes: int = 100 * 10**9
+    """Bytes on disk in its work folder, outputs, gang folder, checkpoint and output streams together."""
+    output_files: int = 1_000_000
+    """Files and folders there."""
+
+
+DEFAULT_BOUNDS = Bounds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """The engine of a site. What is empty is left to the engine; all but ``sandbox`` is for Slurm alone."""
+    """The engine of a site. What is empty is left to the engine; after ``bounds`` all is for Slurm alone."""
 
     engine: EngineKind = EngineKind.LOCAL
     sandbox: Confinement = Confinement.AUTO
+    bounds: Bounds = DEFAULT_BOUNDS
     folder: str = ""
     """Where runs live: a folder that the machines of the cluster share with the node's, under one name."""
     conf: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
+from sanjin.model.confinement_messages import CONFINEMENT, CONFINEMENT_PROBLEMS
 from sanjin.model.data_messages import DATA
 from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
@@ -95,7 +96,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "doctor.state": ("state folder", "状态目录"),
     "doctor.disk": ("free disk", "可用磁盘"),
     "doctor.sync": ("durable write", "落盘延迟"),
-    "doctor.sandbox": ("sandbox of jobs", "作业沙箱"),
     "doctor.kernels": ("compiled kernels", "已编译内核"),
     "doctor.region": ("region", "区域"),
     "doctor.engines": ("engines", "引擎"),
@@ -579,6 +579,7 @@ MESSAGES.update(PERFORMANCE)
 MESSAGES.update(ACCESS)
 MESSAGES.update(OPERATIONS)
 MESSAGES.update(DATA)
-for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS | OPERATIONS_PROBLEMS).items():
+MESSAGES.update(CONFINEMENT)
+for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS).items():
     MESSAGES[f"problem.{_code}"] = _what
     MESSAGES[f"todo.{_code}"] = _todo

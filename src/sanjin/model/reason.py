@@ -55,6 +55,8 @@ class Reason(StrEnum):
     SIGNAL = "signal"
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
+    PROCESS_LIMIT = "process_limit"
+    OUTPUT_LIMIT = "output_limit"
     CANCELLED = "cancelled"
     NOT_STARTED = "not_started"
     INPUT_MISSING = "input_missing"

@@ -4,20 +4,22 @@
 
     engines:
       datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch}
-      luliang: {engine: local, sandbox: bwrap}
+      luliang: {engine: local, sandbox: bwrap, output_bytes: 1e11, output_files: 1e6, processes: 4096}
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
-from sanjin.model.engines import Confinement, EngineKind, EngineSettings
+from sanjin.model.engines import Bounds, Confinement, EngineKind, EngineSettings
 from sanjin.model.errors import ProblemsFound
 from sanjin.regions.fields import Table
 from sanjin.regions.load import root_of, text_of
 
 _WORD = re.compile(r"[A-Za-z0-9._,+-]{1,200}")
+_BOUNDS = tuple(field.name for field in fields(Bounds))
 _PATHS, _WORDS = ("folder", "conf", "python"), ("partition", "account", "qos")
 
 
@@ -51,5 +53,6 @@ def _engine_in(table: Table) -> EngineSettings:
             table.note("not_a_whole_path", key, found=value)
         if key in _WORDS and value and not _WORD.fullmatch(value):
             table.note("not_a_slurm_name", key, found=value)
+    bounds = Bounds(**{key: table.whole(key) for key in _BOUNDS if table.has(key)})
     table.close()
-    return EngineSettings(engine=kind, sandbox=sandbox, **said)
+    return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, **said)

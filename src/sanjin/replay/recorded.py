@@ -30,6 +30,8 @@ _ENDS = {
     Reason.SIGNAL: EndReason.SIGNAL,
     Reason.TIME_LIMIT: EndReason.TIME_LIMIT,
     Reason.MEMORY_LIMIT: EndReason.MEMORY_LIMIT,
+    Reason.PROCESS_LIMIT: EndReason.PROCESS_LIMIT,
+    Reason.OUTPUT_LIMIT: EndReason.OUTPUT_LIMIT,
     Reason.CANCELLED: EndReason.CANCELLED,
     Reason.NOT_STARTED: EndReason.NOT_STARTED,
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sanjin.adapters.engines import local_runner, run_folder, sandbox
+from sanjin.adapters.engines import local_runner, run_folder, run_limits, sandbox
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.model.errors import ProblemsFound
@@ -167,9 +167,9 @@ def test_descendants_are_found_with_and_without_the_kernels_list(monkeypatch: py
         return False
 
     try:
-        assert child in local_runner.descendants(os.getpid())
+        assert child in run_limits.descendants(os.getpid())
         monkeypatch.setattr(local_runner.os.path, "exists", never)
-        assert child in local_runner.descendants(os.getpid())
+        assert child in run_limits.descendants(os.getpid())
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)

@@ -28,6 +28,7 @@ def test_it_is_closed_but_for_what_sandboxes_need(capsys: pytest.CaptureFixture[
     assert said["ExecStart"] == "/opt/sanjin/bin/sanjin node"
     assert said["StateDirectory"] == "datong" and said["NoNewPrivileges"] == "yes" and said["ProtectSystem"] == "strict"
     assert said["KillMode"] == "process"
+    assert any("landlock_restrict_self" in line for line in lines if line.startswith("SystemCallFilter="))
     assert not said.keys() & set(BREAKS_SANDBOXES)
     assert run(["node", "unit", "--name", "a b"]) == 3
     assert "ProtectHome=read-only" in made(capsys, "--program", "/home/li/.venv/bin/sanjin")

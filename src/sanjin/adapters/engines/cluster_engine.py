@@ -38,6 +38,7 @@ from sanjin.adapters.engines.cluster import (
 from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
 from sanjin.adapters.engines.sandbox import choose, confine
 from sanjin.model.data import RunOutputs
+from sanjin.model.engines import DEFAULT_BOUNDS, Bounds
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
 _log = logging.getLogger("sanjin.engines")
@@ -81,7 +82,7 @@ class _Sent:
 
 
 class ClusterEngine:
-    """Runs work in a cluster. ``folder`` as above; ``sandbox`` and ``read_only`` as for the ``local`` engine,
+    """Runs work in a cluster. ``folder`` as above; ``sandbox``, ``read_only`` and ``bounds`` as for ``local``,
     and tried on this machine. ``python`` is the Python of the cluster's machines that runs the supervisor; empty: the
     one in use here, which must be there under the same name."""
 
@@ -92,12 +93,14 @@ class ClusterEngine:
         *,
         sandbox: str = "auto",
         read_only: Sequence[str | Path] = (),
+        bounds: Bounds = DEFAULT_BOUNDS,
         python: str = "",
     ) -> None:
         self._files = RunFolder(folder)
         self._cluster = cluster
         self._sandbox = choose(sandbox)
         self._read_only = tuple(str(path) for path in read_only)
+        self._bounds = bounds
         program = self._files.supervisor_source() if python else self._files.supervisor()
         self._launch = (python or sys.executable, program)
         self._batches = self._files.root / "batches"
@@ -345,7 +348,8 @@ class ClusterEngine:
         with self._guard:
             if self._queued.get(order.key) is None:
                 return
-            lock = self._files.prepare(order, confine(order, self._files, self._sandbox, self._read_only))
+            more = confine(order, self._files, self._sandbox, self._read_only, self._bounds)
+            lock = self._files.prepare(order, more)
             del self._queued[order.key]
             if lock is None:  # another engine has begun it
                 self.find([order.key])

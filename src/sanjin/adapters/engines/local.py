@@ -2,8 +2,7 @@
 
 Each run has a supervisor of its own (:mod:`sanjin.adapters.engines.local_runner`), which outlives
 the node and leaves its result in a folder; so the engine keeps nothing in memory that a new engine on
-the same folder could not find again. Output streams are kept whole; nothing caps their size but the
-disk.
+the same folder could not find again. Output streams are kept whole, and count as what a run leaves on disk.
 """
 
 from __future__ import annotations
@@ -23,8 +22,10 @@ from pathlib import Path
 from sanjin.adapters.engines import local_runner
 from sanjin.adapters.engines.host_slots import HostSlots, Ticket
 from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
+from sanjin.adapters.engines.run_limits import group_homes, sweep_groups
 from sanjin.adapters.engines.sandbox import choose, confine
 from sanjin.model.data import RunOutputs
+from sanjin.model.engines import DEFAULT_BOUNDS, Bounds
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
 
@@ -46,12 +47,13 @@ class _Waiting:
 
 
 class LocalEngine:
-    """Runs processes on this machine, confined by bubblewrap where that is possible.
+    """Runs processes on this machine, confined where that is possible.
 
     ``folder`` holds everything of this site's runs. ``sandbox`` is ``auto`` (bubblewrap if it works
-    here), ``bwrap`` (required; :class:`ProblemsFound` if it does not work) or ``none``. ``slots``
-    limits how many runs are active on the host; runs above it wait here, in the order of ``start``,
-    and are absent after a crash of the node. ``read_only`` are more paths that a confined run may
+    here, else Landlock), ``bwrap`` or ``landlock`` (required; :class:`ProblemsFound` if it does not work)
+    or ``none``. ``bounds`` are what each run may take of processes and of the disk. ``slots`` limits
+    how many runs are active on the host; runs above it wait here, in the order of ``start``, and are
+    absent after a crash of the node. ``read_only`` are more paths that a confined run may
     read, under their own names. ``key`` must match ``[A-Za-z0-9._-]{1,100}``.
     """
 
@@ -62,12 +64,15 @@ class LocalEngine:
         sandbox: str = "auto",
         slots: HostSlots | None = None,
         read_only: Sequence[str | Path] = (),
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         self._files = RunFolder(folder)
         self._sandbox = choose(sandbox)
         self._program = self._files.supervisor()
         self._slots = slots
         self._read_only = tuple(str(path) for path in read_only)
+        self._bounds = bounds
+        sweep_groups(group_homes())
         self._guard = threading.RLock()
         self._waiting: dict[str, _Waiting] = {}
         self._live: dict[int, _Live] = {}  # by process descriptor (pidfd)
@@ -190,7 +195,9 @@ class LocalEngine:
     def _spawn(self, waiting: _Waiting) -> bool:
         """Start the supervisor of a run. False when the run has begun already."""
         order = replace(waiting.order, parallel=min(waiting.order.parallel, os.cpu_count() or 1))
-        run, more = self._files.runs / order.key, confine(order, self._files, self._sandbox, self._read_only)
+        run, more = self._files.runs / order.key, confine(
+            order, self._files, self._sandbox, self._read_only, self._bounds
+        )
         if self._slots is not None:
             more["queued_s"] = round(time.monotonic() - waiting.since_s, 3)
         lock = self._files.prepare(order, more)
@@ -271,8 +278,10 @@ class LocalEngine:
     def _end_orphans(self, key: str) -> None:
         """Kill what a killed supervisor left behind without a sandbox: those that carry its folder's name.
 
-        Under bwrap there is nothing: the sandbox dies with its supervisor.
+        Under bwrap there is nothing: the sandbox dies with its supervisor. Where there are control groups, all that is
+        left in those of a supervisor that is gone goes too, whatever it carries.
         """
+        sweep_groups(group_homes())
         mark = f"SANJIN_OUTPUTS={self._files.runs / key}/outputs".encode()
         for name in os.listdir("/proc"):
             if not name.isdigit():

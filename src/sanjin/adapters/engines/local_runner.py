@@ -23,10 +23,20 @@ import resource
 import signal
 import sys
 import time
+import warnings  # noqa: F401  # pyright: ignore[reportUnusedImport] - for os.execvpe, which may find no files by then
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # the real typing module is slow to import
+if TYPE_CHECKING or __name__ != "__main__":
     from typing import Any
+
+    from sanjin.adapters.engines import run_landlock as confining
+    from sanjin.adapters.engines import run_limits as limits
+else:  # by itself: its two other files lie beside it, and the real typing module is slow to import
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import run_landlock as confining
+    import run_limits as limits
+
+    del sys.path[0]
 
 LOCK_FD = 3
 GRACE_S = 2.0
@@ -42,8 +52,8 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _BLOCKED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _SHORT = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NEVER = float("inf")
+_SECTOR = 4096  # a file may grow so far beyond the quota that it is seen to be over
 _LIBC = ctypes.CDLL(None)
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def _prctl(option: int, value: int) -> None:
@@ -51,111 +61,24 @@ def _prctl(option: int, value: int) -> None:
     _LIBC.prctl(option, ctypes.c_ulong(value), zero, zero, zero)
 
 
-def _read(path: str, last: int = 0) -> bytes:
-    """The content of a small file, or the last bytes of any; empty when it is gone."""
+def _last_line(path: str) -> str:
+    """The last line of a log, however long the log is."""
     try:
         with open(path, "rb", buffering=0) as file:
-            if last:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - last))
-            return file.read()
+            file.seek(max(0, file.seek(0, os.SEEK_END) - DETAIL_MAX))
+            return file.read().decode(errors="replace").strip().rpartition("\n")[2]
     except OSError:
-        return b""
-
-
-def _stat(pid: int | str) -> list[bytes]:
-    """The fields of ``/proc/<pid>/stat`` after the name, so from the third on; none when it is gone."""
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-
-
-def _children_of(pid: int) -> list[int]:
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return []
-    return [int(child) for t in threads for child in _read(f"/proc/{pid}/task/{t}/children").split()]
-
-
-def _all_children() -> dict[int, list[int]]:
-    """Children by parent over the whole machine; for kernels without ``/proc/*/task/*/children``."""
-    tree: dict[int, list[int]] = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        if fields := _stat(name):
-            tree.setdefault(int(fields[1]), []).append(int(name))
-    return tree
-
-
-def descendants(root: int) -> list[int]:
-    """Every process below ``root``, parents before children.
-
-    Because the supervisor is a subreaper, a process that forked twice and called ``setsid`` is
-    still below it.
-    """
-    quick = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
-    tree = {} if quick else _all_children()
-    found = [root]
-    for pid in found:  # it grows while we go
-        found += _children_of(pid) if quick else tree.get(pid, [])
-    return found[1:]
-
-
-class Meter:
-    """CPU seconds and peak memory bytes of the process tree below this process."""
-
-    def __init__(self) -> None:
-        self.reaped_cpu_s = 0.0
-        self.sampled_cpu_s = 0.0
-        self.sampled_peak = 0
-        self.biggest = 0
-        self._pss_from = 0.0
-
-    def reaped(self, used: resource.struct_rusage) -> None:
-        self.reaped_cpu_s += used.ru_utime + used.ru_stime
-        self.biggest = max(self.biggest, used.ru_maxrss * 1024)
-
-    def sample(self) -> int:
-        """Bytes that the tree holds now: resident size, or proportional size when pages are shared.
-
-        The sum of resident sizes counts a shared page once a process, so where it would set a new
-        peak and there are several processes the proportional size decides. That one is slow for
-        large processes; it may take a twentieth of the time at most.
-        """
-        pids = descendants(os.getpid())
-        ticks = resident = 0
-        for pid in pids:
-            if fields := _stat(pid):
-                ticks += sum(map(int, fields[11:15]))
-                resident += int(fields[21]) * resource.getpagesize()
-        self.sampled_cpu_s = max(self.sampled_cpu_s, self.reaped_cpu_s + ticks / _TICKS)
-        if resident > self.sampled_peak and len(pids) > 1:
-            began = time.monotonic()
-            if began < self._pss_from:
-                return 0
-            resident = self._proportional(pids) or resident
-            ended = time.monotonic()
-            self._pss_from = ended + 20 * (ended - began)
-        self.sampled_peak = max(self.sampled_peak, resident)
-        return resident
-
-    @staticmethod
-    def _proportional(pids: list[int]) -> int:
-        total = 0
-        for pid in pids:
-            after = _read(f"/proc/{pid}/smaps_rollup").partition(b"\nPss:")[2].split(None, 1)
-            total += int(after[0]) * 1024 if after else 0
-        return total
-
-    def peak(self) -> int:
-        # Between fork and exec a child shares this process's pages, so a small command's ru_maxrss
-        # is only ours; then the samples tell more, if there are any.
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        beyond = self.biggest if self.biggest > own else 0
-        return max(self.sampled_peak, beyond) or self.biggest
+        return ""
 
 
 class Launcher:
     """Starts a command as often as wanted; what is the same each time is made once."""
 
-    def __init__(self, order: dict[str, Any], numbered: str) -> None:
+    def __init__(self, order: dict[str, Any], numbered: str, groups: limits.Groups) -> None:
+        self.groups = groups
+        self.landlock: dict[str, list[str]] = order["landlock"]
+        self.ruleset = -1
+        self.file_bytes = int(order["output_bytes"])
         self.command: list[str] = order["command"]
         self.variables: dict[str, str] = order["variables"]
         self.bwrap: list[str] = order["bwrap"]
@@ -174,11 +97,13 @@ class Launcher:
         ours, theirs, parent = list[int](), list[int](), os.getpid()
         try:
             _pipe(ours, theirs)
+            if self.landlock and self.ruleset < 0:
+                self.ruleset = confining.make_ruleset(self.landlock["read"], self.landlock["write"])
             if self.bwrap:
                 argv, variables = self._confined(own, ours, theirs), {}
             pid = os.fork()
             if pid == 0:
-                _become(argv, variables, theirs[1:], parent, theirs[0])
+                self._become(argv, variables, theirs[1:], parent, theirs[0])
         except OSError:
             _close(ours)
             raise
@@ -192,6 +117,42 @@ class Launcher:
             raise OSError(int(code), text)
         os.close(ours[0])
         return pid, ours[1] if self.bwrap else -1
+
+    def _become(self, argv: list[str], variables: dict[str, str], keep: list[int], parent: int, failure: int) -> None:
+        """In the child: become the command. Never returns; a failure goes to the pipe ``failure``."""
+        try:
+            os.setsid()
+            # When the supervisor is killed the command must not live on unwatched.
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+            self.groups.join()
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            if self.file_bytes > 0:
+                _lower(resource.RLIMIT_FSIZE, self.file_bytes + _SECTOR)
+            try:
+                with open("/proc/self/oom_score_adj", "w") as file:
+                    file.write("500")  # short of memory, the kernel ends jobs before nodes
+            except OSError:
+                pass
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these; the command must not
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            make = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            os.dup2(os.open("stdout", make, 0o600), 1)
+            os.dup2(os.open("stderr", make, 0o600), 2)
+            for fd in keep:
+                os.set_inheritable(fd, True)
+            os.chdir("work")
+            if self.landlock:
+                confining.enter(self.ruleset)
+            elif not self.bwrap:  # that does it itself, and where it is setuid it could not begin
+                confining.no_new_privileges()
+            os.execvpe(argv[0], argv, variables)
+        except OSError as error:
+            os.write(failure, f"{error.errno} {argv[0]}: {error.strerror}".encode()[:200])
+        finally:
+            os._exit(127)  # whatever happened, two supervisors must not go on
 
     def _confined(self, own: dict[str, str], ours: list[int], theirs: list[int]) -> list[str]:
         """The command line of bwrap for the command with the variables ``own`` besides the common ones.
@@ -227,14 +188,17 @@ class Supervisor:
     def __init__(self, order: dict[str, Any]) -> None:
         self.members = int(order["members"])
         nodes = int(order["nodes"])
-        self.launcher = Launcher(order, "SANJIN_INDEX" if self.members else "SANJIN_RANK" if nodes > 1 else "")
+        self.memory_limit, self.processes = int(order["memory_bytes"]), int(order["processes"])
+        self.groups = _groups(self.memory_limit, self.processes)
+        numbered = "SANJIN_INDEX" if self.members else "SANJIN_RANK" if nodes > 1 else ""
+        self.launcher = Launcher(order, numbered, self.groups)
+        self.quota = limits.Quota(order["kept"], self.launcher.file_bytes, int(order["output_files"]))
         self.next = int(order["first_member"]) if self.members else 0
         self.end = self.next + (self.members or nodes)
         self.at_once = int(order["parallel"]) if self.members else nodes
         self.time_limit_s = float(order["time_limit_s"]) if order["time_limit_s"] > 0 else _NEVER
         self.stop_grace_s = float(order["stop_grace_s"])
-        self.memory_limit = int(order["memory_bytes"])
-        self.meter = Meter()
+        self.meter = limits.Meter()
         self.live: dict[int, Started] = {}  # by process id
         self.deadline = self.kill_at = _NEVER
         self.reason = ""  # why all was ended, where it did not end by itself
@@ -242,7 +206,8 @@ class Supervisor:
         self.done = self.failed = 0
         self.busy_s = 0.0
         self.failures: list[str] = []
-        self.signalled = self.stuck = False
+        self.detail = ""  # of the bound that it reached
+        self.signalled = self.clearing = self.stuck = False
 
     def work(self) -> None:
         """Start what is to be started, until all has ended, a limit is reached or an end is asked for.
@@ -270,10 +235,39 @@ class Supervisor:
                 self._heed(self.signalled, now)
             if now >= look_at:
                 look_at = now + SAMPLE_S * (1 if now - began < 10 else 2)
-                if self.meter.sample() > self.memory_limit > 0:
-                    self._decide("memory_limit")
+                if self._over(now):
                     break
         self.clear()
+        self._settle()
+
+    def _over(self, now: float) -> bool:
+        """Whether the run has reached a bound, so that all must be killed now."""
+        held = self.meter.sample(self.groups)
+        reached = self._struck()
+        if held > self.memory_limit > 0:
+            reached = "memory_limit"
+        elif "pids" not in self.groups.folders and self.meter.tasks > self.processes > 0:
+            reached = "process_limit"
+        elif over := self.quota.look(now):
+            reached, self.detail = "output_limit", over
+        if reached:
+            self._decide(reached)
+        return bool(reached)
+
+    def _struck(self) -> str:
+        """The bound that the kernel has enforced, if any: the end is to be for that."""
+        struck = self.groups.struck()
+        if struck:
+            self._decide(struck)
+        if struck == "memory_limit":
+            self.meter.sampled_peak = max(self.meter.sampled_peak, self.memory_limit)
+        return struck
+
+    def _settle(self) -> None:
+        """Count what is left on disk when all has ended."""
+        if not self.stuck and not self.detail and (over := self.quota.settle()):
+            self.detail, self.reason = over, self.reason or "output_limit"
+        self.meter.sampled_cpu_s = max(self.meter.sampled_cpu_s, self.groups.cpu_s())
 
     def _due(self) -> bool:
         """Whether there is more to start."""
@@ -314,7 +308,7 @@ class Supervisor:
                 self._ended(self.live.pop(one.pid), signal.SIGKILL)
                 continue
             one.late, one.deadline = True, now + UNKILLABLE_S
-            _send([one.pid, *descendants(one.pid)], signal.SIGKILL)
+            limits.send([one.pid, *limits.descendants(one.pid)], signal.SIGKILL)
         return False
 
     def _heed(self, signalled: bool, now: float) -> None:
@@ -329,13 +323,13 @@ class Supervisor:
         asked, self.kill_at = self.kill_at < _NEVER, min(self.kill_at, kill_at)
         if asked:
             return
-        pids = descendants(os.getpid())
+        pids = limits.descendants(os.getpid())
         if self.launcher.bwrap:
             # bwrap's two own processes pass nothing on: ended by TERM they would take the job
             # with them at once, without its grace.
-            own = {pid for main in self.live for pid in (main, *_children_of(main))}
+            own = {pid for main in self.live for pid in (main, *limits.children_of(main))}
             pids = [pid for pid in pids if pid not in own]
-        _send(pids, signal.SIGTERM)
+        limits.send(pids, signal.SIGTERM)
 
     def _reap(self) -> bool:
         """Collect what has ended. Whether any child is left."""
@@ -347,6 +341,8 @@ class Supervisor:
             if pid == 0:
                 return True
             self.meter.reaped(used)
+            if not self.clearing:  # then they are kept from beginning anything
+                self._struck()
             one = self.live.pop(pid, None)
             if one is not None:
                 self._ended(one, status)
@@ -376,7 +372,7 @@ class Supervisor:
                 pass
             os.close(one.status_fd)
             if code and not self.reason and b'"exit-code"' not in told:
-                last = _read("stderr", DETAIL_MAX).decode(errors="replace").strip().rpartition("\n")[2]
+                last = _last_line("stderr")
                 return "not_started", 127 if "No such file" in last else 126, 0, last.removeprefix("bwrap: ")
             if 128 < code <= 128 + signal.SIGRTMAX:
                 # bwrap tells a signal as a shell does, 128 + its number.
@@ -399,20 +395,24 @@ class Supervisor:
         ``/proc/*/task/*/children``.
         """
         running = {str(one.number).encode() for one in self.live.values()}
-        for pid in _children_of(os.getpid()):
+        for pid in limits.children_of(os.getpid()):
             if pid not in self.live:
-                after = (b"\0" + _read(f"/proc/{pid}/environ")).partition(b"\0SANJIN_INDEX=")[2]
+                after = (b"\0" + limits.read_small(f"/proc/{pid}/environ")).partition(b"\0SANJIN_INDEX=")[2]
                 if after and after.partition(b"\0")[0] not in running:
-                    _send([pid, *descendants(pid)], signal.SIGKILL)
+                    limits.send([pid, *limits.descendants(pid)], signal.SIGKILL)
 
     def clear(self) -> None:
         """Kill and collect everything that is left below this process."""
         delay_s, until = 0.001, time.monotonic() + UNKILLABLE_S
-        while self._reap():
+        self.clearing = True
+        while True:
+            self.groups.empty()
+            if not self._reap():
+                return
             if time.monotonic() > until:
                 self.stuck = True
                 return
-            _send(descendants(os.getpid()), signal.SIGKILL)
+            limits.send(limits.descendants(os.getpid()), signal.SIGKILL)
             signal.sigtimedwait({signal.SIGCHLD}, delay_s)
             delay_s = min(delay_s * 2, 0.05)
 
@@ -426,6 +426,9 @@ class Supervisor:
             self.reason = "cancelled" if self.signalled or signal.sigtimedwait({signal.SIGTERM}, 0.05) else ""
         if self.reason == "stopped":
             self.reason = _requested()  # a cancel may have come in the meantime
+        if number == signal.SIGXFSZ:
+            self.reason, detail = self.reason or "output_limit", "a file larger than all that it may leave on disk"
+        detail = self.detail or detail
         if self.stuck:
             detail = "some processes did not end when killed"
         return self.reason or reason, code, number, detail
@@ -434,6 +437,13 @@ class Supervisor:
 def _requested() -> str:
     """The end that the engine asked for, if any."""
     return "cancelled" if os.path.exists("cancel") else "stopped" if os.path.exists("stop") else ""
+
+
+def _lower(limit: int, value: int) -> None:
+    """Bound a resource of this process by ``value``, or less where it is less already."""
+    _, hard = resource.getrlimit(limit)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (value, value))
 
 
 def _joined(parts: list[str]) -> bytes:
@@ -452,42 +462,10 @@ def _close(fds: list[int]) -> None:
         os.close(fd)
 
 
-def _send(pids: list[int], number: int) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
-
-
-def _become(argv: list[str], variables: dict[str, str], keep: list[int], parent: int, failure: int) -> None:
-    """In the child: become the command. Never returns; a failure goes to the pipe ``failure``."""
-    try:
-        os.setsid()
-        # When the supervisor is killed the command must not live on unwatched.
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        try:
-            with open("/proc/self/oom_score_adj", "w") as file:
-                file.write("500")  # short of memory, the kernel ends jobs before nodes
-        except OSError:
-            pass
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these; the command must not
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        make = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        os.dup2(os.open("stdout", make, 0o600), 1)
-        os.dup2(os.open("stderr", make, 0o600), 2)
-        for fd in keep:
-            os.set_inheritable(fd, True)
-        os.chdir("work")
-        os.execvpe(argv[0], argv, variables)
-    except OSError as error:
-        os.write(failure, f"{error.errno} {argv[0]}: {error.strerror}".encode()[:200])
-    finally:
-        os._exit(127)  # whatever happened, two supervisors must not go on
+def _groups(memory_bytes: int, processes: int) -> limits.Groups:
+    homes = limits.group_homes()
+    limits.sweep_groups(homes)
+    return limits.Groups(homes, memory_bytes, processes)
 
 
 def _prepare() -> None:
@@ -548,6 +526,8 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         run.clear()
         reason, detail = "not_started", error.strerror or str(error)
         status = 127 if error.errno == errno.ENOENT else 126
+    finally:
+        run.groups.remove()
     wall_s = time.monotonic() - began
     queued = f"queued_s={order['queued_s']}" if "queued_s" in order else ""
     return {

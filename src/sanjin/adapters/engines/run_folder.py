@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sanjin.adapters.engines import local_runner, run_outputs
+from sanjin.adapters.engines import local_runner, run_landlock, run_limits, run_outputs
 from sanjin.model.data import DataFile, LeftOut, LeftOutWhy, RunOutputs
 from sanjin.model.errors import StoreFailed
 from sanjin.ports import EndReason, RunOrder, RunReport, RunState, Usage
@@ -31,8 +31,11 @@ _PATIENCE_S = 2.0
 _LOG_READ_MAX = 16 << 20
 _INDEX_MAX = 128 << 20
 _INDEXES_KEPT = 4
-_PROGRAMS = {"supervisor": local_runner, "run_outputs": run_outputs}
-"""What a supervisor is made of, by the names in the engine's folder."""
+PROGRAMS = {
+    Path(part.__file__).stem if part is not local_runner else "supervisor": os.path.abspath(part.__file__)
+    for part in (run_limits, run_landlock, run_outputs, local_runner)
+}
+"""What a supervisor is made of, by the names in the engine's folder: what it looks for beside itself, and it."""
 
 
 class Refused(Exception):
@@ -159,17 +162,17 @@ class RunFolder:
     def supervisor(self) -> str:
         """The supervisor's program, compiled into this folder: Python compiles a script anew at each start."""
         try:
-            for name, module in _PROGRAMS.items():
-                py_compile.compile(str(module.__file__), cfile=str(self.root / f"{name}.pyc"), doraise=True)
+            for name, source in PROGRAMS.items():
+                py_compile.compile(source, cfile=str(self.root / f"{name}.pyc"), doraise=True)
             return str(self.root / "supervisor.pyc")
         except (OSError, py_compile.PyCompileError):
-            return os.path.abspath(local_runner.__file__)  # slower by about 10 ms a run, otherwise the same
+            return PROGRAMS["supervisor"]  # slower by about 10 ms a run, otherwise the same
 
     def supervisor_source(self) -> str:
         """The supervisor's program as a copy in this folder, for another Python."""
-        for name, module in _PROGRAMS.items():
+        for name, source in PROGRAMS.items():
             made = self.root / f"{name}.{os.getpid()}"
-            shutil.copyfile(str(module.__file__), made)
+            shutil.copyfile(source, made)
             os.rename(made, self.root / f"{name}.py")  # one that is just being started must not find half of it
         return str(self.root / "supervisor.py")
 

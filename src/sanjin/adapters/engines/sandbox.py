@@ -4,8 +4,11 @@ With bubblewrap a run sees a file system of its own: system programs and the Pyt
 ``/job/work`` and ``/job/outputs``, its own; ``/job/inputs/<name>``, read-only; ``/job/checkpoint`` where
 it has one; a private ``/tmp``, ``/dev`` and ``/proc``. It has no network and sees no other process.
 Each copy of a gang and each member of an array has a sandbox of its own; they share the run's folders,
-among them a gang's ``/job/gang``. Without bubblewrap a run is the user of the node and only its folders
-and variables are its own.
+among them a gang's ``/job/gang``.
+
+With Landlock a run sees the machine's file system, and can open in it what bubblewrap would show, its own
+folders (under their real names) and all of ``/proc``; it can make no sockets but local ones and send no
+signals to others. With neither, a run is the user of the node and only its folders and variables are its own.
 """
 
 from __future__ import annotations
@@ -15,13 +18,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import sanjin
-from sanjin.adapters.engines.run_folder import RunFolder
-from sanjin.model.errors import Problem, ProblemsFound
+from sanjin.adapters.engines.run_folder import Refused, RunFolder
+from sanjin.adapters.engines.run_landlock import landlock_version, network_filter
+from sanjin.model.catalogue import problem
+from sanjin.model.engines import Bounds, Confinement
+from sanjin.model.errors import ProblemsFound
 from sanjin.ports import RunOrder
 
 _ETC = (
@@ -39,12 +45,15 @@ _ETC = (
     "timezone",
 )
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_DEVICES = ("full", "null", "random", "urandom", "zero")
+_LANDLOCK_SINCE = ((2, "nothing, but renames between folders fail"), (3, "emptying files"), (6, "signals"))
+"""What a version of Landlock does not do yet that the given one does."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """What confines runs here: ``kind`` is ``bwrap`` or ``none``; ``remark`` says why it is ``none``."""
+    """What confines runs here: ``kind`` is ``bwrap``, ``landlock`` or ``none``; ``remark`` says why it is not more."""
 
     kind: str
     program: str = ""
@@ -70,31 +79,31 @@ def find_bwrap() -> Sandbox:
     return Sandbox(kind="bwrap", program=program)
 
 
+def find_landlock() -> Sandbox:
+    """Landlock, where this kernel has it."""
+    version = landlock_version()
+    if not version:
+        return Sandbox(kind="none", remark="this kernel has no Landlock, or it is switched off")
+    left = [what for since, what in _LANDLOCK_SINCE if version < since]
+    left += [] if network_filter(os.uname().machine) else ["sockets"]
+    return Sandbox(kind="landlock", remark=f"Landlock {version} does not refuse: {', '.join(left)}" if left else "")
+
+
 def choose(wanted: str) -> Sandbox:
-    """The sandbox for the setting ``auto``, ``bwrap`` (required) or ``none``. Raises ``ProblemsFound``."""
+    """The sandbox for a setting of :class:`~sanjin.model.engines.Confinement`. Raises ``ProblemsFound``.
+
+    ``auto`` takes what there is; ``bwrap`` and ``landlock`` are required where they are asked for.
+    """
     if wanted == "none":
         return Sandbox(kind="none", remark="the sandbox is switched off by a setting")
-    if wanted not in ("auto", "bwrap"):
-        problem = Problem(
-            "unknown_sandbox",
-            "sandbox",
-            f"{wanted!r} is no kind of sandbox",
-            "Use auto, bwrap or none",
-            f"没有名为 {wanted!r} 的沙箱",
-            "请使用 auto、bwrap 或 none",
-        )
-        raise ProblemsFound([problem])
-    found = find_bwrap()
-    if wanted == "bwrap" and found.kind != "bwrap":
-        problem = Problem(
-            "no_sandbox",
-            "sandbox",
-            found.remark,
-            "Install bubblewrap and allow user namespaces, or set the sandbox to none",
-            "本机无法使用 bwrap 沙箱",
-            "请安装 bubblewrap 并允许用户命名空间，或将沙箱设为 none",
-        )
-        raise ProblemsFound([problem])
+    if wanted not in tuple(Confinement):
+        raise ProblemsFound([problem("unknown_sandbox", "sandbox", found=wanted)])
+    found = find_landlock() if wanted == "landlock" else find_bwrap()
+    if wanted == "auto" and found.kind == "none":
+        second = find_landlock()
+        found = replace(second, remark="; ".join(filter(None, (found.remark, second.remark))))
+    if wanted not in ("auto", found.kind):
+        raise ProblemsFound([problem("no_sandbox", "sandbox", kind=wanted, why=found.remark)])
     return found
 
 
@@ -186,11 +195,45 @@ def variables(order: RunOrder, run: Path, writable: Mapping[str, Path], kind: st
     return found
 
 
-def confine(order: RunOrder, files: RunFolder, sandbox: Sandbox, read_only: Sequence[str]) -> dict[str, object]:
-    """What the supervisor has to know besides the order: how the run is confined, and its variables."""
+def landlock_paths(order: RunOrder, files: RunFolder, read_only: Sequence[str]) -> dict[str, list[str]]:
+    """What a run may ``read`` (and execute) and ``write`` under Landlock. Raises Refused where it would be too much.
+
+    Landlock cannot take back what a folder above gives, so none that it may read may hold the engine's own.
+    """
+    shown = _shown_folders(read_only)
+    inputs = [os.path.realpath(path) for path in order.inputs.values()]
+    for folder in (*shown, *inputs):
+        if f"{files.root}/".startswith(f"{os.path.realpath(folder)}/"):
+            raise Refused(f"{folder} holds the folder of all runs, {files.root}: Landlock cannot hide one in the other")
+    run = files.runs / order.key
+    system = ["/usr", *_SYSTEM, "/proc", *(f"/etc/{name}" for name in _ETC)]
+    own = [*map(str, files.writable(order).values()), f"{run}/tmp"]
+    devices = [f"/dev/{name}" for name in _DEVICES]
+    return {"read": [*system, *shown, *inputs, f"{run}/inputs"], "write": [*own, *devices]}
+
+
+def confine(
+    order: RunOrder, files: RunFolder, sandbox: Sandbox, read_only: Sequence[str], bounds: Bounds
+) -> dict[str, object]:
+    """What the supervisor has to know besides the order: how the run is confined and bounded, and its variables.
+
+    Raises Refused where it cannot be confined as it should.
+    """
     writable = files.writable(order)
     bwrap: list[str] = []
+    landlock: dict[str, list[str]] = {}
     if sandbox.kind == "bwrap":
         bwrap = [sandbox.program, *bwrap_arguments(order, writable, files.root, read_only)]
-    told = variables(order, files.runs / order.key, writable, sandbox.kind)
-    return {"sandbox": sandbox.kind, "bwrap": bwrap, "variables": told}
+    elif sandbox.kind == "landlock":
+        landlock = landlock_paths(order, files, read_only)
+    run, at_once = files.runs / order.key, max(order.nodes, min(order.parallel, order.members))
+    return {
+        "sandbox": sandbox.kind,
+        "bwrap": bwrap,
+        "landlock": landlock,
+        "variables": variables(order, run, writable, sandbox.kind),
+        "kept": [*map(str, writable.values()), *(f"{run}/{name}" for name in ("tmp", "stdout", "stderr"))],
+        "processes": bounds.processes * at_once,
+        "output_bytes": bounds.output_bytes,
+        "output_files": bounds.output_files,
+    }
