@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sanjin.adapters.engines import local_runner, run_landlock, run_limits, run_outputs
+from sanjin.adapters.engines import local_runner, run_outputs
 from sanjin.model.data import DataFile, LeftOut, LeftOutWhy, RunOutputs
 from sanjin.model.errors import StoreFailed
 from sanjin.ports import EndReason, RunOrder, RunReport, RunState, Usage
@@ -32,9 +32,12 @@ _LOG_READ_MAX = 16 << 20
 _INDEX_MAX = 128 << 20
 _INDEXES_KEPT = 4
 PROGRAMS = {
-    Path(part.__file__).stem if part is not local_runner else "supervisor": os.path.abspath(part.__file__)
-    for part in (run_limits, run_landlock, run_outputs, local_runner)
-}
+    name: str(Path(__file__).with_name(f"{file}.py"))
+    for name, file in (
+        ("run_limits", "run_limits"), ("run_landlock", "run_landlock"), ("run_outputs", "run_outputs"),
+        ("supervisor", "local_runner"),
+    )
+}  # fmt: skip
 """What a supervisor is made of, by the names in the engine's folder: what it looks for beside itself, and it."""
 
 
