@@ -34,6 +34,7 @@ from sanjin.model.errors import NotFound, ProblemsFound
 from sanjin.model.job import JobState
 from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
+from sanjin.model.runtimes import RunTimes
 from sanjin.model.status import (
     Accepted,
     AuditResult,
@@ -184,6 +185,15 @@ def _reading(live: LiveRegion, guard: Guard) -> APIRouter:
         query = JobQuery(state=state or "", tenant=tenant, limit=limit)
         page = overview.jobs(live, query, node, after, reach)
         return answer(JobPage(jobs=tuple(guard.shown(caller, r) for r in page.jobs), next=page.next))
+
+    @router.get("/run-times", response_model=list[RunTimes])
+    def run_times(
+        caller: Asking,
+        tenant: Annotated[str, Query(max_length=200)] = "",
+        jobs: Annotated[int, Query(description="the last so many that succeeded", ge=1, le=50_000)] = 5_000,
+    ) -> Response:
+        """How long jobs that the caller may read were expected to run, and how long they did, by kind and site."""
+        return answer(overview.run_times(live, tenant, jobs, guard.reach(caller, Action.LIST_JOBS)))
 
     @router.get("/jobs/{job}", response_model=JobRecord)
     def one(job: JobId, caller: Asking) -> Response:

@@ -63,6 +63,7 @@ _COMMANDS = {
     "sites": ("sanjin.cli.running:sites", "Show every site now. 站点状态。"),
     "envelopes": ("sanjin.cli.watching:envelopes", "What tenants may use at each node. 各节点额度。"),
     "bill": ("sanjin.cli.watching:bill", "What was used and what it cost. 账单。"),
+    "run-times": ("sanjin.cli.watching:run_times", "Expected and found run times. 运行时长。"),
     "backup": ("sanjin.cli.keeping:backup", "Copy a state folder while it runs. 备份。"),
     "restore": ("sanjin.cli.keeping:restore", "Put a backup into a new state folder. 恢复。"),
     "upgrade": ("sanjin.cli.keeping:upgrade", "Bring stores to this version's schema. 升级。"),

@@ -232,6 +232,26 @@ def bill(
             table(heads, rows, left=(0, 5))
 
 
+def run_times(
+    *,
+    tenant: Annotated[str, Parameter(help="Of this tenant. 租户。")] = "",
+    jobs: Annotated[int, Parameter(help="Of the last so many that succeeded. 最近作业数。")] = 5_000,
+    state: State = None,
+    output: Format = "table",
+) -> None:
+    """How long jobs were expected to run, and how long they did, by kind and site. 运行时长:预计与实际。"""
+    with Client.here(state) as client:
+        found = client.run_times(tenant, jobs)
+        if not data(found, output):
+            rows = [
+                [t.kind or "-", t.site or "*", t.jobs, f"{t.expected_s:.0f}", f"{t.found_s:.0f}", f"{t.bias:+.0%}",
+                 f"{t.error:.0%}", f"{t.ratio_p90:.2f}"]
+                for t in found
+            ]
+            heads = ("kind", "node", "jobs", "expected_s", "found_s", "bias", "error", "ratio_p90")
+            table([f"head.{h}" for h in heads], rows, left=(0, 1))
+
+
 def envelopes(
     *,
     tenant: Annotated[str, Parameter(help="Of this tenant. 租户。")] = "",

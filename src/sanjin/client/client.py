@@ -24,6 +24,7 @@ from sanjin.model.event import Ended, Reported
 from sanjin.model.job import JobSpec, JobState, Submission
 from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
+from sanjin.model.runtimes import RunTimes
 from sanjin.model.status import (
     Accepted,
     AuditResult,
@@ -225,6 +226,10 @@ class Client:
     def sites(self) -> list[SiteStatus]:
         """Every site now."""
         return self._ask(list[SiteStatus], "GET", "/sites")
+
+    def run_times(self, tenant: str = "", jobs: int = 5_000) -> list[RunTimes]:
+        """Expected and found run times of the last ``jobs`` that succeeded, by kind and site."""
+        return self._ask(list[RunTimes], "GET", "/run-times", {"tenant": tenant, "jobs": jobs})
 
     def envelopes(self, tenant: str = "") -> list[EnvelopeStatus]:
         """What tenants may use at the nodes that run there."""

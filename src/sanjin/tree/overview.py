@@ -16,13 +16,16 @@ from sanjin.flow.audit import happening
 from sanjin.flow.envelopes import Amount
 from sanjin.flow.settle import settle
 from sanjin.model import event as ev
+from sanjin.model import runtimes
 from sanjin.model.access import EVERYTHING, Reach
 from sanjin.model.data import DataFile, JobOutputs, LeftOut
 from sanjin.model.energy import period_at
 from sanjin.model.errors import NotFound
+from sanjin.model.job import JobState
 from sanjin.model.performance import compare
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
+from sanjin.model.runtimes import RunTimes
 from sanjin.model.status import (
     AuditResult,
     Bill,
@@ -247,6 +250,18 @@ def _told(live: LiveRegion, name: str) -> list[ev.Event]:
 
 def _entries_of(node: Node, name: str) -> list[ev.Event]:
     return [ev.decode(e.kind, e.body) for e in node.parts.store.journal(job=name)]
+
+
+def run_times(live: LiveRegion, tenant: str, jobs_max: int, reach: Reach = EVERYTHING) -> list[RunTimes]:
+    """Expected and found run times of the last jobs within ``reach`` that succeeded."""
+    found: list[JobRecord] = []
+    page, query = JobPage(jobs=(), next=""), JobQuery(state=JobState.SUCCEEDED, tenant=tenant, limit=1000)
+    while len(found) < jobs_max:
+        page = jobs(live, query, "", page.next, reach)
+        found += page.jobs
+        if not page.next:
+            break
+    return runtimes.run_times(live.region, found[:jobs_max])
 
 
 def bills(live: LiveRegion) -> list[Bill]:

@@ -304,6 +304,7 @@ def test_every_route_is_described(world: World) -> None:
         "/v1/jobs/{job}/replace",
         "/v1/journal",
         "/v1/ready",
+        "/v1/run-times",
         "/v1/log/{node}/checkpoint",
         "/v1/log/{node}/cosigned",
         "/v1/log/{node}/entries",

@@ -125,6 +125,7 @@ ROUTES: list[tuple[str, str, bytes | None, tuple[int, ...]]] = [
     ("POST", "/dry-run", new(OURS), (200, 200, 403, 200, 403, 403)),
     ("POST", "/dry-run", new(THEIRS), (200, 200, 403, 403, 403, 403)),
     ("GET", "/bills", None, (200, 403, 200, 200, 403, 200)),
+    ("GET", "/run-times", None, (200, 403, 200, 200, 403, 200)),
     ("GET", "/envelopes", None, (200, 403, 200, 200, 403, 200)),
     ("GET", "/audit", None, (200, 403, 200, 403, 403, 200)),
     ("GET", "/audit?node=datong", None, (200, 403, 200, 403, 403, 200)),

@@ -28,7 +28,7 @@ JOBS = ("theirs", "theirs_running", "theirs_reserved", "ours", "nobody")
 NODES = st.sampled_from(("", OUR_SITE, THEIR_SITE, "taiyuan"))
 LEFT = ("/outputs", "/outputs/zq-output")
 ABOUT_A_JOB = ("", "/events", "/explain", "/bill", "/logs", "/logs?stream=stderr&follow=false", *LEFT)
-LISTS = ("/jobs", "/bills", "/envelopes")
+LISTS = ("/jobs", "/bills", "/envelopes", "/run-times")
 REQUESTS = st.one_of(
     st.tuples(st.just("job"), st.sampled_from(JOBS), st.sampled_from(ABOUT_A_JOB)),
     st.tuples(st.just("cancel"), st.sampled_from(JOBS[:3] + JOBS[4:]), st.just("")),
