@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_server import postgres
+from tests.ray_lab import ray_lab
 from tests.slurm_lab import lab
 
-__all__ = ["lab", "postgres"]
+__all__ = ["lab", "postgres", "ray_lab"]
 
 LONGEST = (
     "acceptance/test_keeping", "acceptance/test_nodes", "acceptance/test_replay_command", "acceptance/test_commands",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from sanjin.adapters.engines.cluster import Cluster
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.run_folder import RunFolder
@@ -35,14 +36,24 @@ def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path]
         settings = engines.get(site, EngineSettings())
         place = Path(settings.folder) / site if settings.folder else own
         _keep_to(site, own.parent / _USED, settings, place)
-        if settings.engine is EngineKind.SLURM:
-            from sanjin.adapters.engines.cluster_engine import ClusterEngine
-            from sanjin.adapters.engines.slurm import SlurmCluster
+        if settings.engine is EngineKind.LOCAL:
+            return LocalEngine(place, slots=slots, sandbox=settings.sandbox)
+        from sanjin.adapters.engines.cluster_engine import ClusterEngine
 
-            return ClusterEngine(place, SlurmCluster(settings), sandbox=settings.sandbox, python=settings.python)
-        return LocalEngine(place, slots=slots, sandbox=settings.sandbox)
+        return ClusterEngine(place, _cluster(settings), sandbox=settings.sandbox, python=settings.python)
 
     return make
+
+
+def _cluster(settings: EngineSettings) -> Cluster:
+    """How the cluster of a site is spoken to."""
+    if settings.engine is EngineKind.RAY:
+        from sanjin.adapters.engines.ray import RayCluster
+
+        return RayCluster(settings)
+    from sanjin.adapters.engines.slurm import SlurmCluster
+
+    return SlurmCluster(settings)
 
 
 def _keep_to(site: str, used: Path, settings: EngineSettings, place: Path) -> None:

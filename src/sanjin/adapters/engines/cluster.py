@@ -116,3 +116,7 @@ class Cluster(Protocol):
     def largest(self) -> Machine:
         """The largest machine. Raises :class:`ClusterRefused` where there is none."""
         ...
+
+    def passes(self, sandbox: str) -> tuple[str, ...]:
+        """Names of variables of a task's environment that its run finds too, confined in this way."""
+        ...

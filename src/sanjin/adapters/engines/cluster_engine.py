@@ -336,7 +336,9 @@ class ClusterEngine:
         with self._guard:
             if self._queued.get(order.key) is None:
                 return
-            lock = self._files.prepare(order, confine(order, self._files, self._sandbox, self._read_only))
+            more = confine(order, self._files, self._sandbox, self._read_only)
+            more["passed"] = self._cluster.passes(self._sandbox.kind)
+            lock = self._files.prepare(order, more)
             del self._queued[order.key]
             if lock is None:  # another engine has begun it
                 self.find([order.key])
