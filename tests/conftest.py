@@ -15,7 +15,8 @@ LONGEST = (
     "acceptance/test_shapes", "acceptance/test_forking", "unit/replay/test_fork", "unit/tree/test_stoppable",
     "unit/kernels/test_place", "unit/replay/test_replay", "acceptance/test_two_provinces", "unit/replay/test_recorded",
     "unit/replay/test_checkpoint", "faults/test_simulate", "acceptance/test_cosigning", "unit/replay/test_scenarios",
-    "acceptance/test_tutorial", "contract/test_engine", "contract/test_slurm", "acceptance/test_slurm_site",
+    "acceptance/test_tutorial", "contract/test_engine", "contract/test_ray", "contract/test_slurm",
+    "acceptance/test_slurm_site", "acceptance/test_ray_site",
 )  # fmt: skip
 """Files of twenty seconds and more. With two processes they begin first, so that none is left over at the end."""
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -105,7 +105,7 @@ class RayLab:
 
     def _start(self, name: str, *words: str) -> None:
         command = [*self._inside, self._ray, "start", f"--node-name={name}", "--node-ip-address=127.0.0.1", *words]
-        command += ["--object-store-memory=100000000", "--disable-usage-stats"]
+        command += ["--object-store-memory=100000000", "--disable-usage-stats", "--include-log-monitor=false"]
         log = self.folder / f"{name}.log"  # a pipe would stay open as long as Ray lives
         with log.open("wb") as file:
             code = subprocess.run(
@@ -144,6 +144,28 @@ class RayLab:
             if all(word in line for word in words):
                 found.append(pid)
         return found
+
+    def kill_dashboard(self) -> Callable[[], None]:
+        """Kill the dashboard. What starts it again, and waits until it answers."""
+        (pid,) = self.processes("dashboard/dashboard.py")
+        command = [part.decode() for part in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if part]
+        variables = [part.decode() for part in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if part]
+        environment = {name: value for name, _, value in (part.partition("=") for part in variables)}
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not self.processes("dashboard-JobHead"), "end of its parts", 60)
+
+        def again() -> None:
+            with (self.folder / "dashboard.log").open("wb") as log:
+                subprocess.Popen([*self._inside, *command], stdout=log, stderr=log, env=environment, cwd="/")
+            until(lambda: len(self.alive()) == len(self.machines), "a dashboard", START_S)
+
+        return again
+
+    def kill_machine(self, machine: str) -> None:
+        """Kill Ray's own process of a machine: what else it has there ends with it."""
+        (pid,) = self.processes("raylet/raylet ", f"--node-name={machine}")
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: machine not in self.alive(), f"loss of {machine}", 60)
 
     def stop(self) -> None:
         """End all of it."""

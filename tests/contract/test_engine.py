@@ -76,6 +76,7 @@ def make(
 ) -> Iterator[Make]:
     made: list[Engine] = []
     monkeypatch.setattr(cluster_engine, "SETTLE_S", 1.0)  # the file system here does not lag
+    monkeypatch.setattr(cluster_engine, "POLL_S", 1.0)
 
     def build(slots: HostSlots | None = None) -> Engine:
         if kind in CLUSTERS:

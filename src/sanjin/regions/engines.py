@@ -76,7 +76,7 @@ def _check_address(table: Table) -> None:
     except ValueError:  # a port or an address of IPv6 that is none
         parts, good, bare = None, False, False
     if parts is None or not good or not bare or not address.isascii() or not address.isprintable():
-        table.note("not_an_address", "address", found=address)
+        table.note("not_an_address", "address", found=address.rpartition("@")[2])  # no password is repeated
     elif table.has("token_file") and parts.scheme == "http" and not _loopback(parts.hostname or ""):
         table.note("token_in_the_open", "address", found=address)
 
