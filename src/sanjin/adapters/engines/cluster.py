@@ -117,6 +117,7 @@ class Cluster(Protocol):
         """The largest machine. Raises :class:`ClusterRefused` where there is none."""
         ...
 
-    def passes(self, sandbox: str) -> tuple[str, ...]:
-        """Names of variables of a task's environment that its run finds too, confined in this way."""
+    def passes(self, sandbox: str) -> dict[str, str]:
+        """Variables that a run confined in this way finds besides its order's: name to value, empty for the value that
+        its task has, where it has one."""
         ...

@@ -164,8 +164,8 @@ class Launcher:
 
     def __init__(self, order: dict[str, Any], numbered: str) -> None:
         self.command: list[str] = order["command"]
-        passed = {name: os.environ[name] for name in order.get("passed", ()) if name in os.environ}
-        self.variables: dict[str, str] = {**passed, **order["variables"]}
+        passed = {name: value or os.environ.get(name, "") for name, value in order.get("passed", {}).items()}
+        self.variables: dict[str, str] = {**{n: v for n, v in passed.items() if v}, **order["variables"]}
         self.bwrap: list[str] = order["bwrap"]
         self.numbered = numbered  # the variable that tells the processes of a run apart; may be empty
         self.arguments = _joined([*self.bwrap[1:], "--clearenv"])

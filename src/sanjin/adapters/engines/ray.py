@@ -173,10 +173,10 @@ class RayCluster:
             raise ClusterAway("ray: no machine with a core lives")
         return largest
 
-    def passes(self, sandbox: str) -> tuple[str, ...]:
-        """Work finds its cluster by them. In a sandbox it cannot be reached, and learns so instead of making its own:
-        its address alone is told there."""
-        return _CLUSTER if sandbox == "none" else _CLUSTER[:1]
+    def passes(self, sandbox: str) -> dict[str, str]:
+        """Work finds its cluster by them. In a sandbox none can be reached, and Ray says so at once: without an address
+        it would begin a cluster of its own there, and with the true one it would try for minutes."""
+        return dict.fromkeys(_CLUSTER, "") if sandbox == "none" else {"RAY_ADDRESS": "not-reachable-in-a-sandbox"}
 
     def _list(self, path: str, *keys: str) -> list[dict[str, Any]]:
         """The list in the answer to GET, below these keys."""
