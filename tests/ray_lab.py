@@ -27,7 +27,7 @@ from tests.support import give_up, needs, until
 
 MACHINE_CORES, MACHINE_MIB = 8, 16_000
 START_S = 300.0
-"""Seconds that Ray may take to start: on two busy cores it takes about a minute."""
+"""Seconds that Ray may take to start: on two busy cores the whole takes half a minute or more."""
 
 DOOR = """
 import asyncio, socket, sys
@@ -69,6 +69,8 @@ class RayLab:
         self.token_file = folder / "token"
         self._ray = str(Path(sys.executable).with_name("ray"))
         self._space = f"ray-{os.getpid()}"
+        # Ray looks for others by the address that their processes name, in all of the machine
+        self._port = 20_000 + os.getpid() % 10_000
         self._inside = ["ip", "netns", "exec", self._space]
         self._temporary = Path(tempfile.mkdtemp(prefix="ray"))  # short: the path of a socket has 107 bytes at most
         self._environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | {
@@ -89,7 +91,7 @@ class RayLab:
         fd = str(self._door.fileno())
         subprocess.Popen([*self._inside, sys.executable, "-c", DOOR, fd, "8265"], pass_fds=[self._door.fileno()])
         self._start(
-            "head", "--head", "--port=6379", "--num-cpus=0", "--num-gpus=0", "--memory=1000000000",
+            "head", "--head", f"--port={self._port}", "--num-cpus=0", "--num-gpus=0", "--memory=1000000000",
             "--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--temp-dir={self._temporary}",
         )  # fmt: skip
         for machine in self.machines:  # two that start at once get in each other's way
@@ -98,7 +100,7 @@ class RayLab:
     def start_machine(self, machine: str) -> None:
         """Start a machine, and wait until it can take work."""
         self._start(
-            machine, "--address=127.0.0.1:6379", f"--num-cpus={MACHINE_CORES}", "--num-gpus=0",
+            machine, f"--address=127.0.0.1:{self._port}", f"--num-cpus={MACHINE_CORES}", "--num-gpus=0",
             f"--memory={MACHINE_MIB << 20}",
         )  # fmt: skip
         until(lambda: machine in self.alive(), f"machine {machine}", START_S)

@@ -59,14 +59,14 @@ def test_work_for_a_site_with_ray_runs_in_its_cluster(region: Region, ray_lab: R
     with Client.here(region.state) as client:
         names = client.submit(jobs, node="linfen")
     folder = tmp_path / "shared" / SITE / "runs"
-    until(lambda: any(p.read_text() == "x\n" for p in folder.glob("*/outputs/count")), "its first word", 120)
+    until(lambda: any(p.read_text() == "x\n" for p in folder.glob("*/outputs/count")), "its first word", 300)
     assert region.down(signal.SIGKILL) == -signal.SIGKILL
     region.up()
 
     def over() -> bool:
         return all(region.ask(f"jobs/{name}")["state"] in ("succeeded", "failed") for name in names)
 
-    until(over, "end of all jobs", 120)
+    until(over, "end of all jobs", 300)
     hello, fails, gang, array, long = (region.ask(f"jobs/{name}") for name in names)
     assert [r["state"] for r in (hello, gang, array, long)] == ["succeeded"] * 4
     assert (fails["state"], fails["exit_status"], array["members_done"]) == ("failed", 3, 6)

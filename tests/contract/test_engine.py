@@ -30,8 +30,8 @@ from tests.support import needs_bwrap
 
 Make = Callable[..., Engine]
 
-until = partial(support.until, within_s=120.0)
-"""Ray takes more than a second of a core to begin a job."""
+until = partial(support.until, within_s=300.0)
+"""Ray takes more than a second of a core to begin a job, and others may want the cores too."""
 
 # A process that forks twice, leaves its session and writes its mark until somebody kills it.
 HIDDEN = """

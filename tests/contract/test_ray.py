@@ -28,7 +28,7 @@ HOLD = "while [ ! -e $SANJIN_OUTPUTS/go ]; do sleep 0.05; done"
 
 def until(condition: Callable[[], bool], what: str) -> None:
     """Ray takes more than a second of a core to begin a job."""
-    support.until(condition, what, 120.0)
+    support.until(condition, what, 300.0)
 
 
 @pytest.fixture

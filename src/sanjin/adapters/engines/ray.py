@@ -170,7 +170,7 @@ class RayCluster:
             found.append(Machine(cores=cores, memory_mib=memory >> 20, cards=cards))
         largest = max(found, key=lambda m: (m.cores, m.memory_mib), default=None)
         if largest is None or largest.cores == 0:
-            raise ClusterAway("ray: no machine with a core lives")
+            raise ClusterAway("no machine with a core lives")
         return largest
 
     def passes(self, sandbox: str) -> dict[str, str]:
@@ -187,20 +187,20 @@ class RayCluster:
                 found = found[key]
             return [dict(item) for item in found]
         except (ValueError, KeyError, TypeError) as fault:
-            raise ClusterAway(f"ray: {path.partition('?')[0]} answers nothing that can be read") from fault
+            raise ClusterAway(f"dashboard: {path.partition('?')[0]} answers nothing that can be read") from fault
 
     def _say(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """The answer, where it is a good one. No text of a fault holds the token: it is in a header alone."""
         try:
             answer = self._client.request(method, path, json=body)
         except httpx.HTTPError as fault:
-            raise ClusterAway(f"ray: {str(fault) or type(fault).__name__}") from fault
+            raise ClusterAway(f"dashboard: {str(fault) or type(fault).__name__}") from fault
         if answer.is_success:
             return answer
         inner = _INNER.search(answer.text)
         refused = 400 in (answer.status_code, int(inner[1]) if inner else 0)
         lines = [line for line in answer.text.splitlines() if line.strip(" .")]
-        said = f"ray: {answer.status_code} {lines[-1][:_TEXT_MAX] if lines else answer.reason_phrase}"
+        said = f"dashboard: {answer.status_code} {lines[-1][:_TEXT_MAX] if lines else answer.reason_phrase}"
         raise (ClusterRefused if refused else ClusterAway)(said)
 
 
