@@ -1,10 +1,13 @@
-"""What a job costs more when it comes to a Slurm cluster through a node, on one real cluster on this machine (root).
+"""What a job costs more when it comes to a site's cluster through a node: Slurm and Ray, each a real one on this
+machine (root).
 
 - overhead: milliseconds from the call that submits to the first line that the job writes, one job at a time, by turns
-  through a node (HTTP, journal, placement, ``sbatch``, supervisor, sandbox) and by a plain ``sbatch``; medians. Each is
-  submitted at a random moment: Slurm's controller looks at what is new once a second.
-- throughput: jobs a second from the first submission until all have ended: a batch through a node, and one ``sbatch``
-  after the other of as many.
+  through a node (HTTP, journal, placement, the cluster's own submission, supervisor, sandbox) and by the cluster's own
+  way alone, ``sbatch`` or Ray's ``JobSubmissionClient``; medians. Each is submitted at a random moment: Slurm's
+  controller looks at what is new once a second.
+- throughput: jobs a second from the first submission until all have ended: a batch through a node, and one submission
+  after the other of as many by the cluster's own way. Ray gets a tenth of the jobs and a quarter of the rounds: each
+  takes it a second or more.
 
     python benchmarks/engines.py [--rounds 40] [--jobs 300]
 """
@@ -19,8 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 from common import SANJIN, finish
 
@@ -28,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sanjin.client import Client
 from sanjin.model.job import JobSpec
+from tests.ray_lab import RayLab
 from tests.slurm_lab import SlurmLab
 
 SITE, GOAL_MS = "datong", 60.0
@@ -57,12 +63,64 @@ def by_node(client: Client) -> float:
     return (float(b"".join(client.logs(job))) - began) * 1000
 
 
-def by_sbatch(lab: SlurmLab, folder: Path) -> float:
-    """Milliseconds to the job's first line, by ``sbatch``."""
+class Peer(Protocol):
+    """A cluster, and its own way to submit."""
+
+    name: str
+    way: str
+    lab: Any
+    settings: str
+
+    def submit(self, out: Path) -> None:
+        """Submit a job that says in this file when it began."""
+        ...
+
+    def idle(self) -> bool:
+        """Whether all that was submitted has ended."""
+        ...
+
+
+class SlurmPeer:
+    name, way = "slurm", "sbatch"
+
+    def __init__(self, folder: Path) -> None:
+        self.lab = SlurmLab(folder / "lab")
+        self.settings = f"engine: slurm, conf: {self.lab.settings.conf}"
+
+    def submit(self, out: Path) -> None:
+        self.lab.say("sbatch", "--parsable", "--mem=64", f"--output={out}", f"--wrap={NOW}")
+
+    def idle(self) -> bool:
+        return not self.lab.say("squeue", "--noheader").strip()
+
+
+class RayPeer:
+    name, way = "ray", "JobSubmissionClient"
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "lab").mkdir()
+        self.lab = RayLab(folder / "lab")
+        self.settings = f"engine: ray, address: '{self.lab.address}', token_file: {self.lab.token_file}"
+        self._client: Any = None
+
+    def submit(self, out: Path) -> None:
+        if self._client is None:
+            from ray.job_submission import JobSubmissionClient
+
+            headers = {"Authorization": f"Bearer {self.lab.token_file.read_text()}"}
+            self._client = JobSubmissionClient(self.lab.address, headers=headers)
+        self._client.submit_job(entrypoint=f"{NOW} > {out}", entrypoint_num_cpus=1, entrypoint_memory=64 << 20)
+
+    def idle(self) -> bool:
+        return not self.lab.jobs("PENDING", "RUNNING")
+
+
+def by_peer(peer: Peer, folder: Path) -> float:
+    """Milliseconds to the job's first line, by the cluster's own way."""
     out = folder / f"out-{time.monotonic_ns()}"
     time.sleep(random.random())
     began = time.time()
-    lab.say("sbatch", "--parsable", "--mem=64", f"--output={out}", f"--wrap={NOW}")
+    peer.submit(out)
     wait(lambda: out.exists() and out.read_text().endswith("\n"))
     return (float(out.read_text()) - began) * 1000
 
@@ -75,13 +133,60 @@ def many_by_node(client: Client, jobs: int) -> float:
     return jobs / (time.perf_counter() - began)
 
 
-def many_by_sbatch(lab: SlurmLab, jobs: int) -> float:
-    """Jobs a second, one ``sbatch`` after the other."""
+def many_by_peer(peer: Peer, jobs: int) -> float:
+    """Jobs a second, one submission after the other."""
     began = time.perf_counter()
     for _ in range(jobs):
-        lab.say("sbatch", "--parsable", "--mem=64", "--output=/dev/null", f"--wrap={NOW}")
-    wait(lambda: not lab.say("squeue", "--noheader").strip())
+        peer.submit(Path("/dev/null"))
+    wait(peer.idle)
     return jobs / (time.perf_counter() - began)
+
+
+@contextmanager
+def node_on(peer: Peer, folder: Path) -> Iterator[Client]:
+    """A region in which the site has this cluster."""
+    state, document = folder / "state", folder / "engines.yaml"
+    document.write_text(f"engines:\n  {SITE}: {{folder: {folder}/shared, {peer.settings}}}\n")
+    command = [SANJIN, "engines", "set", str(document), "--state", str(state)]
+    subprocess.run(command, check=True, capture_output=True)
+    command = [SANJIN, "up", "--state", str(state), "--output", "json"]
+    node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert node.stdout is not None
+        node.stdout.readline()
+        with Client.here(state) as client:
+            yield client
+    finally:
+        node.send_signal(signal.SIGINT)
+        node.wait(30)
+
+
+def measure(make: Callable[[Path], Peer], rounds: int, jobs: int) -> dict[str, Any]:
+    """One cluster, started for this: prints its part of the table."""
+    with tempfile.TemporaryDirectory(prefix="sanjin-bench-") as made:
+        folder = Path(made)
+        peer = make(folder)
+        try:
+            peer.lab.start()
+            with node_on(peer, folder) as client:
+                by_node(client), by_peer(peer, folder)  # the first of each is not like the others
+                ours, plain = list[float](), list[float]()
+                for _ in range(rounds):
+                    ours.append(by_node(client))
+                    wait(peer.idle)
+                    plain.append(by_peer(peer, folder))
+                    wait(peer.idle)
+                through, alone = many_by_node(client, jobs), many_by_peer(peer, jobs)
+        finally:
+            peer.lab.stop()
+    print(f"{f'{peer.name}: to the first line, ms':40} {'median':>8} {'p95':>8}")
+    for name, values in (("through a node", ours), (peer.way, plain)):
+        print(f"{name:40} {statistics.median(values):8.0f} {statistics.quantiles(values, n=20)[-1]:8.0f}")
+    print(f"{jobs} jobs until all have ended: {through:.2f}/s through a node, {alone:.2f}/s by {peer.way}")
+    return {
+        "through_node_ms": round(statistics.median(ours)), "alone_ms": round(statistics.median(plain)),
+        "jobs_s": round(through, 2), "jobs_s_alone": round(alone, 2),
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -90,43 +195,12 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=40)
     options.add_argument("--jobs", type=int, default=300)
     given = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sanjin-bench-") as made:
-        folder = Path(made)
-        lab = SlurmLab(folder / "lab")
-        state, document = folder / "state", folder / "engines.yaml"
-        document.write_text(
-            f"engines:\n  {SITE}: {{engine: slurm, folder: {folder}/shared, conf: {lab.settings.conf}}}\n"
-        )
-        node: subprocess.Popen[str] | None = None
-        try:
-            lab.start()
-            command = [SANJIN, "engines", "set", str(document), "--state", str(state)]
-            subprocess.run(command, check=True, capture_output=True)
-            command = [SANJIN, "up", "--state", str(state), "--output", "json"]
-            node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            assert node.stdout is not None
-            node.stdout.readline()
-            with Client.here(state) as client:
-                by_node(client), by_sbatch(lab, folder)  # the first of each is not like the others
-                ours, plain = list[float](), list[float]()
-                for _ in range(given.rounds):
-                    ours.append(by_node(client))
-                    plain.append(by_sbatch(lab, folder))
-                through, alone = many_by_node(client, given.jobs), many_by_sbatch(lab, given.jobs)
-        finally:
-            if node is not None:
-                node.send_signal(signal.SIGINT)
-                node.wait(30)
-            lab.stop()
-    print(f"{'from submission to the first line, ms':40} {'median':>8} {'p95':>8}")
-    for name, values in (("through a node", ours), ("sbatch", plain)):
-        print(f"{name:40} {statistics.median(values):8.0f} {statistics.quantiles(values, n=20)[-1]:8.0f}")
-    print(f"{given.jobs} jobs until all have ended: {through:.1f}/s through a node, {alone:.1f}/s by sbatch")
-    more = statistics.median(ours) - statistics.median(plain)
+    slurm = measure(SlurmPeer, given.rounds, given.jobs)
+    ray = measure(RayPeer, max(given.rounds // 4, 2), max(given.jobs // 10, 2))
     finish(
-        "engines", round(more), "ms more than sbatch, median, from submission to the first line", GOAL_MS,
-        {"sbatch": round(statistics.median(plain))}, through_node_ms=round(statistics.median(ours)),
-        jobs_s=round(through, 1), jobs_s_sbatch=round(alone, 1),
+        "engines", slurm["through_node_ms"] - slurm["alone_ms"],
+        "ms more than sbatch, median, from submission to the first line", GOAL_MS,
+        {"sbatch": slurm["alone_ms"], "ray": ray["alone_ms"]}, slurm=slurm, ray=ray,
     )  # fmt: skip
 
 

@@ -5,16 +5,18 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_server import postgres
+from tests.ray_lab import ray_lab
 from tests.slurm_lab import lab
 
-__all__ = ["lab", "postgres"]
+__all__ = ["lab", "postgres", "ray_lab"]
 
 LONGEST = (
     "acceptance/test_keeping", "acceptance/test_nodes", "acceptance/test_replay_command", "acceptance/test_commands",
     "acceptance/test_shapes", "acceptance/test_forking", "unit/replay/test_fork", "unit/tree/test_stoppable",
     "unit/kernels/test_place", "unit/replay/test_replay", "acceptance/test_two_provinces", "unit/replay/test_recorded",
     "unit/replay/test_checkpoint", "faults/test_simulate", "acceptance/test_cosigning", "unit/replay/test_scenarios",
-    "acceptance/test_tutorial", "contract/test_engine", "contract/test_slurm", "acceptance/test_slurm_site",
+    "acceptance/test_tutorial", "contract/test_engine", "contract/test_ray", "contract/test_slurm",
+    "acceptance/test_slurm_site", "acceptance/test_ray_site",
 )  # fmt: skip
 """Files of twenty seconds and more. With two processes they begin first, so that none is left over at the end."""
 

@@ -125,10 +125,10 @@ def test_a_site_keeps_its_engine_while_work_runs_there(region: Region, lab: Slur
 
 def test_everything_wrong_with_a_document_is_said_at_once(region: Region, tmp_path: Path) -> None:
     file = tmp_path / "engines.yaml"
-    file.write_text("engines:\n  datong: {engine: slurm, partition: a b, python: python3}\n  linfen: {engine: ray}\n")
+    file.write_text("engines:\n  datong: {engine: slurm, partition: a b, python: python3}\n  linfen: {engine: pbs}\n")
     done = region.run("engines", "set", str(file))
     assert done.returncode == 3
-    for word in ("engines.yaml:2", "engines.yaml:3", "folder", "a b", "python3", "ray"):
+    for word in ("engines.yaml:2", "engines.yaml:3", "folder", "a b", "python3", "pbs"):
         assert word in done.stderr
     file.write_text("engines:\n  nowhere: {engine: local}\n")
     assert region.run("engines", "set", str(file), "--dry-run").returncode == 0

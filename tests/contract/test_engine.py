@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sanjin.adapters.engines import cluster_engine, run_limits
+from sanjin.adapters.engines.cluster import Cluster
 from sanjin.adapters.engines.cluster_engine import ClusterEngine
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
+from sanjin.adapters.engines.ray import RayCluster
 from sanjin.adapters.engines.sandbox import find_bwrap, find_landlock
 from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.model.data import RunOutputs
+from sanjin.model.engines import EngineSettings
 from sanjin.ports import EndReason, Engine, RunOrder, RunReport, RunState, Usage
-from tests.support import needs_bwrap, until
+from tests import support
+from tests.support import needs_bwrap
 
 Make = Callable[..., Engine]
+
+until = partial(support.until, within_s=300.0)
+"""Ray takes more than a second of a core to begin a job, and others may want the cores too."""
 
 # A process that forks twice, leaves its session and writes its mark until somebody kills it.
 HIDDEN = """
@@ -42,9 +51,16 @@ while not os.path.exists(os.environ["SANJIN_OUTPUTS"] + "/beat"):
 """
 
 
-@pytest.fixture(params=["none", "landlock", "bwrap", "slurm"])
+CLUSTERS: dict[str, tuple[str, Callable[[EngineSettings], Cluster]]] = {
+    "slurm": ("lab", SlurmCluster),
+    "ray": ("ray_lab", RayCluster),
+}
+"""The cluster of a kind of engine: the fixture that has one, and what speaks to it."""
+
+
+@pytest.fixture(params=["none", "landlock", "bwrap", *CLUSTERS])
 def kind(request: pytest.FixtureRequest) -> str:
-    """The engine: ``local`` without and with a sandbox, and ``slurm``, with one where there is one."""
+    """The engine: ``local`` without and with a sandbox, and those of clusters, with one where there is one."""
     if request.param == "bwrap":
         needs_bwrap()
     if request.param == "landlock" and find_landlock().kind != "landlock":
@@ -55,7 +71,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def confined(kind: str) -> str:
     """How runs are confined."""
-    return find_bwrap().kind if kind == "slurm" else kind
+    return find_bwrap().kind if kind in CLUSTERS else kind
 
 
 @pytest.fixture
@@ -64,12 +80,14 @@ def make(
 ) -> Iterator[Make]:
     made: list[Engine] = []
     monkeypatch.setattr(cluster_engine, "SETTLE_S", 1.0)  # the file system here does not lag
+    monkeypatch.setattr(cluster_engine, "POLL_S", 1.0)
 
     def build(slots: HostSlots | None = None) -> Engine:
-        if kind == "slurm":
+        if kind in CLUSTERS:
             if slots is not None:
                 pytest.skip("the slots of this host are for the local engine alone")
-            engine: Engine = ClusterEngine(tmp_path / "site", SlurmCluster(request.getfixturevalue("lab").settings))
+            lab, cluster = CLUSTERS[kind]
+            engine: Engine = ClusterEngine(tmp_path / "site", cluster(request.getfixturevalue(lab).settings))
         else:
             engine = LocalEngine(tmp_path / "site", sandbox=kind, slots=slots)
         made.append(engine)
@@ -172,7 +190,7 @@ def test_ends_are_told_with_status_signal_streams_and_usage(make: Make, confined
     assert "Permission denied" in denied.detail
 
 
-def test_environment_is_the_orders_alone(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_the_orders_alone(make: Make, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODE_SECRET", "x")
     engine = make()
     given = {"COLOUR": "绿 $HOME `id`", "OMP_NUM_THREADS": "7", "SANJIN_KEY": "forged"}
@@ -185,7 +203,8 @@ def test_environment_is_the_orders_alone(make: Make, monkeypatch: pytest.MonkeyP
     assert (found["OMP_NUM_THREADS"], found["NUMBA_NUM_THREADS"]) == ("7", "2")
     expected = {"PATH", "HOME", "TMPDIR", "LANG", "SANJIN_KEY", "SANJIN_INPUTS", "SANJIN_OUTPUTS", "COLOUR"}
     threads = {f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
-    assert set(found) - {"PWD", "SHLVL", "_"} == expected | threads
+    told = {"RAY_ADDRESS"} if kind == "ray" else set[str]()
+    assert set(found) - {"PWD", "SHLVL", "_"} == expected | threads | told
     cwd = engine.logs("cwd", "stdout", 0, 1000).decode().strip()
     assert found["HOME"] == cwd.replace("/cwd/", "/env/")
 
@@ -285,16 +304,18 @@ def test_a_killed_supervisor_leaves_an_interrupted_run_and_no_orphan(
 
 
 NODE = """
-import sys, time
+import json, sys, time
 from pathlib import Path
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.cluster_engine import ClusterEngine
+from sanjin.adapters.engines.ray import RayCluster
 from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.model.engines import EngineSettings
 from sanjin.ports import RunOrder
-folder, kind, conf = sys.argv[1:]
-if kind == "slurm":
-    engine = ClusterEngine(Path(folder), SlurmCluster(EngineSettings(conf=conf)))
+folder, kind, settings = sys.argv[1:]
+if settings:
+    cluster = {"slurm": SlurmCluster, "ray": RayCluster}[kind]
+    engine = ClusterEngine(Path(folder), cluster(EngineSettings(**json.loads(settings))))
 else:
     engine = LocalEngine(Path(folder), sandbox=kind)
 code = "echo x >> $SANJIN_OUTPUTS/count; sleep 0.6"
@@ -310,8 +331,8 @@ time.sleep(60)
 def test_a_killed_node_loses_and_repeats_nothing(
     make: Make, kind: str, tmp_path: Path, after_s: float, request: pytest.FixtureRequest
 ) -> None:
-    conf = request.getfixturevalue("lab").settings.conf if kind == "slurm" else ""
-    command = [sys.executable, "-c", NODE, str(tmp_path / "site"), kind, conf]
+    settings = json.dumps(asdict(request.getfixturevalue(CLUSTERS[kind][0]).settings)) if kind in CLUSTERS else ""
+    command = [sys.executable, "-c", NODE, str(tmp_path / "site"), kind, settings]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as node:
         assert node.stdout is not None
         node.stdout.readline()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from sanjin.adapters.engines.cluster import Cluster
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.run_folder import RunFolder
@@ -35,15 +36,25 @@ def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path]
         settings = engines.get(site, EngineSettings())
         place = Path(settings.folder) / site if settings.folder else own
         _keep_to(site, own.parent / _USED, settings, place)
-        if settings.engine is EngineKind.SLURM:
-            from sanjin.adapters.engines.cluster_engine import ClusterEngine
-            from sanjin.adapters.engines.slurm import SlurmCluster
+        if settings.engine is EngineKind.LOCAL:
+            return LocalEngine(place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds)
+        from sanjin.adapters.engines.cluster_engine import ClusterEngine
 
-            cluster, python = SlurmCluster(settings), settings.python
-            return ClusterEngine(place, cluster, sandbox=settings.sandbox, bounds=settings.bounds, python=python)
-        return LocalEngine(place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds)
+        cluster, bounds = _cluster(settings), settings.bounds
+        return ClusterEngine(place, cluster, sandbox=settings.sandbox, bounds=bounds, python=settings.python)
 
     return make
+
+
+def _cluster(settings: EngineSettings) -> Cluster:
+    """How the cluster of a site is spoken to."""
+    if settings.engine is EngineKind.RAY:
+        from sanjin.adapters.engines.ray import RayCluster
+
+        return RayCluster(settings)
+    from sanjin.adapters.engines.slurm import SlurmCluster
+
+    return SlurmCluster(settings)
 
 
 def _keep_to(site: str, used: Path, settings: EngineSettings, place: Path) -> None:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from sanjin.adapters.state_folder import StateFolder, default_folder
 from sanjin.cli.output import Format, State, data, note, table, text
-from sanjin.model.engines import EngineSettings
+from sanjin.model.engines import Confinement, EngineKind, EngineSettings
 from sanjin.regions.engines import load_engines
 
 
@@ -55,4 +55,7 @@ def _print(found: dict[str, EngineSettings], output: Format) -> None:
         said = {k: v for k, v in asdict(settings).items() if v and k not in ("engine", "bounds")}
         said |= asdict(settings.bounds)
         rows.append([site, settings.engine.value, ", ".join(f"{k}={v}" for k, v in said.items())])
+    walled = [s for s, e in found.items() if e.engine is EngineKind.RAY and e.sandbox is not Confinement.NONE]
     table(("head.node", "doctor.engines", "head.settings"), rows, left=(0, 1, 2))
+    if walled:
+        note(text("cli.engines_ray", sites=", ".join(walled)))

@@ -100,8 +100,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "doctor.region": ("region", "区域"),
     "doctor.engines": ("engines", "引擎"),
     "doctor.engines_met": (
-        "local processes; Slurm by its commands (met: 22.05); Ray and Kubernetes are not there yet",
-        "本地进程;Slurm 命令行(已对接 22.05);尚无 Ray、Kubernetes",
+        "local processes; Slurm by its commands (met: 22.05); Ray by its job API (met: 2.60); Kubernetes is not there yet",
+        "本地进程;Slurm 命令行(已对接 22.05);Ray 作业接口(已对接 2.60);尚无 Kubernetes",
     ),
     # terms of a price
     "term.energy": ("energy", "电费"),
@@ -480,6 +480,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "cli.policy_kept": ("kept; in force from the next: sanjin up", "已保存;下次 sanjin up 时生效"),
     "cli.engines_kept": ("kept; in force from the next: sanjin up, sanjin node", "已保存;下次 sanjin up 或 node 时生效"),
     "cli.dry_run_engines": ("dry run: nothing was kept", "试算:未保存"),
+    "cli.engines_ray": (
+        "work that uses Ray itself (ray.init) reaches its cluster with sandbox: none alone: {sites}",
+        "自行使用 Ray(ray.init)的作业仅在 sandbox: none 时可连到集群:{sites}",
+    ),
     "cli.engines_none": ("every site runs its work as local processes", "各站点均以本地进程运行作业"),
     "head.settings": ("settings", "设置"),
     "cli.rule_used": (

@@ -240,6 +240,14 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
             "请先沿用原引擎,待其结束后再更换:sanjin engines set",
         ),
     ),
+    "token_unreadable": (
+        ("the token cannot be read from {value}: {fault}", "无法从 {value} 读取令牌:{fault}"),
+        ("put the token of the Ray cluster there, alone: sanjin engines show", "请将 Ray 集群的令牌单独写入该文件:sanjin engines show"),
+    ),
+    "token_open": (
+        ("{value} holds a token, and others may read it", "{value} 含有令牌,且他人可读"),
+        ("run: chmod 600 {value}", "请运行 chmod 600 {value}"),
+    ),
     "engine_folder": (
         ("the folder of runs {value} is not that of {site} as this state has it", "运行目录 {value} 不属于本状态中的 {site}"),
         (

@@ -4,6 +4,7 @@
 
     engines:
       datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch}
+      yangquan: {engine: ray, folder: /shared/sanjin, address: "http://127.0.0.1:8265", token_file: /etc/sanjin/ray}
       luliang: {engine: local, sandbox: bwrap, output_bytes: 1e11, output_files: 1e6, processes: 4096}
 """
 
@@ -11,7 +12,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sanjin.model.engines import Bounds, Confinement, EngineKind, EngineSettings
 from sanjin.model.errors import ProblemsFound
@@ -20,7 +23,13 @@ from sanjin.regions.load import root_of, text_of
 
 _WORD = re.compile(r"[A-Za-z0-9._,+-]{1,200}")
 _BOUNDS = tuple(field.name for field in fields(Bounds))
-_PATHS, _WORDS = ("folder", "conf", "python"), ("partition", "account", "qos")
+_WORDS = ("partition", "account", "qos")
+_KEYS = {
+    EngineKind.LOCAL: (),
+    EngineKind.SLURM: ("folder", "python", "conf", *_WORDS),
+    EngineKind.RAY: ("folder", "python", "address", "token_file"),
+}
+_PATHS = ("folder", "python", "conf", "token_file")
 
 
 def load_engines(path: Path) -> dict[str, EngineSettings]:
@@ -43,11 +52,11 @@ def _engine_in(table: Table) -> EngineSettings:
     sandbox = Confinement.AUTO
     if table.has("sandbox"):
         sandbox = table.choice("sandbox", Confinement, "sandbox", "沙箱")
-    said: dict[str, str] = {}
-    if kind is EngineKind.SLURM:
-        said = {key: table.text(key) for key in (*_PATHS, *_WORDS) if table.has(key)}
-        if not table.has("folder"):
-            table.note("no_shared_folder", "folder")
+    said = {key: table.text(key) for key in _KEYS[kind] if table.has(key)}
+    if kind is not EngineKind.LOCAL and not table.has("folder"):
+        table.note("no_shared_folder", "folder")
+    if kind is EngineKind.RAY:
+        _check_address(table)
     for key, value in said.items():
         if key in _PATHS and value and not value.startswith("/"):
             table.note("not_a_whole_path", key, found=value)
@@ -56,3 +65,27 @@ def _engine_in(table: Table) -> EngineSettings:
     bounds = Bounds(**{key: table.whole(key) for key in _BOUNDS if table.has(key)})
     table.close()
     return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, **said)
+
+
+def _check_address(table: Table) -> None:
+    """Note what is wrong with the address of a Ray dashboard. A token goes to this machine, or out encrypted."""
+    address = table.text("address")
+    if not address:
+        return
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        bare = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username or parts.password)
+    except ValueError:  # a port or an address of IPv6 that is none
+        parts, good, bare = None, False, False
+    if parts is None or not good or not bare or not address.isascii() or not address.isprintable():
+        table.note("not_an_address", "address", found=address.rpartition("@")[2])  # no password is repeated
+    elif table.has("token_file") and parts.scheme == "http" and not _loopback(parts.hostname or ""):
+        table.note("token_in_the_open", "address", found=address)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

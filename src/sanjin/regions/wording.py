@@ -142,9 +142,9 @@ FAULTS: dict[str, Fault] = {
         "请填写整数",
     ),
     "no_shared_folder": Fault(
-        "a Slurm cluster needs a folder for runs",
+        "a cluster needs a folder for runs",
         "Name one that the node and the machines of the cluster share, under the same name",
-        "Slurm 集群需要运行目录",
+        "集群需要运行目录",
         "请指定节点与集群各机器以同一路径共享的目录",
     ),
     "not_a_whole_path": Fault(
@@ -158,6 +158,18 @@ FAULTS: dict[str, Fault] = {
         "Use letters, digits and . _ , + - only",
         "{found} 不能作为 Slurm 中的名称",
         "请仅使用字母、数字和 . _ , + -",
+    ),
+    "not_an_address": Fault(
+        "{found} is not the address of a Ray dashboard",
+        "Write http:// or https://, a host and a port, as http://127.0.0.1:8265",
+        "{found} 不是 Ray 仪表板地址",
+        "请填写 http:// 或 https://、主机和端口，例如 http://127.0.0.1:8265",
+    ),
+    "token_in_the_open": Fault(
+        "the token would go to {found} where others can read it",
+        "Use https://, or a tunnel to this machine (ssh -L) and http://127.0.0.1",
+        "令牌将以明文发往 {found}",
+        "请使用 https://，或用 ssh -L 隧道接到本机 http://127.0.0.1",
     ),
     "bad_date": Fault(
         "{found!r} is not a date",

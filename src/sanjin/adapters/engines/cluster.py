@@ -116,3 +116,8 @@ class Cluster(Protocol):
     def largest(self) -> Machine:
         """The largest machine. Raises :class:`ClusterRefused` where there is none."""
         ...
+
+    def passes(self, sandbox: str) -> dict[str, str]:
+        """Variables that a run confined in this way finds besides its order's: name to value, empty for the value that
+        its task has, where it has one."""
+        ...

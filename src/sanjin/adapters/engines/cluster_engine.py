@@ -349,6 +349,7 @@ class ClusterEngine:
             if self._queued.get(order.key) is None:
                 return
             more = confine(order, self._files, self._sandbox, self._read_only, self._bounds)
+            more["passed"] = self._cluster.passes(self._sandbox.kind)
             lock = self._files.prepare(order, more)
             del self._queued[order.key]
             if lock is None:  # another engine has begun it

@@ -3,10 +3,9 @@
 A run is one command, the copies of a gang (all at once, one failure ends all) or a part of an array
 (one command a member, some at once, a failure ends that member alone).
 
-The local engine starts it as ``python -I -S -E local_runner.py RUN_FOLDER ENDED_FOLDER`` with the
-run's lock, already taken, as file descriptor 3. It holds that lock for its whole life, so whoever
-finds the lock free and no result knows that the supervisor is gone. It imports the standard library
-alone, and little of it: its start is part of the cost of every run.
+The local engine starts it as ``python -I -S -E local_runner.py RUN_FOLDER ENDED_FOLDER`` with the run's lock, already
+taken, as file descriptor 3. It holds that lock for its whole life, so whoever finds the lock free and no result knows
+that it is gone. It imports little, of the standard library alone: its start is part of the cost of every run.
 
 In the run folder are ``order.json`` (what to run), ``started`` (made once, before the command
 begins), ``cancel`` and ``stop`` (made by the engine) and ``result.tmp`` (space kept for the result, so
@@ -80,7 +79,8 @@ class Launcher:
         self.ruleset = -1
         self.file_bytes = int(order["output_bytes"])
         self.command: list[str] = order["command"]
-        self.variables: dict[str, str] = order["variables"]
+        passed = {name: value or os.environ.get(name, "") for name, value in order.get("passed", {}).items()}
+        self.variables: dict[str, str] = {**{n: v for n, v in passed.items() if v}, **order["variables"]}
         self.bwrap: list[str] = order["bwrap"]
         self.numbered = numbered  # the variable that tells the processes of a run apart; may be empty
         self.arguments = _joined([*self.bwrap[1:], "--clearenv"])
