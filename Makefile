@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test lint system bench docs lock clean
+.PHONY: setup demo demo-engines test lint system bench docs lock clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,10 @@ system:
 demo: setup
 	$(BIN)/sanjin demo
 
+# Shanxi with eleven real Slurm clusters, a Ray cluster and processes on this machine; as root.
+demo-engines: setup system
+	$(BIN)/python benchmarks/demo_engines.py
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
@@ -39,7 +43,7 @@ test: setup system lint
 
 # Each prints a table and ends with one line of JSON.
 bench: setup
-	@for b in $$(ls benchmarks/*.py | grep -v common.py); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+	@for b in $$(ls benchmarks/*.py | grep -v -e common.py -e demo_engines.py); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 # The reference, from the code; a test says when it is old.
 docs: setup
