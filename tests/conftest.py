@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_server import postgres
+from tests.s3_server import s3
 from tests.slurm_lab import lab
 
-__all__ = ["lab", "postgres"]
+__all__ = ["lab", "postgres", "s3"]
 
 LONGEST = (
     "acceptance/test_keeping", "acceptance/test_nodes", "acceptance/test_replay_command", "acceptance/test_commands",

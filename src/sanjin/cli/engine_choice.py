@@ -11,7 +11,9 @@ import msgspec
 
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
+from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import RunFolder
+from sanjin.cli.store_choice import ObjectsOf
 from sanjin.model.catalogue import problem
 from sanjin.model.engines import EngineKind, EngineSettings
 from sanjin.model.errors import ProblemsFound
@@ -23,8 +25,9 @@ _OWNER = "owner"
 """Whose a shared folder of runs is: keys begin anew in a new state folder, and another's results are not ours."""
 
 
-def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path], Engine]:
-    """Makes a site's engine, given its name and the folder in which it has a place of its own.
+def engine_choice(engines: Mapping[str, EngineSettings], objects: ObjectsOf) -> Callable[[str, Path], Engine]:
+    """Makes a site's engine, given its name and the folder in which it has a place of its own. What runs leave is put
+    into the site's object store, where it has one.
 
     Raises ProblemsFound where a site's engine was another at the last start and runs there have not ended: nobody would
     watch over them, and they would be begun again.
@@ -39,10 +42,18 @@ def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path]
             from sanjin.adapters.engines.slurm import SlurmEngine
             from sanjin.adapters.engines.slurm_commands import SlurmCommands
 
-            return SlurmEngine(place, SlurmCommands(settings), sandbox=settings.sandbox, python=settings.python)
-        return LocalEngine(place, slots=slots, sandbox=settings.sandbox)
+            cluster = SlurmCommands(settings)
+            return SlurmEngine(
+                place, cluster, sandbox=settings.sandbox, python=settings.python, keeper=_keeper(site, place, objects)
+            )
+        return LocalEngine(place, slots=slots, sandbox=settings.sandbox, keeper=_keeper(site, place, objects))
 
     return make
+
+
+def _keeper(site: str, place: Path, objects: ObjectsOf) -> OutputKeeper | None:
+    store = objects(site)
+    return OutputKeeper(place, store) if store is not None else None
 
 
 def _keep_to(site: str, used: Path, settings: EngineSettings, place: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
-from sanjin.model.data_messages import DATA
+from sanjin.model.data_messages import DATA, DATA_PROBLEMS
 from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
 from sanjin.model.problem_messages import PROBLEMS
@@ -579,6 +579,6 @@ MESSAGES.update(PERFORMANCE)
 MESSAGES.update(ACCESS)
 MESSAGES.update(OPERATIONS)
 MESSAGES.update(DATA)
-for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS | OPERATIONS_PROBLEMS).items():
+for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | DATA_PROBLEMS).items():
     MESSAGES[f"problem.{_code}"] = _what
     MESSAGES[f"todo.{_code}"] = _todo

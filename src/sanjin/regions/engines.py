@@ -1,24 +1,30 @@
-"""Reading a document of engines: which engine each site has. A site that is not named has ``local``.
+"""Reading a document of engines: which engine each site has, and which object store. A site that is not named has
+``local``, and none.
 
 ::
 
     engines:
       datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch}
-      luliang: {engine: local, sandbox: bwrap}
+      luliang:
+        engine: local
+        sandbox: bwrap
+        store: {kind: s3, endpoint: "https://s3.luliang.example", bucket: sanjin, credentials: /etc/sanjin/s3-keys}
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from sanjin.model.engines import Confinement, EngineKind, EngineSettings
+from sanjin.model.engines import Confinement, EngineKind, EngineSettings, StoreKind, StoreSettings
 from sanjin.model.errors import ProblemsFound
 from sanjin.regions.fields import Table
 from sanjin.regions.load import root_of, text_of
 
 _WORD = re.compile(r"[A-Za-z0-9._,+-]{1,200}")
 _PATHS, _WORDS = ("folder", "conf", "python"), ("partition", "account", "qos")
+_S3_MAY, _HERE = ("region", "prefix", "credentials"), ("127.0.0.1", "::1", "localhost")
 
 
 def load_engines(path: Path) -> dict[str, EngineSettings]:
@@ -51,5 +57,26 @@ def _engine_in(table: Table) -> EngineSettings:
             table.note("not_a_whole_path", key, found=value)
         if key in _WORDS and value and not _WORD.fullmatch(value):
             table.note("not_a_slurm_name", key, found=value)
+    store = _store_in(table.table("store")) if table.has("store") else None
     table.close()
-    return EngineSettings(engine=kind, sandbox=sandbox, **said)
+    return EngineSettings(engine=kind, sandbox=sandbox, store=store, **said)
+
+
+def _store_in(table: Table) -> StoreSettings:
+    kind = table.choice("kind", StoreKind, "kind of store", "存储类型")
+    wanted, may = (("folder",), ()) if kind is StoreKind.FOLDER else (("endpoint", "bucket"), _S3_MAY)
+    said = {key: table.text(key) for key in wanted}
+    said |= {key: table.text(key) for key in may if table.has(key)}
+    for key in ("folder", "credentials"):
+        if said.get(key, "/") and not said.get(key, "/").startswith("/"):
+            table.note("not_a_whole_path", key, found=said[key])
+    for key in ("bucket", "region", "prefix"):
+        if said.get(key) and not _WORD.fullmatch(said[key]):
+            table.note("not_a_store_name", key, found=said[key])
+    if endpoint := said.get("endpoint"):
+        found = urlsplit(endpoint)
+        plain = found.scheme == "http" and found.hostname in _HERE
+        if not (plain or found.scheme == "https") or not found.hostname or found.username or found.path.strip("/"):
+            table.note("not_a_store_address", "endpoint", found=found.hostname or endpoint)
+    table.close()
+    return StoreSettings(kind=kind, **said)

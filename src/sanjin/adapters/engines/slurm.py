@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
+from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
 from sanjin.adapters.engines.sandbox import choose, confine
 from sanjin.adapters.engines.slurm_commands import (
@@ -92,7 +93,7 @@ class _Sent:
 class SlurmEngine:
     """Runs work in a Slurm cluster. ``folder`` as above; ``sandbox`` and ``read_only`` as for the ``local`` engine,
     and tried on this machine. ``python`` is the Python of the cluster's machines that runs the supervisor; empty: the
-    one in use here, which must be there under the same name."""
+    one in use here, which must be there under the same name. ``keeper`` takes what runs left."""
 
     def __init__(
         self,
@@ -102,7 +103,9 @@ class SlurmEngine:
         sandbox: str = "auto",
         read_only: Sequence[str | Path] = (),
         python: str = "",
+        keeper: OutputKeeper | None = None,
     ) -> None:
+        self._keeper = keeper
         self._files = RunFolder(folder)
         self._cluster = cluster
         self._sandbox = choose(sandbox)
@@ -207,6 +210,8 @@ class SlurmEngine:
                 self._told.pop(key, None)
                 self._sent.pop(key, None)
                 self._files.put_away(key)
+        if self._keeper is not None:
+            self._keeper.keep(list(filter(valid_name, keys)))
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
         """Bytes of ``stdout`` or ``stderr`` from ``offset``; empty if there are none."""
@@ -226,6 +231,8 @@ class SlurmEngine:
             self._closed = True
             self._news.notify_all()
         self._thread.join(CLOSE_S)
+        if self._keeper is not None:
+            self._keeper.close()
 
     # -- what is known ---------------------------------------------------------------------
 
