@@ -47,7 +47,11 @@ def test_keys_come_from_a_private_file_or_the_environment(
     folder = DataFolder(tmp_path / "in", "datong")
     folder.put("coal", {"a": b"one"})
     own = store_choice(settings(s3, keys(tmp_path)), ["datong"])("datong")
-    assert own is not None and own.receive("coal", folder) == 3 and own.held() == ["coal"]
+    assert own is not None and own.receive("coal", folder) == 3
+    obstore.put(own._objects, "data/a b/index.json", b"{}")  # no name of a dataset: others may write here too
+    obstore.put(own._objects, "data/iron/index.json", b"{}")
+    assert own.held() == ["coal", "iron"]
+    assert own.verify("iron", look_only=True) == "the index of iron at datong cannot be read: 'manifest'"
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     own = store_choice(settings(s3, ""), ["datong"])("datong")

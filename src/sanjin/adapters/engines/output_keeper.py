@@ -87,6 +87,6 @@ class OutputKeeper:
             return False
         if outputs.files:
             for name in self._objects.put_outputs(key, outputs, lambda name: self._files.open_output(key, name)):
-                _log.error("run %s: output %s is not what the run left: it is not put into the store", key, name)
+                _log.error("run %s: output %s is not what the run left, or has a name no store takes", key, name)
         self._files.leave(key, "kept")
         return True

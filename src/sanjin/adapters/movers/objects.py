@@ -65,7 +65,7 @@ class DataObjects:
         with _told(self.site):
             found: Sequence[str] = obstore.list_with_delimiter(self._objects, "data/")["common_prefixes"]  # pyright: ignore
         names = [prefix.rstrip("/").rpartition("/")[2] for prefix in found]
-        return [name for name in names if self._has(f"data/{name}/index.json")]
+        return [name for name in names if valid(name) and self._has(f"data/{name}/index.json")]
 
     def manifest(self, dataset: str) -> bytes:
         """The manifest of a dataset here. Raises Unsound, OSError."""
@@ -187,7 +187,7 @@ class DataObjects:
         for file in outputs.files:
             try:
                 self._put_output(f"outputs/{run}/{file.name}", file, read)
-            except (Unsound, FileNotFoundError):
+            except (ValueError, FileNotFoundError):  # also a name that the library does not take
                 differ.append(file.name)
         kept = [file for file in outputs.files if file.name not in differ]
         listed = [{"name": f.name, "bytes": f.bytes, "sha256": f.sha256} for f in kept]
