@@ -6,9 +6,10 @@ import pytest
 
 from tests.postgres_server import postgres
 from tests.ray_lab import ray_lab
+from tests.s3_server import s3
 from tests.slurm_lab import lab
 
-__all__ = ["lab", "postgres", "ray_lab"]
+__all__ = ["lab", "postgres", "ray_lab", "s3"]
 
 LONGEST = (
     "acceptance/test_keeping", "acceptance/test_nodes", "acceptance/test_replay_command", "acceptance/test_commands",

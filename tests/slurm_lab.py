@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sanjin.model.engines import EngineSettings
-from tests.support import give_up, needs, until
+from tests.support import free_ports, give_up, needs, until
 
 MACHINE_CORES, MACHINE_MIB = 16, 32_000
 
@@ -75,7 +75,7 @@ class SlurmLab:
         key = self.folder / "munge" / "key"
         key.write_bytes(secrets.token_bytes(1024))
         key.chmod(0o400)
-        ports = _free_ports(1 + len(self.machines))
+        ports = free_ports(1 + len(self.machines))
         host = socket.gethostname().partition(".")[0]
         lines = [CONF.format(name=f"lab{ports[0]}", host=host, port=ports[0], folder=self.folder)]
         for machine, port in zip(self.machines, ports[1:], strict=True):
@@ -151,14 +151,6 @@ def _end(pid: int, number: int) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
 
 
 def _processes(pattern: str) -> list[int]:

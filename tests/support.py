@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable
 
@@ -41,3 +42,12 @@ def until(condition: Callable[[], bool], what: str, within_s: float = 20.0) -> N
         if time.monotonic() > end:
             pytest.fail(f"within {within_s} s there was no {what}")
         time.sleep(0.01)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that are free now."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in held]
+    for s in held:
+        s.close()
+    return ports

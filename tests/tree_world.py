@@ -138,6 +138,9 @@ class ModelMover:
     def held(self) -> dict[str, str]:
         return {d: f"/{d}" for d in self.has}
 
+    def stored(self) -> list[str]:
+        return []
+
     def fetch(self, transfers: list[Transfer]) -> list[TransferReport]:
         return [TransferReport(dataset=t.dataset, path=f"/{t.dataset}", sha256="0" * 64) for t in transfers]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from sanjin.model.data import RunOutputs
+from sanjin.model.data import DataFile, RunOutputs
 from sanjin.model.record import JobRecord
 
 
@@ -223,15 +223,55 @@ class TransferReport:
     fault: str = ""
 
 
+class DataStore(Protocol):
+    """Where a site keeps datasets: a folder of files, or an object store. See :mod:`sanjin.adapters.movers.manifest`.
+
+    What is wrong with a dataset is raised as ValueError; OSError where it cannot be read or written now.
+    """
+
+    site: str
+
+    def held(self) -> list[str]:
+        """Datasets that are here by the looks of it."""
+        ...
+
+    def manifest(self, dataset: str) -> bytes:
+        """The manifest of a dataset here."""
+        ...
+
+    def part(self, dataset: str, file: DataFile, number: int) -> bytes:
+        """A part of a file."""
+        ...
+
+    def part_sums(self, dataset: str, file: DataFile) -> list[str]:
+        """The checksums of a file's parts; none where they are not known without reading."""
+        ...
+
+    def receive(self, dataset: str, source: DataStore) -> int:
+        """Bring a dataset here, verified, in one step; goes on where it was cut. Bytes read from there."""
+        ...
+
+    def verify(self, dataset: str, *, look_only: bool = False) -> str:
+        """Read all of a dataset against its manifest. What is wrong, or an empty text.
+
+        With a fault it is no longer held until it has been brought anew, unless this is to look only.
+        """
+        ...
+
+
 class Mover(Protocol):
-    """Brings datasets to a site's store, verified by checksum."""
+    """Brings datasets to a site, verified by checksum, as files that runs can be shown."""
 
     def held(self) -> dict[str, str]:
-        """Datasets that are here, verified: id to path."""
+        """Datasets whose files are here, verified: id to path."""
+        ...
+
+    def stored(self) -> list[str]:
+        """Datasets that are in the site's own object store, whether their files are here or not."""
         ...
 
     def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
-        """Copy these datasets here; idempotent. A report for each."""
+        """Bring these datasets here; idempotent. A report for each. The source may be this site: its own store."""
         ...
 
 

@@ -233,6 +233,10 @@ class SimMover:
         """Datasets that are here, in a stated order."""
         return {d: f"/{d}" for d in sorted(self.has)}
 
+    def stored(self) -> list[str]:
+        """There is no object store."""
+        return []
+
     def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
         """Copy these here."""
         found: list[TransferReport] = []

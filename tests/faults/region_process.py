@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sanjin.adapters.clock import RealClock
 from sanjin.adapters.engines.local import LocalEngine
-from sanjin.adapters.movers.folder import FolderMover
+from sanjin.adapters.movers.site import SiteMover
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.model.job import JobSpec, Submission
 from sanjin.regions.load import bundled, load_region
@@ -26,7 +26,7 @@ def main() -> None:
         RealClock(),
         store=SqliteStore,
         engine=lambda _, own: LocalEngine(own, sandbox="none"),
-        mover=lambda name, root: FolderMover(root, name),
+        mover=lambda name, root: SiteMover(root, name),
         version="kill",
     )
     live.start()

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from sanjin.adapters.movers.folder import FolderMover
+from sanjin.adapters.movers.site import SiteMover
 from sanjin.adapters.state_folder import StateFolder
 from sanjin.adapters.store.sqlite import SqliteStore
 from sanjin.cli.engine_choice import check_sites, engine_choice
 from sanjin.cli.engines import kept_engines
 from sanjin.cli.keys import open_logs
+from sanjin.cli.store_choice import store_choice
 from sanjin.examples import data
 from sanjin.model.policy import Policy
 from sanjin.model.region import Region
@@ -47,20 +48,21 @@ def assemble(
 ) -> LiveRegion:
     """A region whose nodes share this machine: as many local runs at once as it has cores, over all sites.
 
-    The engine of each site is what was set on the state folder.
+    The engine and the object store of each site are what was set on the state folder.
 
     ``only`` are the nodes that run here (empty: all), ``uplink`` the line of one to a parent elsewhere. Datasets of all
     sites lie in ``data_folder`` (the state folder where it is None). ``restored`` says that the state was.
     """
     engines = kept_engines(StateFolder(folder))
     check_sites(engines, region.nodes)
+    objects = store_choice(engines, only or region.nodes)
     live = LiveRegion(
         region,
         folder,
         clock,
         store=store,
-        engine=engine_choice(engines),
-        mover=lambda name, root: FolderMover(data_folder or root, name),
+        engine=engine_choice(engines, objects),
+        mover=lambda name, root: SiteMover(data_folder or root, name, objects, tuple(region.nodes)),
         version=version,
         listener=listener,
         scarcity=scarcity,
@@ -82,6 +84,7 @@ def restored_state(folder: StateFolder) -> Restored | None:
 
 def seed_data(region: Region, folder: Path) -> None:
     """Generate the sample files of every dataset the examples know, at each node that holds it."""
+    objects = store_choice(kept_engines(StateFolder(folder)), region.nodes)
     wanted = [d for d in region.datasets.values() if d.id in data.DATASETS]
     with tempfile.TemporaryDirectory() as made:
         # in a process of its own: what makes the data (DuckDB, Pillow) stays out of the nodes'
@@ -90,7 +93,7 @@ def seed_data(region: Region, folder: Path) -> None:
         for dataset in wanted:
             files: dict[str, bytes | Path] = {p.name: p for p in (Path(made) / dataset.id).iterdir()}
             for node in dataset.replicas:
-                FolderMover(folder, node).put(dataset.id, files)
+                SiteMover(folder, node, objects).put(dataset.id, files)
 
 
 def settle_memory() -> None:

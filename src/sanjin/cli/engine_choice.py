@@ -12,7 +12,9 @@ import msgspec
 from sanjin.adapters.engines.cluster import Cluster
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
+from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import RunFolder
+from sanjin.cli.store_choice import ObjectsOf
 from sanjin.model.catalogue import problem
 from sanjin.model.engines import EngineKind, EngineSettings
 from sanjin.model.errors import ProblemsFound
@@ -24,8 +26,9 @@ _OWNER = "owner"
 """Whose a shared folder of runs is: keys begin anew in a new state folder, and another's results are not ours."""
 
 
-def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path], Engine]:
-    """Makes a site's engine, given its name and the folder in which it has a place of its own.
+def engine_choice(engines: Mapping[str, EngineSettings], objects: ObjectsOf) -> Callable[[str, Path], Engine]:
+    """Makes a site's engine, given its name and the folder in which it has a place of its own. What runs leave is put
+    into the site's object store, where it has one.
 
     Raises ProblemsFound where a site's engine was another at the last start and runs there have not ended: nobody would
     watch over them, and they would be begun again.
@@ -36,12 +39,15 @@ def engine_choice(engines: Mapping[str, EngineSettings]) -> Callable[[str, Path]
         settings = engines.get(site, EngineSettings())
         place = Path(settings.folder) / site if settings.folder else own
         _keep_to(site, own.parent / _USED, settings, place)
+        keeper = _keeper(site, place, objects)
         if settings.engine is EngineKind.LOCAL:
-            return LocalEngine(place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds)
+            return LocalEngine(place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds, keeper=keeper)
         from sanjin.adapters.engines.cluster_engine import ClusterEngine
 
         cluster, bounds = _cluster(settings), settings.bounds
-        return ClusterEngine(place, cluster, sandbox=settings.sandbox, bounds=bounds, python=settings.python)
+        return ClusterEngine(
+            place, cluster, sandbox=settings.sandbox, bounds=bounds, python=settings.python, keeper=keeper
+        )
 
     return make
 
@@ -55,6 +61,9 @@ def _cluster(settings: EngineSettings) -> Cluster:
     from sanjin.adapters.engines.slurm import SlurmCluster
 
     return SlurmCluster(settings)
+def _keeper(site: str, place: Path, objects: ObjectsOf) -> OutputKeeper | None:
+    store = objects(site)
+    return OutputKeeper(place, store) if store is not None else None
 
 
 def _keep_to(site: str, used: Path, settings: EngineSettings, place: Path) -> None:

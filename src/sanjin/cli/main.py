@@ -46,6 +46,7 @@ _forecast = App(name="forecast", help="What will come: demand, on-site generatio
 _user = App(name="user", help="Who may do what: users and their tokens. 用户与权限。")
 
 _engines = App(name="engines", help="Which engine runs the work of a site. 执行引擎。")
+_data = App(name="data", help="Replicas of datasets: list, verify, repair. 数据副本。")
 _policy = App(name="policy", help="By which rule work is placed. 调度策略。")
 
 _COMMANDS = {
@@ -96,6 +97,13 @@ for _name, _help in (
     ("ungrant", "Take them away. 收回授权。"),
 ):
     _user.command(f"sanjin.cli.users:{_name}_user", name=_name, help=_help)
+for _name, _help in (
+    ("list", "List replicas of datasets. 副本列表。"),
+    ("verify", "Read every replica against its manifest. 校验副本。"),
+    ("repair", "Bring what is damaged from another site. 修复副本。"),
+):
+    _data.command(f"sanjin.cli.data:{_name}_data", name=_name, help=_help)
+app.command(_data)
 app.command(_user)
 app.command(_policy)
 app.command(_engines)

@@ -23,4 +23,36 @@ DATA: dict[str, tuple[str, str]] = {
         "{job} has not ended: more may come",
         "{job} 尚未结束:可能还有产出",
     ),
+    "head.place": ("place", "位置"),
+    "data.folder": ("folder", "目录"),
+    "data.store": ("object store", "对象存储"),
+    "data.whole": ("whole", "完好"),
+    "data.held": ("held", "持有"),
+    "data.lost": ("lost", "丢失"),
+    "data.repaired": ("repaired: {bytes} bytes came", "已修复:传输 {bytes} 字节"),
+    "cli.data_none": ("no site has a dataset", "没有站点持有数据集"),
+    "cli.data_damaged": (
+        "{count} replicas are damaged or lost; bring them anew with: sanjin data repair",
+        "{count} 份副本损坏或丢失;请用 sanjin data repair 修复",
+    ),
+    "cli.data_not_repaired": (
+        "{count} replicas could not be repaired: no site has them whole, or a store does not answer",
+        "{count} 份副本无法修复:没有站点持有完好副本,或存储无应答",
+    ),
+}
+
+DATA_PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "store_keys_open": (
+        ("others than its owner may read {value}", "{value} 可被其所有者以外的人读取"),
+        ("make it private: chmod 600 {value}", "请设为私有:chmod 600 {value}"),
+    ),
+    "no_store_keys": (
+        ("there are no keys of an object store in {value}", "{value} 中没有对象存储的密钥"),
+        (
+            "write [default], aws_access_key_id = ... and aws_secret_access_key = ... to a file with mode 600, "
+            "or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            "请在权限为 600 的文件中写入 [default]、aws_access_key_id = ... 和 aws_secret_access_key = ...,"
+            "或设置 AWS_ACCESS_KEY_ID 与 AWS_SECRET_ACCESS_KEY",
+        ),
+    ),
 }

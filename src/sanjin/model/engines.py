@@ -25,6 +25,29 @@ class Confinement(StrEnum):
     NONE = "none"
 
 
+class StoreKind(StrEnum):
+    """What kind of object store a site may have."""
+
+    FOLDER = "folder"
+    S3 = "s3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """The object store of a site: a ``folder``, or a ``bucket`` that speaks S3. It holds no secret: ``credentials`` is
+    the file that does (empty: the environment)."""
+
+    kind: StoreKind = StoreKind.FOLDER
+    folder: str = ""
+    endpoint: str = ""
+    """Address of the S3 service; plain http only on this machine."""
+    bucket: str = ""
+    region: str = "us-east-1"
+    prefix: str = ""
+    """What the keys of this site stand below; empty: the site's name."""
+    credentials: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """What a run may take besides what it asks for; 0 for no bound."""
@@ -42,7 +65,8 @@ DEFAULT_BOUNDS = Bounds()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """The engine of a site. What is empty is left to the engine; after ``bounds`` all is for clusters."""
+    """The engine of a site, and its object store where it has one. What is empty is left to the engine; after
+    ``bounds`` all but ``store`` is for clusters."""
 
     engine: EngineKind = EngineKind.LOCAL
     sandbox: Confinement = Confinement.AUTO
@@ -60,3 +84,4 @@ class EngineSettings:
     """Of Ray: the file, of mode 600, with the token that the dashboard asks for; empty where it asks for none."""
     python: str = ""
     """The Python of the cluster's machines that watches over runs; empty: the one of the node, under the same name."""
+    store: StoreSettings | None = None

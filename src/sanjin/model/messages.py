@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
 from sanjin.model.confinement_messages import CONFINEMENT, CONFINEMENT_PROBLEMS
-from sanjin.model.data_messages import DATA
+from sanjin.model.data_messages import DATA, DATA_PROBLEMS
 from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
 from sanjin.model.problem_messages import PROBLEMS
@@ -584,6 +584,7 @@ MESSAGES.update(ACCESS)
 MESSAGES.update(OPERATIONS)
 MESSAGES.update(DATA)
 MESSAGES.update(CONFINEMENT)
-for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS).items():
+_MORE = ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS | DATA_PROBLEMS
+for _code, (_what, _todo) in (PROBLEMS | _MORE).items():
     MESSAGES[f"problem.{_code}"] = _what
     MESSAGES[f"todo.{_code}"] = _todo

@@ -1,11 +1,16 @@
-"""Reading a document of engines: which engine each site has. A site that is not named has ``local``.
+"""Reading a document of engines: which engine each site has, and which object store. A site that is not named has
+``local``, and none.
 
 ::
 
     engines:
       datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch}
       yangquan: {engine: ray, folder: /shared/sanjin, address: "http://127.0.0.1:8265", token_file: /etc/sanjin/ray}
-      luliang: {engine: local, sandbox: bwrap, output_bytes: 1e11, output_files: 1e6, processes: 4096}
+      changzhi: {engine: local, sandbox: bwrap, output_bytes: 1e11, output_files: 1e6, processes: 4096}
+      luliang:
+        engine: local
+        sandbox: bwrap
+        store: {kind: s3, endpoint: "https://s3.luliang.example", bucket: sanjin, credentials: /etc/sanjin/s3-keys}
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sanjin.model.engines import Bounds, Confinement, EngineKind, EngineSettings
+from sanjin.model.engines import Bounds, Confinement, EngineKind, EngineSettings, StoreKind, StoreSettings
 from sanjin.model.errors import ProblemsFound
 from sanjin.regions.fields import Table
 from sanjin.regions.load import root_of, text_of
@@ -30,6 +35,7 @@ _KEYS = {
     EngineKind.RAY: ("folder", "python", "address", "token_file"),
 }
 _PATHS = ("folder", "python", "conf", "token_file")
+_S3_MAY = ("region", "prefix", "credentials")
 
 
 def load_engines(path: Path) -> dict[str, EngineSettings]:
@@ -63,8 +69,9 @@ def _engine_in(table: Table) -> EngineSettings:
         if key in _WORDS and value and not _WORD.fullmatch(value):
             table.note("not_a_slurm_name", key, found=value)
     bounds = Bounds(**{key: table.whole(key) for key in _BOUNDS if table.has(key)})
+    store = _store_in(table.table("store")) if table.has("store") else None
     table.close()
-    return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, **said)
+    return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, store=store, **said)
 
 
 def _check_address(table: Table) -> None:
@@ -89,3 +96,23 @@ def _loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _store_in(table: Table) -> StoreSettings:
+    kind = table.choice("kind", StoreKind, "kind of store", "存储类型")
+    wanted, may = (("folder",), ()) if kind is StoreKind.FOLDER else (("endpoint", "bucket"), _S3_MAY)
+    said = {key: table.text(key) for key in wanted}
+    said |= {key: table.text(key) for key in may if table.has(key)}
+    for key in ("folder", "credentials"):
+        if said.get(key, "/") and not said.get(key, "/").startswith("/"):
+            table.note("not_a_whole_path", key, found=said[key])
+    for key in ("bucket", "region", "prefix"):
+        if said.get(key) and not _WORD.fullmatch(said[key]):
+            table.note("not_a_store_name", key, found=said[key])
+    if endpoint := said.get("endpoint"):
+        found = urlsplit(endpoint)
+        plain = found.scheme == "http" and _loopback(found.hostname or "")
+        if not (plain or found.scheme == "https") or not found.hostname or found.username or found.path.strip("/"):
+            table.note("not_a_store_address", "endpoint", found=found.hostname or endpoint)
+    table.close()
+    return StoreSettings(kind=kind, **said)

@@ -171,6 +171,18 @@ FAULTS: dict[str, Fault] = {
         "令牌将以明文发往 {found}",
         "请使用 https://，或用 ssh -L 隧道接到本机 http://127.0.0.1",
     ),
+    "not_a_store_name": Fault(
+        "{found} cannot be the name of something in an object store",
+        "Use letters, digits and . _ , + - only",
+        "{found} 不能作为对象存储中的名称",
+        "请仅使用字母、数字和 . _ , + -",
+    ),
+    "not_a_store_address": Fault(
+        "{found} cannot be the address of an object store here",
+        "Write https://host or https://host:port, without keys; plain http is for this machine alone (127.0.0.1)",
+        "{found} 不能作为对象存储的地址",
+        "请写 https://主机 或 https://主机:端口,不含密钥;仅本机(127.0.0.1)可用 http",
+    ),
     "bad_date": Fault(
         "{found!r} is not a date",
         "Write YYYY, YYYY-MM or YYYY-MM-DD",

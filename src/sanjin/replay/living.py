@@ -106,6 +106,10 @@ class _SureMover:
         """Datasets that are here, at paths that nobody reads."""
         return {d: f"/{d}" for d in self._data}
 
+    def stored(self) -> list[str]:
+        """Nothing else."""
+        return []
+
     def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
         """All come."""
         return [TransferReport(dataset=t.dataset, path=f"/{t.dataset}") for t in transfers]

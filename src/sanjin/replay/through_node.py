@@ -181,6 +181,10 @@ class NoMover:
         """Nothing."""
         return {}
 
+    def stored(self) -> list[str]:
+        """Nothing."""
+        return []
+
     def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
         """Nothing comes."""
         return [TransferReport(dataset=t.dataset, fault="a replay moves no data") for t in transfers]

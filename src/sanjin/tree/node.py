@@ -138,6 +138,8 @@ class Node:
         for dataset, path in parts.mover.held().items():
             view.here[dataset] = path
             view.holders.setdefault(dataset, set()).add(self.name)
+        for dataset in parts.mover.stored():  # its files may have to be brought here, from the site's own store
+            view.holders.setdefault(dataset, set()).add(self.name)
         stored = parts.store.load()
         restore(view, stored, now)
         view.lease_until_s = now + LEASE_S if self.parent else 0

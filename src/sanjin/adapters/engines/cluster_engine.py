@@ -35,6 +35,7 @@ from sanjin.adapters.engines.cluster import (
     Tasks,
     TaskState,
 )
+from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
 from sanjin.adapters.engines.sandbox import choose, confine
 from sanjin.model.data import RunOutputs
@@ -84,7 +85,7 @@ class _Sent:
 class ClusterEngine:
     """Runs work in a cluster. ``folder`` as above; ``sandbox``, ``read_only`` and ``bounds`` as for ``local``,
     and tried on this machine. ``python`` is the Python of the cluster's machines that runs the supervisor; empty: the
-    one in use here, which must be there under the same name."""
+    one in use here, which must be there under the same name. ``keeper`` takes what runs left."""
 
     def __init__(
         self,
@@ -95,7 +96,9 @@ class ClusterEngine:
         read_only: Sequence[str | Path] = (),
         bounds: Bounds = DEFAULT_BOUNDS,
         python: str = "",
+        keeper: OutputKeeper | None = None,
     ) -> None:
+        self._keeper = keeper
         self._files = RunFolder(folder)
         self._cluster = cluster
         self._sandbox = choose(sandbox)
@@ -201,6 +204,8 @@ class ClusterEngine:
                 self._told.pop(key, None)
                 self._sent.pop(key, None)
                 self._files.put_away(key)
+        if self._keeper is not None:
+            self._keeper.keep(list(filter(valid_name, keys)))
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
         """Bytes of ``stdout`` or ``stderr`` from ``offset``; empty if there are none."""
@@ -220,6 +225,8 @@ class ClusterEngine:
             self._closed = True
             self._news.notify_all()
         self._thread.join(CLOSE_S)
+        if self._keeper is not None:
+            self._keeper.close()
 
     # -- what is known ---------------------------------------------------------------------
 

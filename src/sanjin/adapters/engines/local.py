@@ -21,6 +21,7 @@ from pathlib import Path
 
 from sanjin.adapters.engines import local_runner
 from sanjin.adapters.engines.host_slots import HostSlots, Ticket
+from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
 from sanjin.adapters.engines.run_limits import group_homes, sweep_groups
 from sanjin.adapters.engines.sandbox import choose, confine
@@ -54,7 +55,7 @@ class LocalEngine:
     or ``none``. ``bounds`` are what each run may take of processes and of the disk. ``slots`` limits
     how many runs are active on the host; runs above it wait here, in the order of ``start``, and are
     absent after a crash of the node. ``read_only`` are more paths that a confined run may
-    read, under their own names. ``key`` must match ``[A-Za-z0-9._-]{1,100}``.
+    read, under their own names. ``keeper`` takes what runs left. ``key`` must match ``[A-Za-z0-9._-]{1,100}``.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class LocalEngine:
         slots: HostSlots | None = None,
         read_only: Sequence[str | Path] = (),
         bounds: Bounds = DEFAULT_BOUNDS,
+        keeper: OutputKeeper | None = None,
     ) -> None:
+        self._keeper = keeper
         self._files = RunFolder(folder)
         self._sandbox = choose(sandbox)
         self._program = self._files.supervisor()
@@ -141,6 +144,8 @@ class LocalEngine:
             for key in filter(valid_name, keys):
                 self._told.pop(key, None)
                 self._files.put_away(key)
+        if self._keeper is not None:
+            self._keeper.keep(list(filter(valid_name, keys)))
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
         """Bytes of ``stdout`` or ``stderr`` from ``offset``, 16 MiB at most; empty if there are none."""
@@ -156,6 +161,8 @@ class LocalEngine:
 
     def close(self) -> None:
         """Let go; runs go on, and those that wait for the host are dropped."""
+        if self._keeper is not None:
+            self._keeper.close()
         with self._guard:
             if self._closed:
                 return

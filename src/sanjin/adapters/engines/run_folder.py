@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sanjin.adapters.engines import local_runner, run_outputs
 from sanjin.model.data import DataFile, LeftOut, LeftOutWhy, RunOutputs
@@ -411,6 +411,10 @@ class RunFolder:
             run_outputs.register(str(self.runs / key))
         except OSError as error:
             self._unlisted[key] = error.strerror or str(error)
+
+    def open_output(self, key: str, name: str) -> BinaryIO:
+        """A file that a run left, to read. Raises OSError."""
+        return os.fdopen(run_outputs.open_output(str(self.runs / key), name), "rb")
 
     def output(self, key: str, name: str, offset: int, limit: int) -> bytes:
         """Bytes of a file that a run left, from ``offset``, 16 MiB at most; empty where there are none."""

@@ -1,0 +1,158 @@
+"""The mover of a site: datasets come to its object store, where it has one, and from there to its folder, for runs.
+
+The folder is where a site without an object store keeps its datasets; with one it is a copy that can be lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from sanjin.adapters.movers.folder import DataFolder
+from sanjin.adapters.movers.manifest import Unsound, check_dataset, sum_of, text_of
+from sanjin.ports import DataStore, Transfer, TransferReport
+
+_log = logging.getLogger("sanjin.data")
+
+ObjectsOf = Callable[[str], DataStore | None]
+"""The object store of a site; None where it has none. Raises OSError where it cannot be opened."""
+
+
+def no_objects(_: str) -> None:
+    """No site has an object store."""
+
+
+class SiteMover:
+    """Brings datasets to the site ``node``. Folders of all sites lie below ``root``.
+
+    ``sites`` are asked in this order for what is damaged or lost where it was to come from. Raises ``ValueError`` for
+    a bad ``node``.
+    """
+
+    def __init__(
+        self, root: Path, node: str, objects: ObjectsOf = no_objects, sites: Sequence[str] = ()
+    ) -> None:
+        self._root, self._node, self._objects, self._sites = root, node, objects, tuple(sites)
+        self.folder = DataFolder(root, node)
+
+    def held(self) -> dict[str, str]:
+        """Datasets whose files are here, by name: their folders."""
+        return self.folder.paths()
+
+    def stored(self) -> list[str]:
+        """Datasets in the site's object store; none while it does not answer."""
+        try:
+            own = self._objects(self._node)
+            return own.held() if own else []
+        except OSError as error:
+            _log.warning("%s", error)
+            return []
+
+    def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
+        """Bring these datasets here. A report for each, with ``fault`` where one could not be brought whole.
+
+        A dataset that is here already is not copied again (``copied_bytes`` is 0).
+        """
+        return [self._fetch(transfer) for transfer in transfers]
+
+    def names(self) -> set[str]:
+        """Datasets of which there is anything here, whole or not. Raises OSError."""
+        own = self._objects(self._node)
+        return {*self.folder.names(), *(own.held() if own else ())}
+
+    def elsewhere(self, dataset: str) -> bool:
+        """Whether another site has the dataset, by the looks of it."""
+        for site in self._sites:
+            with contextlib.suppress(OSError):  # its store does not answer
+                if site != self._node and _has(self._source(dataset, site), dataset):
+                    return True
+        return False
+
+    def verify(self, dataset: str, *, look_only: bool = False) -> dict[str, str]:
+        """Read a dataset against its manifest wherever this site has it: by place, what is wrong, or an empty text.
+
+        Places are ``folder`` and ``store``. What has a fault is not held until it is brought anew, unless this is to
+        look only. Raises OSError.
+        """
+        check_dataset(dataset)
+        found: dict[str, str] = {}
+        if (self.folder.path / dataset).exists():
+            found["folder"] = self.folder.verify(dataset, look_only=look_only)
+        own = self._objects(self._node)
+        if own and dataset in own.held():
+            found["store"] = own.verify(dataset, look_only=look_only)
+        return found
+
+    def put(self, dataset: str, files: Mapping[str, bytes | Path]) -> str:
+        """Register a dataset at this site: names to contents or files to copy. Its sha256.
+
+        Raises ``ValueError`` for a bad name, ``OSError`` when it cannot be written. A dataset of the same name is
+        replaced.
+        """
+        checksum = self.folder.put(dataset, files)
+        if own := self._objects(self._node):
+            own.receive(dataset, self.folder)
+        return checksum
+
+    def _fetch(self, transfer: Transfer) -> TransferReport:
+        dataset = transfer.dataset
+        try:
+            check_dataset(dataset)
+            own, copied = self._objects(self._node), 0
+            if own and dataset in self.held() and not _has(own, dataset):
+                own.receive(dataset, self.folder)
+            if dataset not in self.held():
+                if own is None:
+                    copied = self._bring(dataset, self.folder, transfer.source)
+                else:
+                    copied = 0 if _has(own, dataset) else self._bring(dataset, own, transfer.source)
+                    try:
+                        self.folder.receive(dataset, own)
+                    except Unsound as fault:
+                        _log.warning("%s: %s: it is repaired", dataset, fault)
+                        own.verify(dataset)
+                        copied += self._bring(dataset, own, transfer.source)
+                        self.folder.receive(dataset, own)
+            checksum = sum_of(self.folder.manifest(dataset))
+            return TransferReport(
+                dataset=dataset, path=str(self.folder.path / dataset), sha256=checksum, copied_bytes=copied
+            )
+        except (Unsound, OSError) as error:
+            return TransferReport(dataset=dataset, fault=text_of(error))
+
+    def _bring(self, dataset: str, target: DataStore, first: str) -> int:
+        """Bring a dataset from the site ``first``, or from another where it is damaged or lost there. Bytes read."""
+        fault: Exception | None = None
+        for site in dict.fromkeys((first, *self._sites)):
+            if site == self._node and (target is self.folder or first != site):
+                continue  # it is what is to be mended
+            try:
+                source = self._source(dataset, site)
+            except OSError as error:
+                fault = fault or error
+                continue
+            try:
+                return target.receive(dataset, source)
+            except (Unsound, FileNotFoundError) as error:
+                _log.warning("%s is not whole at %s: %s", dataset, site, text_of(error))
+                fault = fault or error
+        raise fault or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{dataset} at {self._node}")
+
+    def _source(self, dataset: str, site: str) -> DataStore:
+        """Where a site has the dataset: its object store, or else its folder."""
+        folder = DataFolder(self._root, site)
+        objects = self._objects(site) if site != self._node else None
+        return objects if objects and _has(objects, dataset) else folder
+
+
+def _has(store: DataStore, dataset: str) -> bool:
+    """Whether the dataset is there by the looks of it."""
+    try:
+        store.manifest(dataset)
+    except (FileNotFoundError, Unsound):
+        return False
+    return True
