@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
 from sanjin.model.data_messages import DATA
+from sanjin.model.function_messages import FUNCTION_PROBLEMS, FUNCTIONS
 from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
 from sanjin.model.problem_messages import PROBLEMS
@@ -579,6 +580,7 @@ MESSAGES.update(PERFORMANCE)
 MESSAGES.update(ACCESS)
 MESSAGES.update(OPERATIONS)
 MESSAGES.update(DATA)
-for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS | OPERATIONS_PROBLEMS).items():
+MESSAGES.update(FUNCTIONS)
+for _code, (_what, _todo) in (PROBLEMS | ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | FUNCTION_PROBLEMS).items():
     MESSAGES[f"problem.{_code}"] = _what
     MESSAGES[f"todo.{_code}"] = _todo
