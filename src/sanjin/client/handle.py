@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from sanjin.client.client import Client
 from sanjin.client.download import download
 from sanjin.client.packing import RESULT, Outcome, Results, opened
 from sanjin.model.catalogue import say
-from sanjin.model.errors import TaskFailed
+from sanjin.model.errors import SanjinError, TaskFailed
 from sanjin.model.job import Effects, JobState
 from sanjin.model.placement import Explanation
 from sanjin.model.reason import Reason
@@ -92,8 +93,10 @@ class Handle(Generic[_R]):
                 return None
         why = say(f"reason.{record.reason}", "en") if record.reason else record.state.value
         why = f"{why}; {record.detail}" if record.detail else why
-        error = b"".join(self._client.logs(record.id, "stderr")) if record.run else b""
-        said = error[-_STDERR_TOLD:].decode(errors="replace").strip()
+        said = ""
+        with contextlib.suppress(SanjinError):  # what it printed may be where we may not read
+            error = b"".join(self._client.logs(record.id, "stderr"))
+            said = error[-_STDERR_TOLD:].decode(errors="replace").strip()
         failed = TaskFailed(say("task.no_word", "en", why=f"{why}\n{said}" if said else why))
         return Outcome(error=failed)
 
