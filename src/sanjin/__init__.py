@@ -35,8 +35,9 @@ _PLACES = {
 
 __all__ = [
     "Client", "DataGrade", "Effects", "Handle", "JobSpec", "JobState", "PoolKind", "Submission",
-    "as_completed", "map", "task",
+    "as_completed", "task",
 ]  # fmt: skip
+# not `map`: a star import would put it in the place of Python's own
 
 
 def __getattr__(name: str) -> Any:

@@ -221,6 +221,7 @@ def map(f: Callable[[T], R], items: Iterable[T], **how: Unpack[MapHow]) -> list[
 def as_completed(f: Callable[[T], R], items: Iterable[T], **how: Unpack[MapHow]) -> Iterator[tuple[int, R]]:
     """The number of each item (from 0) with ``f(item)``, as the parts of :func:`map` end.
 
+    They are sent when the first is asked for.
     What f raises is raised when it is met. Then, and when this is not read to its end, the other parts are cancelled.
     """
     with _Map(f, items, how) as work:
