@@ -44,7 +44,7 @@ BATCH_BYTES = 15 << 20
 """Bytes sent in one call at most; the API takes 16 MiB."""
 
 RECONNECT_WALL_S = 0.5
-REGISTER_LOOK_WALL_S = 0.1
+REGISTER_LOOK_WALL_S = 0.02
 """How often it is looked whether the outputs of an ended job are summed."""
 QUIET_WALL_S = 5.0
 """How long a stream that says nothing is read before one looks at the clock."""

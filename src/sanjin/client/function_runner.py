@@ -30,6 +30,7 @@ def main() -> int:
     os.environ.pop("TASK_RUNNER", None)
     fault, pickle = _unfit(about)
     head, body = ({"fault": fault}, b"") if fault else _called(pickle, packed, about["results"])
+    head["part"] = about["part"]
     folder = os.environ["SANJIN_OUTPUTS"]
     with open(os.path.join(folder, RESULT + ".part"), "wb") as file:
         file.write(json.dumps(head).encode() + b"\n" + body)

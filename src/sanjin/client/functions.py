@@ -19,7 +19,7 @@ from sanjin.client.client import Client
 from sanjin.client.handle import Handle
 from sanjin.client.packing import COMMAND, PACKED_MAX, Call, Outcome, Results, name_of, pack, too_large, variables
 from sanjin.model.catalogue import problem, say
-from sanjin.model.errors import ProblemsFound
+from sanjin.model.errors import ProblemsFound, TaskFailed
 from sanjin.model.job import Effects, JobSpec
 from sanjin.model.record import JobRecord
 from sanjin.model.region import DataGrade, PoolKind
@@ -111,7 +111,9 @@ class _Settings:
         told: dict[str, Any] = {"effects": Effects.REPEATABLE, **self.conditions}
         told.pop("node", None)
         name = f"{told.pop('name', name_of(function))[:150]}{label}"
-        environment = {**told.pop("environment", {}), **(variables(packed, self.results) if packed else {})}
+        environment = told.pop("environment", {})
+        if packed:
+            environment = {**environment, **variables(packed, self.results, part=bool(label))}
         if site:
             told["site"] = site
         return JobSpec(name=name, command=COMMAND, environment=environment, **told)
@@ -322,6 +324,9 @@ class _Map:
                     self.live[part.handle.job] = part
                     continue
                 part.record = record
+                if outcome.error is None and len(outcome.values) != len(part.calls):
+                    value = f"{len(outcome.values)} values for {len(part.calls)} items"
+                    outcome = Outcome(error=TaskFailed(say("task.unreadable", "en", value=value)))
                 done += len(outcome.values)
                 self._tell(done, self.count)
                 yield part, outcome

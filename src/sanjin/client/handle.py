@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import time
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from sanjin.client.client import Client
 from sanjin.client.download import download
@@ -67,6 +67,7 @@ class Handle(Generic[_R]):
     def result(self, timeout_s: float | None = None) -> _R:
         """What the function returned, waited for. What it raised is raised here, caused by the traceback of there.
 
+        Of a job that is a part of a map: the list of what it returned for the part's items.
         Raises TaskFailed where there is no result, DataDamaged where it is not what its checksum says, and
         TimeoutError after ``timeout_s`` wall seconds.
         """
@@ -79,7 +80,7 @@ class Handle(Generic[_R]):
         if outcome.error is not None:
             outcome.error.add_note(say("task.where", "en", job=record.id, site=record.site or "-"))
             raise outcome.error from outcome.cause
-        return outcome.values[0]
+        return cast(_R, outcome.values) if outcome.part else outcome.values[0]
 
     def outcome(self, record: JobRecord) -> Outcome | None:
         """What came of the job, which has ended; None where it is made again, as another job."""

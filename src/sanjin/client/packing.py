@@ -50,9 +50,13 @@ class RemoteTraceback(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of some calls: their values, or what the first one that ended otherwise raised (``at``: which)."""
+    """What came of some calls: their values, or what the first one that ended otherwise raised (``at``: which).
+
+    ``part``: they are a part of a map, not one call.
+    """
 
     values: Sequence[Any] = ()
+    part: bool = False
     error: BaseException | None = None
     cause: RemoteTraceback | None = None
     at: int = 0
@@ -60,6 +64,7 @@ class Outcome:
 
 class _Head(msgspec.Struct):
     count: int = 0
+    part: bool = False
     at: int = 0
     error: str = ""
     text: str = ""
@@ -108,12 +113,13 @@ def _by_value(modules: Sequence[ModuleType]) -> Generator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def variables(packed: str, results: Results) -> dict[str, str]:
-    """The variables of a job with :data:`COMMAND` that makes these calls."""
+def variables(packed: str, results: Results, part: bool) -> dict[str, str]:
+    """The variables of a job with :data:`COMMAND` that makes these calls, a ``part`` of a map or one call."""
     about = {
         "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
         "cloudpickle": _cloudpickle().__version__.partition(".")[0],
         "results": results,
+        "part": part,
     }
     return {"TASK_RUNNER": _runner(), "TASK_ABOUT": msgspec.json.encode(about).decode(), "TASK_CALLS": packed}
 
@@ -137,9 +143,9 @@ def opened(raw: bytes, results: Results, failed: type[Exception]) -> Outcome:
             return Outcome(error=failed(say(text, "en", here=here, wanted=wanted)))
         if not head.error:
             values = json.loads(body) if results == "json" else _cloudpickle().loads(body)
-            if not isinstance(values, list) or len(values) != head.count:  # pyright: ignore
+            if not isinstance(values, list) or len(values) != max(head.count, 1):  # pyright: ignore
                 raise ValueError(f"{RESULT} does not hold {head.count} values")
-            return Outcome(values)  # pyright: ignore
+            return Outcome(values, head.part)  # pyright: ignore
         cause = RemoteTraceback(head.traceback)
         if head.unsent:
             text = say("task.unsent", "en", form=results, value=f"{head.error}: {head.text}")

@@ -246,6 +246,23 @@ def test_with_json_nothing_is_unpickled_whatever_a_site_sends(tmp_path: Path) ->
     assert not (tmp_path / "harm").exists()
 
 
+def test_a_site_that_sends_another_number_of_values_gives_no_wrong_answer() -> None:
+    class Liar(Site):
+        def _run(self, spec: JobSpec) -> str:
+            job = super()._run(spec)
+            self.left[job] = b'{"count": %d}\n' % self.count + json.dumps(list(range(self.count))).encode()
+            return job
+
+    for count in (0, 1, 3):
+        site = cast(Any, Liar())
+        site.count = count
+        with pytest.raises(TaskFailed, match="cannot be read"):
+            sanjin.map(abs, [1, 2, 3, 4], parts=2, client=site, results="json")
+    site.count = 0
+    with pytest.raises(TaskFailed, match="cannot be read"):
+        sanjin.task(client=site, results="json")(abs).submit(1).result()
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.binary(max_size=40))
 def test_whatever_a_site_sends_is_a_failed_task_at_worst(raw: bytes) -> None:
@@ -283,6 +300,14 @@ def test_a_task_is_called_as_before_and_travels_as_the_plain_function() -> None:
     ]  # fmt: skip
     assert all(s.effects is Effects.REPEATABLE for s in site.specs.values())
     assert isinstance(cloudpickle.loads(cloudpickle.dumps(down)), type(odd_one))
+
+
+def test_a_part_of_a_map_of_before_is_read_as_a_list() -> None:
+    site = client()
+    sanjin.map(abs, [-1, -2, -3], parts=2, client=site)
+    assert [sanjin.Handle(job, site).result() for job in site.specs] == [[1, 2], [3]]
+    one = sanjin.task(client=site)(abs).submit(-4)
+    assert sanjin.Handle(one.job, site).result() == 4
 
 
 def test_sites_take_the_parts_in_turn_and_progress_is_told() -> None:
