@@ -18,6 +18,7 @@ LONGEST = (
     "unit/replay/test_checkpoint", "faults/test_simulate", "acceptance/test_cosigning", "unit/replay/test_scenarios",
     "acceptance/test_tutorial", "contract/test_engine", "contract/test_ray", "contract/test_slurm",
     "acceptance/test_slurm_site", "acceptance/test_ray_site",
+    "acceptance/test_functions_as_jobs",
 )  # fmt: skip
 """Files of twenty seconds and more. With two processes they begin first, so that none is left over at the end."""
 

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sanjin.client import Client as Client
+    from sanjin.client.functions import as_completed as as_completed
+    from sanjin.client.functions import map as map
+    from sanjin.client.functions import task as task
+    from sanjin.client.handle import Handle as Handle
     from sanjin.model.job import Effects as Effects
     from sanjin.model.job import JobSpec as JobSpec
     from sanjin.model.job import JobState as JobState
@@ -18,14 +22,22 @@ __version__ = "0.1.0"
 _PLACES = {
     "Client": "sanjin.client",
     "Effects": "sanjin.model.job",
+    "Handle": "sanjin.client.handle",
     "JobSpec": "sanjin.model.job",
     "JobState": "sanjin.model.job",
     "Submission": "sanjin.model.job",
     "DataGrade": "sanjin.model.region",
     "PoolKind": "sanjin.model.region",
+    "as_completed": "sanjin.client.functions",
+    "map": "sanjin.client.functions",
+    "task": "sanjin.client.functions",
 }
 
-__all__ = ["Client", "DataGrade", "Effects", "JobSpec", "JobState", "PoolKind", "Submission"]
+__all__ = [
+    "Client", "DataGrade", "Effects", "Handle", "JobSpec", "JobState", "PoolKind", "Submission",
+    "as_completed", "task",
+]  # fmt: skip
+# not `map`: a star import would put it in the place of Python's own
 
 
 def __getattr__(name: str) -> Any:

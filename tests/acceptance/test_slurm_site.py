@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import sanjin
 from sanjin.client import Client
 from sanjin.model.job import Effects, JobSpec, Submission
 from tests.live import Region
@@ -89,6 +90,25 @@ def test_work_for_a_site_with_slurm_runs_in_its_cluster(region: Region, lab: Slu
     seen = lab.say("squeue", "--noheader", "--array", "--states=all", "--format=%j").split()
     assert sum(name.startswith("sanjin-") for name in seen) >= len(jobs)
     assert region.run("audit", "verify").returncode == 0
+
+
+def test_a_map_over_sites_of_different_engines_is_the_serial_answer(
+    region: Region, lab: SlurmLab, tmp_path: Path
+) -> None:
+    region.run("engines", "set", document(tmp_path, lab))
+    region.up()
+
+    with Client.here(region.state) as client:
+        until(lambda: all(s.parent_reachable for s in client.sites()), "reachable tree", 60)
+        found = sanjin.map(
+            lambda item: item**2, range(12), parts=4, sites=(SITE, "linfen"), client=client, duration_s=60,
+            memory_bytes=128 << 20, timeout_s=120,
+        )  # fmt: skip
+        records = client.jobs().jobs
+    assert found == [item**2 for item in range(12)]
+    assert sorted(r.site for r in records) == [SITE, SITE, "linfen", "linfen"]
+    seen = lab.say("squeue", "--noheader", "--array", "--states=all", "--format=%j").split()
+    assert sum(name.startswith("sanjin-") for name in seen) >= 2
 
 
 def test_a_site_keeps_its_engine_while_work_runs_there(region: Region, lab: SlurmLab, tmp_path: Path) -> None:

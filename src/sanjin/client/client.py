@@ -41,9 +41,11 @@ from sanjin.model.status import (
 
 BATCH = 1000
 """Jobs sent in one call at most."""
+BATCH_BYTES = 15 << 20
+"""Bytes sent in one call at most; the API takes 16 MiB."""
 
 RECONNECT_WALL_S = 0.5
-REGISTER_LOOK_WALL_S = 0.1
+REGISTER_LOOK_WALL_S = 0.02
 """How often it is looked whether the outputs of an ended job are summed."""
 QUIET_WALL_S = 5.0
 """How long a stream that says nothing is read before one looks at the clock."""
@@ -99,7 +101,7 @@ class Client:
     # -- jobs
 
     def submit(self, jobs: Sequence[Submission | JobSpec], node: str = "") -> list[str]:
-        """Submit jobs and return their ids once they are durable; each thousand goes in one call.
+        """Submit jobs and return their ids once they are durable; a thousand, or 15 MiB of them, go in one call.
 
         A plain JobSpec gets a key of its own. Sending a Submission again is harmless: the same key
         and job give the same id. A job of tenant ``public``, which is what a JobSpec says that says nothing, is for
@@ -111,9 +113,8 @@ class Client:
     def submit_lines(self, lines: Sequence[bytes], node: str = "") -> list[str]:
         """Submit jobs that are JSON already, one Submission each; the node says all that is wrong with them."""
         found: list[str] = []
-        for at in range(0, len(lines), BATCH):
-            body = b"\n".join(lines[at : at + BATCH])
-            found.extend(self._ask(Accepted, "POST", "/jobs", {"node": node}, body).jobs)
+        for some in _batches(lines):
+            found.extend(self._ask(Accepted, "POST", "/jobs", {"node": node}, b"\n".join(some)).jobs)
         return found
 
     def dry_run(self, specs: Sequence[JobSpec], node: str = "") -> list[Explanation]:
@@ -190,13 +191,18 @@ class Client:
         return download(wanted, folder, lambda name, offset: self.output(job, name, offset))
 
     def wait(self, jobs: Sequence[str], timeout_s: float | None = None) -> list[JobRecord]:
-        """Wait until all these jobs have ended, following the stream of events.
+        """Wait until all these jobs have ended. Raises TimeoutError after ``timeout_s`` wall seconds."""
+        ended = {record.id: record for record in self.ended(jobs, timeout_s)}
+        return [ended[j] for j in jobs]
+
+    def ended(self, jobs: Sequence[str], timeout_s: float | None = None) -> Iterator[JobRecord]:
+        """These jobs as they end, each once, following the stream of events.
 
         Raises TimeoutError after ``timeout_s`` wall seconds.
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         wanted = dict.fromkeys(jobs)
-        ended: dict[str, JobRecord] = {}
+        ended = set[str]()
         last = ""
         while len(ended) < len(wanted):
             left = None if until is None else until - time.monotonic()
@@ -208,14 +214,14 @@ class Client:
                     for job in _to_ask(notice, wanted, ended):
                         record = self.job(job)
                         if record.state.ended:
-                            ended[job] = record
+                            ended.add(job)
+                            yield record
                     if len(ended) == len(wanted) or (until is not None and time.monotonic() >= until):
                         break
             except httpx.TimeoutException:
                 continue
             except httpx.TransportError:
                 time.sleep(RECONNECT_WALL_S)
-        return [ended[j] for j in jobs]
 
     # -- the region
 
@@ -288,7 +294,19 @@ def as_line(submission: Submission) -> bytes:
     return msgspec.json.encode({"key": submission.key, "spec": spec})
 
 
-def _to_ask(notice: Notice, jobs: dict[str, None], ended: dict[str, JobRecord]) -> list[str]:
+def _batches(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """The lines in order, so many at a time as one call may carry."""
+    first = size = 0
+    for at, line in enumerate(lines):
+        if at > first and (at - first == BATCH or size + len(line) + 1 > BATCH_BYTES):
+            yield lines[first:at]
+            first, size = at, 0
+        size += len(line) + 1
+    if first < len(lines):
+        yield lines[first:]
+
+
+def _to_ask(notice: Notice, jobs: dict[str, None], ended: set[str]) -> list[str]:
     """Jobs that may have ended by this notice: all at the first word, then those whose owner says so."""
     happening = notice.happening
     if happening is None:

@@ -187,3 +187,11 @@ class NoSuchRange(SanjinError):
     exit_code = 3
     status = 416
     code = "no_such_range"
+
+
+class TaskFailed(SanjinError):
+    """A function that ran as a job gave no result, and raised nothing that can be raised here."""
+
+    exit_code = 9
+    status = 500
+    code = "task_failed"

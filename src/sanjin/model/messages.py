@@ -5,6 +5,7 @@ from __future__ import annotations
 from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
 from sanjin.model.confinement_messages import CONFINEMENT, CONFINEMENT_PROBLEMS
 from sanjin.model.data_messages import DATA, DATA_PROBLEMS
+from sanjin.model.function_messages import FUNCTION_PROBLEMS, FUNCTIONS
 from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
 from sanjin.model.problem_messages import PROBLEMS
@@ -584,7 +585,8 @@ MESSAGES.update(ACCESS)
 MESSAGES.update(OPERATIONS)
 MESSAGES.update(DATA)
 MESSAGES.update(CONFINEMENT)
-_MORE = ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS | DATA_PROBLEMS
+MESSAGES.update(FUNCTIONS)
+_MORE = ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS | DATA_PROBLEMS | FUNCTION_PROBLEMS
 for _code, (_what, _todo) in (PROBLEMS | _MORE).items():
     MESSAGES[f"problem.{_code}"] = _what
     MESSAGES[f"todo.{_code}"] = _todo
