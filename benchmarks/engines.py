@@ -1,13 +1,15 @@
 """What a job costs more when it comes to a site's cluster through a node: Slurm and Ray, each a real one on this
 machine (root).
 
-- overhead: milliseconds from the call that submits to the first line that the job writes, one job at a time, by turns
-  through a node (HTTP, journal, placement, the cluster's own submission, supervisor, sandbox) and by the cluster's own
-  way alone, ``sbatch`` or Ray's ``JobSubmissionClient``; medians. Each is submitted at a random moment: Slurm's
-  controller looks at what is new once a second.
+- overhead: milliseconds from the call that submits to the first line that the job writes, through a node (HTTP,
+  journal, placement, the cluster's own submission, supervisor, sandbox) and by the cluster's own way alone, ``sbatch``
+  or Ray's ``JobSubmissionClient``: one of each, submitted at the same random moment, since Slurm's controller looks at
+  what is new once a second. Told is the median of the differences.
 - throughput: jobs a second from the first submission until all have ended: a batch through a node, and one submission
   after the other of as many by the cluster's own way. Ray gets a tenth of the jobs and a quarter of the rounds: each
   takes it a second or more.
+- eleven clusters: as many jobs to Shanxi's eleven sites, each with a Slurm cluster of its own, in one batch through one
+  node; and to one of them through ``slurmrestd``, one call after the other.
 
     python benchmarks/engines.py [--rounds 40] [--jobs 300]
 """
@@ -15,24 +17,31 @@ machine (root).
 from __future__ import annotations
 
 import argparse
+import os
+import pwd
 import random
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpx
 from common import SANJIN, finish
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sanjin.client import Client
 from sanjin.model.job import JobSpec
+from sanjin.regions.load import bundled, load_region
 from tests.ray_lab import RayLab
 from tests.slurm_lab import SlurmLab
 
@@ -56,7 +65,6 @@ def wait(what: Callable[[], bool]) -> None:
 
 def by_node(client: Client) -> float:
     """Milliseconds to the job's first line, through the node."""
-    time.sleep(random.random())
     began = time.time()
     (job,) = client.submit([spec("one")], node=SITE)
     wait(lambda: client.job(job).state.ended)
@@ -118,17 +126,24 @@ class RayPeer:
 def by_peer(peer: Peer, folder: Path) -> float:
     """Milliseconds to the job's first line, by the cluster's own way."""
     out = folder / f"out-{time.monotonic_ns()}"
-    time.sleep(random.random())
     began = time.time()
     peer.submit(out)
     wait(lambda: out.exists() and out.read_text().endswith("\n"))
     return (float(out.read_text()) - began) * 1000
 
 
-def many_by_node(client: Client, jobs: int) -> float:
-    """Jobs a second, through the node."""
+def by_both(client: Client, peer: Peer, folder: Path) -> tuple[float, float]:
+    """Milliseconds through the node and by the cluster's own way, from one moment on."""
+    time.sleep(random.random())
+    with ThreadPoolExecutor(2) as pool:
+        ours, plain = pool.submit(by_node, client), pool.submit(by_peer, peer, folder)
+        return ours.result(), plain.result()
+
+
+def many_by_node(client: Client, jobs: int, sites: Sequence[str] = (SITE,)) -> float:
+    """Jobs a second, through the node, over these sites by turns."""
     began = time.perf_counter()
-    names = client.submit([spec(f"j{n}") for n in range(jobs)], node=SITE)
+    names = client.submit([replace(spec(f"j{n}"), site=sites[n % len(sites)]) for n in range(jobs)], node=SITE)
     wait(lambda: client.job(names[-1]).state.ended and all(client.job(j).state.ended for j in names))
     return jobs / (time.perf_counter() - began)
 
@@ -143,10 +158,11 @@ def many_by_peer(peer: Peer, jobs: int) -> float:
 
 
 @contextmanager
-def node_on(peer: Peer, folder: Path) -> Iterator[Client]:
-    """A region in which the site has this cluster."""
+def node_on(engines: dict[str, str], folder: Path) -> Iterator[Client]:
+    """A region in which these sites have clusters."""
     state, document = folder / "state", folder / "engines.yaml"
-    document.write_text(f"engines:\n  {SITE}: {{folder: {folder}/shared, {peer.settings}}}\n")
+    rows = "".join(f"  {site}: {{folder: {folder}/shared, {settings}}}\n" for site, settings in engines.items())
+    document.write_text(f"engines:\n{rows}")
     command = [SANJIN, "engines", "set", str(document), "--state", str(state)]
     subprocess.run(command, check=True, capture_output=True)
     command = [SANJIN, "up", "--state", str(state), "--output", "json"]
@@ -168,13 +184,13 @@ def measure(make: Callable[[Path], Peer], rounds: int, jobs: int) -> dict[str, A
         peer = make(folder)
         try:
             peer.lab.start()
-            with node_on(peer, folder) as client:
+            with node_on({SITE: peer.settings}, folder) as client:
                 by_node(client), by_peer(peer, folder)  # the first of each is not like the others
                 ours, plain = list[float](), list[float]()
                 for _ in range(rounds):
-                    ours.append(by_node(client))
-                    wait(peer.idle)
-                    plain.append(by_peer(peer, folder))
+                    both = by_both(client, peer, folder)
+                    ours.append(both[0])
+                    plain.append(both[1])
                     wait(peer.idle)
                 through, alone = many_by_node(client, jobs), many_by_peer(peer, jobs)
         finally:
@@ -183,10 +199,65 @@ def measure(make: Callable[[Path], Peer], rounds: int, jobs: int) -> dict[str, A
     for name, values in (("through a node", ours), (peer.way, plain)):
         print(f"{name:40} {statistics.median(values):8.0f} {statistics.quantiles(values, n=20)[-1]:8.0f}")
     print(f"{jobs} jobs until all have ended: {through:.2f}/s through a node, {alone:.2f}/s by {peer.way}")
+    more = statistics.median(a - b for a, b in zip(ours, plain, strict=True))
+    print(f"{'more through a node':40} {more:8.0f}")
     return {
-        "through_node_ms": round(statistics.median(ours)), "alone_ms": round(statistics.median(plain)),
+        "more_ms": round(more), "through_node_ms": round(statistics.median(ours)),
+        "alone_ms": round(statistics.median(plain)),
         "jobs_s": round(through, 2), "jobs_s_alone": round(alone, 2),
     }  # fmt: skip
+
+
+def eleven(jobs: int) -> dict[str, float]:
+    """Jobs a second over eleven clusters through a node, and over one of them through ``slurmrestd``."""
+    with tempfile.TemporaryDirectory(prefix="sanjin-bench-") as made:
+        folder = Path(made)
+        labs = {site: SlurmLab(folder / site, machines=1) for site in load_region(bundled("shanxi")).nodes}
+        try:
+            for lab in labs.values():
+                lab.start()
+            engines = {site: f"engine: slurm, conf: {lab.settings.conf}" for site, lab in labs.items()}
+            with node_on(engines, folder) as client:
+                many_by_node(client, len(labs), list(labs))
+                through = many_by_node(client, jobs, list(labs))
+            alone = many_by_rest(labs[SITE], folder, jobs)
+        finally:
+            for lab in labs.values():
+                lab.stop()
+    rest = f"{alone:.2f}/s" if alone else "not installed"
+    print(f"{jobs} jobs over {len(labs)} clusters through a node: {through:.2f}/s; one cluster by slurmrestd: {rest}")
+    return {"clusters": len(labs), "jobs_s": round(through, 2), "slurmrestd_jobs_s": round(alone, 2)}
+
+
+def many_by_rest(lab: SlurmLab, folder: Path, jobs: int) -> float:
+    """Jobs a second of one cluster through ``slurmrestd`` on a unix socket; 0 where it is not installed."""
+    program, user = shutil.which("slurmrestd", path="/usr/sbin:/usr/bin"), pwd.getpwnam("nobody")
+    if program is None:
+        return 0.0
+    there = folder / "rest"
+    there.mkdir()
+    os.chown(there, user.pw_uid, user.pw_gid)  # it refuses root
+    for path in (folder, lab.folder, lab.folder / "munge"):
+        path.chmod(0o755)
+    server = subprocess.Popen(
+        [program, "-a", "rest_auth/local", f"unix:{there}/sock"], user="nobody", group=user.pw_gid, extra_groups=[],
+        env={"SLURM_CONF": lab.settings.conf, "PATH": "/usr/bin:/bin"}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait((there / "sock").exists)
+        job = {"name": "j", "environment": {"PATH": "/usr/bin:/bin"}, "current_working_directory": "/tmp",
+               "standard_output": "/dev/null", "standard_error": "/dev/null", "memory_per_node": 64, "tasks": 1,
+               "nodes": 1}  # fmt: skip
+        with httpx.Client(transport=httpx.HTTPTransport(uds=f"{there}/sock"), base_url="http://x", timeout=60) as http:
+            began = time.perf_counter()
+            for _ in range(jobs):
+                answer = http.post("/slurm/v0.0.38/job/submit", json={"script": f"#!/bin/sh\n{NOW}\n", "job": job})
+                answer.raise_for_status()
+            wait(lambda: not lab.say("squeue", "--noheader").strip())
+            return jobs / (time.perf_counter() - began)
+    finally:
+        server.terminate()
+        server.wait(10)
 
 
 def main() -> None:
@@ -197,10 +268,11 @@ def main() -> None:
     given = options.parse_args()
     slurm = measure(SlurmPeer, given.rounds, given.jobs)
     ray = measure(RayPeer, max(given.rounds // 4, 2), max(given.jobs // 10, 2))
+    many = eleven(given.jobs)
     finish(
-        "engines", slurm["through_node_ms"] - slurm["alone_ms"],
+        "engines", slurm["more_ms"],
         "ms more than sbatch, median, from submission to the first line", GOAL_MS,
-        {"sbatch": slurm["alone_ms"], "ray": ray["alone_ms"]}, slurm=slurm, ray=ray,
+        {"sbatch": slurm["alone_ms"], "ray": ray["alone_ms"]}, slurm=slurm, ray=ray, many=many,
     )  # fmt: skip
 
 
