@@ -16,6 +16,7 @@ LONGEST = (
     "unit/kernels/test_place", "unit/replay/test_replay", "acceptance/test_two_provinces", "unit/replay/test_recorded",
     "unit/replay/test_checkpoint", "faults/test_simulate", "acceptance/test_cosigning", "unit/replay/test_scenarios",
     "acceptance/test_tutorial", "contract/test_engine", "contract/test_slurm", "acceptance/test_slurm_site",
+    "contract/test_s3", "acceptance/test_stores",
 )  # fmt: skip
 """Files of twenty seconds and more. With two processes they begin first, so that none is left over at the end."""
 

@@ -42,6 +42,8 @@ BATCH = 1000
 """Jobs sent in one call at most."""
 
 RECONNECT_WALL_S = 0.5
+REGISTER_WALL_S = 3700.0
+"""How long the outputs of an ended job are waited for; a site gives up reading them after an hour."""
 REGISTER_LOOK_WALL_S = 0.1
 """How often it is looked whether the outputs of an ended job are summed."""
 QUIET_WALL_S = 5.0
@@ -162,11 +164,16 @@ class Client:
         with self._stream(f"/jobs/{job}/logs", query) as answer:
             yield from answer.iter_bytes()
 
-    def outputs(self, job: str) -> JobOutputs:
-        """What a job's ended runs left in ``$SANJIN_OUTPUTS``. Where the job has ended, waits until all is summed."""
+    def outputs(self, job: str, timeout_s: float = REGISTER_WALL_S) -> JobOutputs:
+        """What a job's ended runs left in ``$SANJIN_OUTPUTS``.
+
+        Where the job has ended, this waits until all is summed, for ``timeout_s`` wall seconds at most; what is not
+        ``complete`` then is told as it is.
+        """
+        until = time.monotonic() + timeout_s
         while True:
             found = self._ask(JobOutputs, "GET", f"/jobs/{job}/outputs")
-            if found.complete or not self.job(job).state.ended:
+            if found.complete or not self.job(job).state.ended or time.monotonic() >= until:
                 return found
             time.sleep(REGISTER_LOOK_WALL_S)
 
