@@ -19,6 +19,7 @@ LONGEST = (
     "acceptance/test_tutorial", "contract/test_engine", "contract/test_ray", "contract/test_slurm",
     "acceptance/test_slurm_site", "acceptance/test_ray_site",
     "acceptance/test_functions_as_jobs",
+    "contract/test_s3", "acceptance/test_stores",
 )  # fmt: skip
 """Files of twenty seconds and more. With two processes they begin first, so that none is left over at the end."""
 

@@ -190,7 +190,8 @@ class Engine(Protocol):
     def outputs(self, key: str) -> RunOutputs:
         """What a run left. Not ``registered`` until it has ended and its files were listed and summed; ask again.
 
-        Links, devices and names that cannot be shown are left out, never followed.
+        Links, devices and names that cannot be shown are left out, never followed; and so is all of a run that has no
+        folder.
         """
         ...
 

@@ -23,7 +23,7 @@ from sanjin.model.engines import EngineSettings, StoreKind, StoreSettings
 from sanjin.model.errors import ProblemsFound
 from sanjin.ports import DataStore, RunOrder, Transfer
 from tests.s3_server import BUCKET, KEY, SECRET, S3Server
-from tests.support import until
+from tests.support import free_ports, until
 
 
 def settings(s3: S3Server, credentials: Path | str, prefix: str = "") -> dict[str, EngineSettings]:
@@ -97,6 +97,23 @@ def test_wrong_keys_are_refused_and_said_in_no_log(
         objects("datong").receive("coal", good)  # type: ignore[union-attr]
     assert good.held() == ["coal"]
     assert secret not in caplog.text and SECRET not in caplog.text
+
+
+def test_a_store_that_is_not_there_holds_nothing_and_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sanjin.cli.store_choice.QUICK_S", 1)
+    monkeypatch.setattr("sanjin.cli.store_choice.PATIENCE_S", 1)
+    store = StoreSettings(
+        kind=StoreKind.S3, endpoint=f"http://127.0.0.1:{free_ports(1)[0]}", bucket="b", credentials=str(keys(tmp_path))
+    )
+    mover = SiteMover(tmp_path, "datong", store_choice({"datong": EngineSettings(store=store)}, ["datong"]))
+    assert mover.stored() == []
+    assert "the store of datong fails: " in caplog.text
+    (report,) = mover.fetch([Transfer(dataset="coal", source="taiyuan", done_at_s=0)])
+    assert report.fault.startswith("the store of datong fails: ")
+    with pytest.raises(ObjectStoreAway):
+        mover.verify("coal")
 
 
 class Watched(DataStore):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # the library is loaded where a site has an object store
 ObjectsOf = Callable[[str], "DataObjects | None"]
 PATIENCE_S = 60
 """Seconds for which a store that does not answer is asked again before a transfer is given up for now."""
+QUICK_S = 5
+"""The same where it is only asked what it holds: a node that starts waits for that."""
 _NAMES = ("aws_access_key_id", "aws_secret_access_key")
 
 
@@ -41,7 +43,7 @@ def store_choice(engines: Mapping[str, EngineSettings], here: Collection[str]) -
                 from sanjin.adapters.movers.objects import DataObjects, ObjectStoreAway
 
                 try:
-                    stores[site] = DataObjects(site, _open(site, settings))
+                    stores[site] = DataObjects(site, _open(site, settings, PATIENCE_S), _open(site, settings, QUICK_S))
                 except ProblemsFound as fault:
                     raise ObjectStoreAway(str(fault)) from fault
             return stores[site]
@@ -52,7 +54,7 @@ def store_choice(engines: Mapping[str, EngineSettings], here: Collection[str]) -
     return objects
 
 
-def _open(site: str, settings: StoreSettings) -> Objects:
+def _open(site: str, settings: StoreSettings, patience_s: int) -> Objects:
     """Raises ProblemsFound."""
     from obstore.store import LocalStore, S3Store
 
@@ -70,11 +72,11 @@ def _open(site: str, settings: StoreSettings) -> Objects:
         client_options={
             "allow_http": settings.endpoint.startswith("http://"),  # the document's reader let it only be this machine
             "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(seconds=PATIENCE_S),
+            "timeout": timedelta(seconds=patience_s),
         },
         retry_config={
             "max_retries": 1000,  # time decides
-            "retry_timeout": timedelta(seconds=PATIENCE_S),
+            "retry_timeout": timedelta(seconds=patience_s),
             "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
         },
     )

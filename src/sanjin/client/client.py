@@ -45,6 +45,8 @@ BATCH_BYTES = 15 << 20
 """Bytes sent in one call at most; the API takes 16 MiB."""
 
 RECONNECT_WALL_S = 0.5
+REGISTER_WALL_S = 3700.0
+"""How long the outputs of an ended job are waited for; a site gives up reading them after an hour."""
 REGISTER_LOOK_WALL_S = 0.02
 """How often it is looked whether the outputs of an ended job are summed."""
 QUIET_WALL_S = 5.0
@@ -164,11 +166,16 @@ class Client:
         with self._stream(f"/jobs/{job}/logs", query) as answer:
             yield from answer.iter_bytes()
 
-    def outputs(self, job: str) -> JobOutputs:
-        """What a job's ended runs left in ``$SANJIN_OUTPUTS``. Where the job has ended, waits until all is summed."""
+    def outputs(self, job: str, timeout_s: float = REGISTER_WALL_S) -> JobOutputs:
+        """What a job's ended runs left in ``$SANJIN_OUTPUTS``.
+
+        Where the job has ended, this waits until all is summed, for ``timeout_s`` wall seconds at most; what is not
+        ``complete`` then is told as it is.
+        """
+        until = time.monotonic() + timeout_s
         while True:
             found = self._ask(JobOutputs, "GET", f"/jobs/{job}/outputs")
-            if found.complete or not self.job(job).state.ended:
+            if found.complete or not self.job(job).state.ended or time.monotonic() >= until:
                 return found
             time.sleep(REGISTER_LOOK_WALL_S)
 

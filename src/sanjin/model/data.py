@@ -29,6 +29,8 @@ class LeftOutWhy(StrEnum):
     """There are too many files."""
     LATE = "late"
     """Reading all of them took too long."""
+    GONE = "gone"
+    """The run has no folder: it never began, or was in an engine that the site had before."""
 
 
 @dataclass(frozen=True, slots=True)

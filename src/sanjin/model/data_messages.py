@@ -10,6 +10,10 @@ DATA: dict[str, tuple[str, str]] = {
     "left_out.name": ("its name is too long, too deep or cannot be shown", "名称过长、过深或无法显示"),
     "left_out.unreadable": ("it cannot be read", "无法读取"),
     "left_out.many": ("there are too many files", "文件过多"),
+    "left_out.gone": (
+        "a run has no folder here: it never began, or was in an engine of before",
+        "某次运行在此没有目录:未曾开始,或属于先前的引擎",
+    ),
     "left_out.late": ("reading the outputs took too long", "读取产出耗时过长"),
     "cli.output_brought": ("{path}", "{path}"),
     "cli.output_here": ("{path} (was here)", "{path}(已存在)"),

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sanjin.adapters.engines.run_folder import RunFolder
-from sanjin.model.errors import StoreFailed
 
 if TYPE_CHECKING:  # the library behind it is loaded where a site has an object store
     from sanjin.adapters.movers.objects import DataObjects
@@ -69,7 +68,7 @@ class OutputKeeper:
                     if not self._kept(key):
                         wait_s = wait_s or REGISTER_S
                         continue
-                except (OSError, StoreFailed) as fault:
+                except Exception as fault:  # whatever it is, it may be over later
                     _log.warning("the outputs of run %s are not in the store yet: %s", key, fault)
                     wait_s = RETRY_S
                     break

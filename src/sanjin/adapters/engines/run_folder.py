@@ -388,7 +388,9 @@ class RunFolder:
 
         Raises StoreFailed where that failed the last time.
         """
-        if not valid_name(key) or not (self.result(key) or self.forgotten(key)):
+        if not valid_name(key) or not (self.runs / key).exists():
+            return RunOutputs(registered=True, left_out=(LeftOut("", LeftOutWhy.GONE),), left_out_count=1)
+        if not (self.result(key) or self.forgotten(key)):
             return RunOutputs(registered=False)
         with self._guard:
             if (known := self._listed.get(key)) is not None:

@@ -53,17 +53,18 @@ class ObjectStoreAway(OSError):
 
 
 class DataObjects:
-    """The datasets of ``site`` in an object store."""
+    """The datasets of ``site`` in an object store. ``quick`` is the same store for who does not wait for it long: it is
+    asked what is held."""
 
-    def __init__(self, site: str, objects: Objects) -> None:
+    def __init__(self, site: str, objects: Objects, quick: Objects | None = None) -> None:
         self.site = site
-        self._objects = objects
+        self._objects, self._quick = objects, quick or objects
         self._index: tuple[str, bytes, dict[str, list[str]]] = ("", b"", {})  # the last dataset that was looked up
 
     def held(self) -> list[str]:
         """Datasets whose index is here. Raises OSError."""
         with _told(self.site):
-            found: Sequence[str] = obstore.list_with_delimiter(self._objects, "data/")["common_prefixes"]  # pyright: ignore
+            found: Sequence[str] = obstore.list_with_delimiter(self._quick, "data/")["common_prefixes"]  # pyright: ignore
         names = [prefix.rstrip("/").rpartition("/")[2] for prefix in found]
         return [name for name in names if valid(name) and self._has(f"data/{name}/index.json")]
 
@@ -240,7 +241,7 @@ class DataObjects:
     def _has(self, key: str) -> bool:
         try:
             with _told(self.site, key):
-                obstore.head(self._objects, key)
+                obstore.head(self._quick, key)
         except FileNotFoundError:
             return False
         return True
