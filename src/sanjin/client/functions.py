@@ -12,6 +12,7 @@ import operator
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import ModuleType
 from typing import Any, Generic, Literal, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -263,8 +264,9 @@ class _Map:
                 raise ProblemsFound([problem("too_small", name, value=value, least=1)])
         calls: list[Call] = [((item,), {}) for item in items]
         self.count = len(calls)
-        size = chunk or -(-self.count // (parts or PARTS)) or 1
-        self._parts = [p for at in range(0, self.count, size) for p in self._packed(at, calls[at : at + size])]
+        number = min(-(-self.count // chunk) if chunk else parts or PARTS, self.count)
+        bounds = [self.count * at // number for at in range(number + 1)] if number else []
+        self._parts = [p for a, b in pairwise(bounds) for p in self._packed(a, calls[a:b])]
         self.live: dict[str, _Part] = {}
         self._cancelled = 0
 

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, cast
 
 from sanjin.client.client import Client
 from sanjin.client.download import download
-from sanjin.client.packing import RESULT, Outcome, Results, opened
+from sanjin.client.packing import RESULT, Outcome, Results, opened, shown
 from sanjin.model.catalogue import say
 from sanjin.model.errors import SanjinError, TaskFailed
 from sanjin.model.job import Effects, JobState
@@ -97,7 +97,7 @@ class Handle(Generic[_R]):
         said = ""
         with contextlib.suppress(SanjinError):  # what it printed may be where we may not read
             error = b"".join(self._client.logs(record.id, "stderr"))
-            said = error[-_STDERR_TOLD:].decode(errors="replace").strip()
+            said = shown(error[-_STDERR_TOLD:].decode(errors="replace").strip())
         failed = TaskFailed(say("task.no_word", "en", why=f"{why}\n{said}" if said else why))
         return Outcome(error=failed)
 

@@ -95,6 +95,11 @@ def too_large(function: Any, packed: str) -> ProblemsFound:
     return ProblemsFound([problem("task_too_large", name_of(function), value=kib, most=PACKED_MAX >> 10)])
 
 
+def shown(text: str) -> str:
+    """A text from a site as a terminal may show it: what moves the cursor or the like is written as an escape."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 def name_of(function: Any) -> str:
     """What a job is called that calls a function."""
     return str(getattr(function, "__qualname__", type(function).__qualname__))
@@ -146,12 +151,13 @@ def opened(raw: bytes, results: Results, failed: type[Exception]) -> Outcome:
             if not isinstance(values, list) or len(values) != max(head.count, 1):  # pyright: ignore
                 raise ValueError(f"{RESULT} does not hold {head.count} values")
             return Outcome(values, head.part)  # pyright: ignore
-        cause = RemoteTraceback(head.traceback)
+        said = shown(f"{head.error}: {head.text}")
+        cause = RemoteTraceback(shown(head.traceback))
         if head.unsent:
-            text = say("task.unsent", "en", form=results, value=f"{head.error}: {head.text}")
+            text = say("task.unsent", "en", form=results, value=said)
             return Outcome(error=failed(text), cause=cause, at=head.at)
         if results == "json" or not body:
-            return Outcome(error=failed(f"{head.error}: {head.text}"), cause=cause, at=head.at)
+            return Outcome(error=failed(said), cause=cause, at=head.at)
         error = _cloudpickle().loads(body)
         if not isinstance(error, BaseException):
             raise TypeError(f"{error!r} is no exception")

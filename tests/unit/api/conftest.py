@@ -119,7 +119,10 @@ def _work(world: AccessWorld) -> None:
 
 @pytest.fixture(scope="session")
 def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AccessWorld]:
-    folder = tmp_path_factory.mktemp("access")
+    yield from access_world(tmp_path_factory.mktemp("access"))
+
+
+def access_world(folder: Path) -> Iterator[AccessWorld]:
     hub = EventHub()
     live = assemble(load_region(bundled("shanxi")), folder, RealClock(), "test", hub.listen)
     app = make_app(live, hub, OPERATOR, "test", state=folder)

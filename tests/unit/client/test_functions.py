@@ -204,6 +204,23 @@ def test_what_cannot_travel_is_said_before_anything_is_sent() -> None:
     assert site.specs == {}
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 40), st.integers(1, 12))
+def test_parts_are_of_like_size(count: int, most: int) -> None:
+    site = client()
+    for cut in ({"parts": most}, {"chunk": most}):
+        site.specs.clear()
+        sanjin.map(abs, range(count), client=site, **cast(Any, cut))
+        sizes = [_size(spec) for spec in site.specs.values()]
+        assert sum(sizes) == count and max(sizes) - min(sizes) <= 1
+        assert len(sizes) == min(most, count) if "parts" in cut else max(sizes) <= most
+
+
+def _size(spec: JobSpec) -> int:
+    first, last = spec.name.removeprefix("abs[").rstrip("]").split(":")
+    return int(last) - int(first)
+
+
 def test_parts_that_are_too_large_are_halved() -> None:
     site = client()
     items = [os.urandom(12_000) for _ in range(16)]
@@ -215,8 +232,14 @@ def test_parts_that_are_too_large_are_halved() -> None:
 def test_what_cannot_come_back_is_named() -> None:
     site = client()
     with pytest.raises(TaskFailed, match=r"cannot be sent back as pickle.*generator") as caught:
-        sanjin.map(lambda x: x if x < 2 else iter(lambda: x, 0) if x > 9 else (y for y in [x]), [1, 2], client=site)
-    assert "item 0" in caught.value.__notes__[0] or "item 1" in caught.value.__notes__[0]
+        sanjin.map(lambda x: (y for y in [x]) if x > 1 else x, [1, 2], parts=1, client=site)
+    assert caught.value.__notes__[0].startswith("item 1, ")
+
+    def clears(x: int) -> int:
+        raise ValueError("\x1b[2J")
+
+    with pytest.raises(TaskFailed, match=r"ValueError: \\x1b\[2J"):  # a terminal shows it, and does not do it
+        sanjin.map(clears, [1], client=site, results="json")
     with pytest.raises(TaskFailed, match="as json"):
         sanjin.map(lambda x: {x}, [1], client=site, results="json")
 
@@ -305,7 +328,7 @@ def test_a_task_is_called_as_before_and_travels_as_the_plain_function() -> None:
 def test_a_part_of_a_map_of_before_is_read_as_a_list() -> None:
     site = client()
     sanjin.map(abs, [-1, -2, -3], parts=2, client=site)
-    assert [sanjin.Handle(job, site).result() for job in site.specs] == [[1, 2], [3]]
+    assert [sanjin.Handle(job, site).result() for job in site.specs] == [[1], [2, 3]]
     one = sanjin.task(client=site)(abs).submit(-4)
     assert sanjin.Handle(one.job, site).result() == 4
 
