@@ -44,14 +44,22 @@ def state(node: NodeProcess, job: str) -> str:
 
 
 def test_work_goes_up_the_line_runs_there_and_its_end_comes_back(tree: tuple[NodeProcess, NodeProcess]) -> None:
-    _, hub = tree
+    core, hub = tree
     until(lambda: reached(hub))
-    there, here = submit(hub, "--site", "taiyuan"), submit(hub, "--site", "datong")
+    words = ("--site", "taiyuan", "--", "sh", "-c", "echo said; echo left > $SANJIN_OUTPUTS/left")
+    there = hub.json("submit", "--duration", "60s", *words)["jobs"][0]
+    here = submit(hub, "--site", "datong")
     until(lambda: state(hub, there) == "succeeded" and state(hub, here) == "succeeded")
     record = next(j for j in hub.json("jobs")["jobs"] if j["id"] == there)
     assert record["site"] == "taiyuan"
     logs = hub.run("logs", there)
     assert logs.returncode == 4 and "taiyuan" in logs.stderr  # its node has the rest
+    assert core.run("logs", there).stdout == "said\n"
+    assert [f["name"] for f in core.json("outputs", there)["files"]] == ["left"]
+    assert core.json("bill", "--job", there)["site"] == core.json("job", there)["job"]["site"] == "taiyuan"
+    assert core.run("explain", there).returncode == 0
+    unknown = core.run("logs", "datong-99999")
+    assert unknown.returncode == 4 and "datong" in unknown.stderr  # who might know it
 
 
 def test_who_has_no_invitation_or_a_used_one_stays_outside(tree: tuple[NodeProcess, NodeProcess]) -> None:

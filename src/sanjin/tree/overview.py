@@ -120,10 +120,11 @@ def owner(live: LiveRegion, job: str) -> Node:
 
 
 def job(live: LiveRegion, name: str) -> JobRecord:
-    """A job as its owner knows it. Raises NotFound."""
-    owner(live, name)
+    """A job as its owner knows it, or the node here that has it where the owner is another process's. Raises
+    NotFound."""
     record = live.job(name)
     if record is None:
+        owner(live, name)  # says where to ask, where that is known
         raise NotFound(f"there is no job {name}")
     return record
 
@@ -195,8 +196,8 @@ def happenings(live: LiveRegion, name: str, seen: Seeing | None = None) -> list[
     Of the same second, the owner's entries come first, and a report after what it reports.
     """
     job(live, name)
-    first = owner(live, name)
-    nodes = [first, *(n for n in live.nodes.values() if n is not first)]
+    owned_by = name.rpartition("-")[0]
+    nodes = sorted(live.nodes.values(), key=lambda n: n.name != owned_by)
     show = seen or _whole
     lists = [
         [happening(n.name, e) for each in n.parts.store.journal(job=name) if (e := show(n.name, each))] for n in nodes

@@ -90,10 +90,11 @@ class LiveRegion:
             node.stop()
 
     def job(self, job: str) -> JobRecord | None:
-        """A job as its owner knows it; a part of an array as the node that runs it does."""
+        """A job as its owner knows it; a part of an array, or a job whose owner is another process's node, as the node
+        does that has it here."""
         owner = self.nodes.get(job.rpartition("-")[0])
         found = owner.parts.store.job(job) if owner else None
-        if found is not None or not owner or "." not in job:
+        if found is not None or (owner and "." not in job):
             return found
         known = [r for node in self.nodes.values() if (r := node.parts.store.job(job))]
         return next((r for r in known if not r.sent_to), known[0] if known else None)
@@ -104,8 +105,8 @@ class LiveRegion:
         if record is None:
             return []
         found: list[Explanation] = []
-        owner = self.nodes[job.rpartition("-")[0]]  # first, so that of one second its decision comes first
-        for node in (owner, *(n for n in self.nodes.values() if n is not owner)):
+        owner = job.rpartition("-")[0]  # first, so that of one second its decision comes first
+        for node in sorted(self.nodes.values(), key=lambda n: n.name != owner):
             supply = node.view.supply
             for entry in node.parts.store.journal(job=job):
                 event = ev.decode(entry.kind, entry.body)
