@@ -462,9 +462,9 @@ def test_usage_of_a_busy_loop_and_of_children_that_nobody_waits_for(make: Make) 
     assert 100 << 20 < holds.usage.memory_peak_bytes < 200 << 20
 
 
-def test_many_runs_at_once(make: Make) -> None:
+def test_many_runs_at_once(make: Make, kind: str) -> None:
     engine = make()
-    keys = [f"m{n}" for n in range(30)]
+    keys = [f"m{n}" for n in range(8 if kind == "ray" else 30)]  # a job costs Ray more than a second of a core
     assert engine.start([order(key, "sh", "-c", f"echo {key}") for key in keys]) == []
     assert all(r.reason is EndReason.EXIT and r.exit_status == 0 for r in ends(engine, *keys))
     assert all(engine.logs(key, "stdout", 0, 10).decode().strip() == key for key in keys)

@@ -35,10 +35,9 @@ from sanjin.adapters.engines.cluster import (
     Tasks,
     TaskState,
 )
+from sanjin.adapters.engines.folder_engine import FolderEngine
 from sanjin.adapters.engines.output_keeper import OutputKeeper
-from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
-from sanjin.adapters.engines.sandbox import choose, confine
-from sanjin.model.data import RunOutputs
+from sanjin.adapters.engines.run_folder import Refused, check, not_started, valid_name
 from sanjin.model.engines import DEFAULT_BOUNDS, Bounds
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
@@ -82,10 +81,10 @@ class _Sent:
     over_s: float = 0.0
 
 
-class ClusterEngine:
-    """Runs work in a cluster. ``folder`` as above; ``sandbox``, ``read_only`` and ``bounds`` as for ``local``,
-    and tried on this machine. ``python`` is the Python of the cluster's machines that runs the supervisor; empty: the
-    one in use here, which must be there under the same name. ``keeper`` takes what runs left."""
+class ClusterEngine(FolderEngine):
+    """Runs work in a cluster. ``folder`` as above; how runs are confined is tried on this machine. ``python`` is the
+    Python of the cluster's machines that runs the supervisor; empty: the one in use here, which must be there under the
+    same name. For the rest see :class:`FolderEngine`."""
 
     def __init__(
         self,
@@ -98,22 +97,16 @@ class ClusterEngine:
         python: str = "",
         keeper: OutputKeeper | None = None,
     ) -> None:
-        self._keeper = keeper
-        self._files = RunFolder(folder)
+        super().__init__(folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper)
         self._cluster = cluster
-        self._sandbox = choose(sandbox)
-        self._read_only = tuple(str(path) for path in read_only)
-        self._bounds = bounds
         program = self._files.supervisor_source() if python else self._files.supervisor()
         self._launch = (python or sys.executable, program)
         self._batches = self._files.root / "batches"
         self._batches.mkdir(exist_ok=True, mode=0o700)
-        self._guard = threading.RLock()
         self._news = threading.Condition(self._guard)
         self._queued: dict[str, RunOrder] = {}  # to be prepared and submitted
         self._prepared: dict[str, Shape] = {}  # to be submitted
         self._sent: dict[str, _Sent] = {}
-        self._told: dict[str, RunReport] = {}  # ended and not forgotten
         self._ask_waiting = False  # whether a task that may not have begun is to end
         self._machine, self._machine_s = Machine(cores=0, memory_mib=0, cards=0), -MACHINE_S
         self._fault = ""  # why the cluster did not answer last
@@ -185,48 +178,16 @@ class ClusterEngine:
             self._news.notify_all()
             return [self._known(k) or self._look_at_files(k) for k in keys]
 
-    def cancel(self, keys: Sequence[str]) -> None:
-        """Ask these runs to end; it wins over a stop under way."""
-        self._ask(keys, "cancel", EndReason.CANCELLED)
-
-    def stop(self, keys: Sequence[str]) -> None:
-        """Ask these runs to stop. They end as STOPPED."""
-        self._ask(keys, "stop", EndReason.STOPPED)
-
-    def discard(self, checkpoints: Sequence[str]) -> None:
-        """Remove these checkpoint folders. Unknown and bad names are ignored."""
-        self._files.discard(list(filter(valid_name, checkpoints)))
-
-    def forget(self, keys: Sequence[str]) -> None:
-        """Stop reporting these ends; results, logs and outputs stay in the folder of the run."""
-        with self._guard:
-            for key in filter(valid_name, keys):
-                self._told.pop(key, None)
-                self._sent.pop(key, None)
-                self._files.put_away(key)
-        if self._keeper is not None:
-            self._keeper.keep(list(filter(valid_name, keys)))
-
-    def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
-        """Bytes of ``stdout`` or ``stderr`` from ``offset``; empty if there are none."""
-        return self._files.log(key, stream, offset, limit)
-
-    def outputs(self, key: str) -> RunOutputs:
-        """What an ended run left; see :mod:`sanjin.adapters.engines.run_outputs`."""
-        return self._files.outputs(key)
-
-    def output(self, key: str, name: str, offset: int, limit: int) -> bytes:
-        """Bytes of a file that a run left, from ``offset``; empty if there are none."""
-        return self._files.output(key, name, offset, limit)
-
     def close(self) -> None:
         """Let go; what was submitted goes on, and what was not is dropped."""
         with self._guard:
             self._closed = True
             self._news.notify_all()
         self._thread.join(CLOSE_S)
-        if self._keeper is not None:
-            self._keeper.close()
+        super().close()
+
+    def _let_go(self, key: str) -> None:
+        self._sent.pop(key, None)
 
     # -- what is known ---------------------------------------------------------------------
 
@@ -355,7 +316,7 @@ class ClusterEngine:
         with self._guard:
             if self._queued.get(order.key) is None:
                 return
-            more = confine(order, self._files, self._sandbox, self._read_only, self._bounds)
+            more = self._confined(order)
             more["passed"] = self._cluster.passes(self._sandbox.kind)
             lock = self._files.prepare(order, more)
             del self._queued[order.key]

@@ -13,19 +13,17 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sanjin.adapters.engines import local_runner
+from sanjin.adapters.engines.folder_engine import FolderEngine
 from sanjin.adapters.engines.host_slots import HostSlots, Ticket
 from sanjin.adapters.engines.output_keeper import OutputKeeper
-from sanjin.adapters.engines.run_folder import Refused, RunFolder, check, not_started, valid_name
+from sanjin.adapters.engines.run_folder import Refused, check, not_started, valid_name
 from sanjin.adapters.engines.run_limits import group_homes, sweep_groups
-from sanjin.adapters.engines.sandbox import choose, confine
-from sanjin.model.data import RunOutputs
 from sanjin.model.engines import DEFAULT_BOUNDS, Bounds
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
@@ -47,15 +45,12 @@ class _Waiting:
     since_s: float
 
 
-class LocalEngine:
+class LocalEngine(FolderEngine):
     """Runs processes on this machine, confined where that is possible.
 
-    ``folder`` holds everything of this site's runs. ``sandbox`` is ``auto`` (bubblewrap if it works
-    here, else Landlock), ``bwrap`` or ``landlock`` (required; :class:`ProblemsFound` if it does not work)
-    or ``none``. ``bounds`` are what each run may take of processes and of the disk. ``slots`` limits
-    how many runs are active on the host; runs above it wait here, in the order of ``start``, and are
-    absent after a crash of the node. ``read_only`` are more paths that a confined run may
-    read, under their own names. ``keeper`` takes what runs left. ``key`` must match ``[A-Za-z0-9._-]{1,100}``.
+    ``folder`` holds everything of this site's runs. ``slots`` limits how many runs are active on the
+    host; runs above it wait here, in the order of ``start``, and are absent after a crash of the node.
+    For the rest see :class:`FolderEngine`.
     """
 
     def __init__(
@@ -68,20 +63,14 @@ class LocalEngine:
         bounds: Bounds = DEFAULT_BOUNDS,
         keeper: OutputKeeper | None = None,
     ) -> None:
-        self._keeper = keeper
-        self._files = RunFolder(folder)
-        self._sandbox = choose(sandbox)
+        super().__init__(folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper)
         self._program = self._files.supervisor()
         self._slots = slots
-        self._read_only = tuple(str(path) for path in read_only)
-        self._bounds = bounds
         sweep_groups(group_homes())
-        self._guard = threading.RLock()
         self._waiting: dict[str, _Waiting] = {}
         self._live: dict[int, _Live] = {}  # by process descriptor (pidfd)
         self._unwatched: list[_Live] = []  # where the system gives no pidfd
         self._poll = select.epoll()
-        self._told: dict[str, RunReport] = {}  # ended and not forgotten
         self._closed = False
 
     def info(self) -> EngineInfo:
@@ -126,43 +115,9 @@ class LocalEngine:
             self._reap()
             return [self._find(key) for key in keys]
 
-    def cancel(self, keys: Sequence[str]) -> None:
-        """Ask these runs to end: TERM, and KILL two seconds later. It wins over a stop under way."""
-        self._ask(keys, "cancel", EndReason.CANCELLED)
-
-    def stop(self, keys: Sequence[str]) -> None:
-        """Ask these runs to stop: TERM, and KILL after their ``stop_grace_s``. They end as STOPPED."""
-        self._ask(keys, "stop", EndReason.STOPPED)
-
-    def discard(self, checkpoints: Sequence[str]) -> None:
-        """Remove these checkpoint folders. Unknown and bad names are ignored."""
-        self._files.discard(list(filter(valid_name, checkpoints)))
-
-    def forget(self, keys: Sequence[str]) -> None:
-        """Stop reporting these ends; results, logs and outputs stay in the folder of the run."""
-        with self._guard:
-            for key in filter(valid_name, keys):
-                self._told.pop(key, None)
-                self._files.put_away(key)
-        if self._keeper is not None:
-            self._keeper.keep(list(filter(valid_name, keys)))
-
-    def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
-        """Bytes of ``stdout`` or ``stderr`` from ``offset``, 16 MiB at most; empty if there are none."""
-        return self._files.log(key, stream, offset, limit)
-
-    def outputs(self, key: str) -> RunOutputs:
-        """What an ended run left; see :mod:`sanjin.adapters.engines.run_outputs`."""
-        return self._files.outputs(key)
-
-    def output(self, key: str, name: str, offset: int, limit: int) -> bytes:
-        """Bytes of a file that a run left, from ``offset``; empty if there are none."""
-        return self._files.output(key, name, offset, limit)
-
     def close(self) -> None:
         """Let go; runs go on, and those that wait for the host are dropped."""
-        if self._keeper is not None:
-            self._keeper.close()
+        super().close()
         with self._guard:
             if self._closed:
                 return
@@ -202,9 +157,7 @@ class LocalEngine:
     def _spawn(self, waiting: _Waiting) -> bool:
         """Start the supervisor of a run. False when the run has begun already."""
         order = replace(waiting.order, parallel=min(waiting.order.parallel, os.cpu_count() or 1))
-        run, more = self._files.runs / order.key, confine(
-            order, self._files, self._sandbox, self._read_only, self._bounds
-        )
+        run, more = self._files.runs / order.key, self._confined(order)
         if self._slots is not None:
             more["queued_s"] = round(time.monotonic() - waiting.since_s, 3)
         lock = self._files.prepare(order, more)

@@ -1,0 +1,89 @@
+"""What engines have in common whose runs lie in a :class:`~sanjin.adapters.engines.run_folder.RunFolder`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from sanjin.adapters.engines.output_keeper import OutputKeeper
+from sanjin.adapters.engines.run_folder import RunFolder, valid_name
+from sanjin.adapters.engines.sandbox import choose, confine
+from sanjin.model.data import RunOutputs
+from sanjin.model.engines import DEFAULT_BOUNDS, Bounds
+from sanjin.ports import EndReason, RunOrder, RunReport
+
+
+class FolderEngine:
+    """``sandbox`` is ``auto`` (bubblewrap if it works here, else Landlock), ``bwrap`` or ``landlock`` (required;
+    :class:`ProblemsFound` if it does not work) or ``none``. ``read_only`` are more paths that a confined run may read,
+    under their own names. ``bounds`` are what each run may take of processes and of the disk. ``keeper`` takes what
+    runs left. Keys must match ``[A-Za-z0-9._-]{1,100}``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        sandbox: str = "auto",
+        read_only: Sequence[str | Path] = (),
+        bounds: Bounds = DEFAULT_BOUNDS,
+        keeper: OutputKeeper | None = None,
+    ) -> None:
+        self._files = RunFolder(folder)
+        self._sandbox = choose(sandbox)
+        self._read_only = tuple(str(path) for path in read_only)
+        self._bounds = bounds
+        self._keeper = keeper
+        self._guard = threading.RLock()
+        self._told: dict[str, RunReport] = {}  # ended and not forgotten
+
+    def cancel(self, keys: Sequence[str]) -> None:
+        """Ask these runs to end: TERM, and KILL two seconds later. It wins over a stop under way."""
+        self._ask(keys, "cancel", EndReason.CANCELLED)
+
+    def stop(self, keys: Sequence[str]) -> None:
+        """Ask these runs to stop: TERM, and KILL after their ``stop_grace_s``. They end as STOPPED."""
+        self._ask(keys, "stop", EndReason.STOPPED)
+
+    def discard(self, checkpoints: Sequence[str]) -> None:
+        """Remove these checkpoint folders. Unknown and bad names are ignored."""
+        self._files.discard(list(filter(valid_name, checkpoints)))
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Stop reporting these ends; results, logs and outputs stay in the folder of the run."""
+        known = list(filter(valid_name, keys))
+        with self._guard:
+            for key in known:
+                self._told.pop(key, None)
+                self._let_go(key)
+                self._files.put_away(key)
+        if self._keeper is not None:
+            self._keeper.keep(known)
+
+    def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
+        """Bytes of ``stdout`` or ``stderr`` from ``offset``, 16 MiB at most; empty if there are none."""
+        return self._files.log(key, stream, offset, limit)
+
+    def outputs(self, key: str) -> RunOutputs:
+        """What an ended run left; see :mod:`sanjin.adapters.engines.run_outputs`."""
+        return self._files.outputs(key)
+
+    def output(self, key: str, name: str, offset: int, limit: int) -> bytes:
+        """Bytes of a file that a run left, from ``offset``; empty if there are none."""
+        return self._files.output(key, name, offset, limit)
+
+    def close(self) -> None:
+        """Let go of what takes outputs."""
+        if self._keeper is not None:
+            self._keeper.close()
+
+    def _ask(self, keys: Sequence[str], request: str, reason: EndReason) -> None:
+        """Leave ``request`` with those that have begun, and tell the end of the others, for ``reason``."""
+        raise NotImplementedError
+
+    def _let_go(self, key: str) -> None:
+        """Forget what is known of a run whose end nobody asks for any more."""
+
+    def _confined(self, order: RunOrder) -> dict[str, object]:
+        """What its supervisor has to know besides the order."""
+        return confine(order, self._files, self._sandbox, self._read_only, self._bounds)
