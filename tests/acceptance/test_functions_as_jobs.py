@@ -18,7 +18,7 @@ import pytest
 
 import sanjin
 from sanjin import Client, JobState
-from sanjin.adapters.engines.local_runner import descendants
+from sanjin.adapters.engines.run_limits import descendants
 from sanjin.model.errors import TaskFailed
 from tests.live import Region
 from tests.support import until
