@@ -121,8 +121,9 @@ def jobs_of(count: int, begin_s: int, rate: float) -> list[tuple[str, float, Sub
     """The demo's jobs, more of them, some of each tied to the sites of the other engines."""
     found: list[tuple[str, float, Submission]] = []
     for number, (node, offset, s) in enumerate(demo_submissions(begin_s, count, rate=rate)):
-        spec = replace(s.spec, cores=s.spec.cores * SAMPLE, sample_cores=s.spec.cores,
-                       memory_bytes=s.spec.memory_bytes * SAMPLE)  # fmt: skip
+        # no deadlines: at this rate a machine that is busy for a second is late by minutes
+        spec = replace(s.spec, cores=s.spec.cores * SAMPLE, sample_cores=s.spec.cores, deadline_s=0,
+                       deadline_firm=False, memory_bytes=s.spec.memory_bytes * SAMPLE)  # fmt: skip
         if number % 12 < 2 and not spec.latency_class_ms and spec.pool_kind is None:
             spec = replace(spec, site=(RAY, PROCESSES)[number % 12])
         found.append((node, offset, Submission(key=s.key, spec=spec)))

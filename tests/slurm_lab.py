@@ -141,9 +141,17 @@ class SlurmLab:
             return
         _end(pid, number)
         end = time.monotonic() + 20
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        while _lives(pid) and time.monotonic() < end:
             time.sleep(0.02)
         (self.folder / name).unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there, and not only until somebody asks how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _end(pid: int, number: int) -> None:
