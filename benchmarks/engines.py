@@ -224,13 +224,13 @@ def eleven(jobs: int) -> dict[str, float]:
         finally:
             for lab in labs.values():
                 lab.stop()
-    rest = f"{alone:.2f}/s" if alone else "not installed"
+    rest = f"{alone:.2f}/s" if alone else "not there"
     print(f"{jobs} jobs over {len(labs)} clusters through a node: {through:.2f}/s; one cluster by slurmrestd: {rest}")
     return {"clusters": len(labs), "jobs_s": round(through, 2), "slurmrestd_jobs_s": round(alone, 2)}
 
 
 def many_by_rest(lab: SlurmLab, folder: Path, jobs: int) -> float:
-    """Jobs a second of one cluster through ``slurmrestd`` on a unix socket; 0 where it is not installed."""
+    """Jobs a second of one cluster through ``slurmrestd`` on a unix socket; 0 where it is not installed, or does not start."""
     program, user = shutil.which("slurmrestd", path="/usr/sbin:/usr/bin"), pwd.getpwnam("nobody")
     if program is None:
         return 0.0
@@ -240,11 +240,13 @@ def many_by_rest(lab: SlurmLab, folder: Path, jobs: int) -> float:
     for path in (folder, lab.folder, lab.folder / "munge"):
         path.chmod(0o755)
     server = subprocess.Popen(
-        [program, "-a", "rest_auth/local", f"unix:{there}/sock"], user="nobody", group=user.pw_gid, extra_groups=[],
+        [program, "-s", "openapi/v0.0.38", "-a", "rest_auth/local", f"unix:{there}/sock"], user="nobody", group=user.pw_gid, extra_groups=[],
         env={"SLURM_CONF": lab.settings.conf, "PATH": "/usr/bin:/bin"}, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        wait((there / "sock").exists)
+        wait(lambda: (there / "sock").exists() or server.poll() is not None)
+        if server.returncode is not None:
+            return 0.0
         job = {"name": "j", "environment": {"PATH": "/usr/bin:/bin"}, "current_working_directory": "/tmp",
                "standard_output": "/dev/null", "standard_error": "/dev/null", "memory_per_node": 64, "tasks": 1,
                "nodes": 1}  # fmt: skip
