@@ -230,7 +230,7 @@ def eleven(jobs: int) -> dict[str, float]:
 
 
 def many_by_rest(lab: SlurmLab, folder: Path, jobs: int) -> float:
-    """Jobs a second of one cluster through ``slurmrestd`` on a unix socket; 0 where it is not installed, or does not start."""
+    """Jobs a second of one cluster through ``slurmrestd`` on a unix socket; 0 where it does not start."""
     program, user = shutil.which("slurmrestd", path="/usr/sbin:/usr/bin"), pwd.getpwnam("nobody")
     if program is None:
         return 0.0
@@ -240,7 +240,8 @@ def many_by_rest(lab: SlurmLab, folder: Path, jobs: int) -> float:
     for path in (folder, lab.folder, lab.folder / "munge"):
         path.chmod(0o755)
     server = subprocess.Popen(
-        [program, "-s", "openapi/v0.0.38", "-a", "rest_auth/local", f"unix:{there}/sock"], user="nobody", group=user.pw_gid, extra_groups=[],
+        [program, "-s", "openapi/v0.0.38", "-a", "rest_auth/local", f"unix:{there}/sock"],
+        user="nobody", group=user.pw_gid, extra_groups=[],
         env={"SLURM_CONF": lab.settings.conf, "PATH": "/usr/bin:/bin"}, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
