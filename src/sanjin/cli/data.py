@@ -48,7 +48,8 @@ def list_data(
     output: Format = "table",
 ) -> None:
     """List the replicas of datasets: at which sites, in the folder for runs or in the object store. 数据副本列表。"""
-    _print(list(_held(_movers(state, data_folder, site), dataset)), output)
+    movers, _ = _movers(state, data_folder, site)
+    _print(list(_held(movers, dataset)), output)
 
 
 def verify_data(
@@ -63,7 +64,8 @@ def verify_data(
 
     Lost is a replica that the region document names, of a dataset that another site has.
     """
-    found = _looked_at(_movers(state, data_folder, site), dataset, _declared(state))
+    movers, declared = _movers(state, data_folder, site)
+    found = _looked_at(movers, dataset, declared)
     _print(found, output)
     if wrong := [r for r in found if r.state != "whole"]:
         raise DataDamaged(sentence("cli.data_damaged", count=len(wrong)))
@@ -82,8 +84,8 @@ def repair_data(
 
     Exit 10 where that is not possible.
     """
-    movers = _movers(state, data_folder, site)
-    found = _looked_at(movers, dataset, _declared(state))
+    movers, declared = _movers(state, data_folder, site)
+    found = _looked_at(movers, dataset, declared)
     if not dry_run:
         found = [r if r.state == "whole" else _repaired(movers[r.site], r) for r in found]
     _print(found, output)
@@ -91,21 +93,21 @@ def repair_data(
         raise DataDamaged(sentence("cli.data_damaged" if dry_run else "cli.data_not_repaired", count=len(wrong)))
 
 
-def _movers(state: Path | None, data_folder: Path | None, site: str) -> dict[str, SiteMover]:
-    """A mover for each site that is asked for, one for every site that it may bring data from. Raises NotFound."""
+def _movers(
+    state: Path | None, data_folder: Path | None, site: str
+) -> tuple[dict[str, SiteMover], dict[str, tuple[str, ...]]]:
+    """A mover for each site that is asked for; and by dataset, the sites that the region document says have it.
+
+    Raises NotFound.
+    """
     folder = StateFolder(state or default_folder())
     region, one = load_region(folder.region_document()), folder.node_settings()
     if site and site not in region.nodes:
         raise NotFound(f"there is no site {site}; known: {', '.join(region.nodes)}")
     root = data_folder or (Path(one.data) if one and one.data else folder.path)
     objects, sites = store_choice(kept_engines(folder), ()), tuple(region.nodes)
-    return {name: SiteMover(root, name, objects, sites) for name in ([site] if site else sites)}
-
-
-def _declared(state: Path | None) -> dict[str, tuple[str, ...]]:
-    """By dataset, the sites that the region document says have it."""
-    region = load_region(StateFolder(state or default_folder()).region_document())
-    return {dataset.id: tuple(dataset.replicas) for dataset in region.datasets.values()}
+    movers = {name: SiteMover(root, name, objects, sites) for name in ([site] if site else sites)}
+    return movers, {dataset.id: tuple(dataset.replicas) for dataset in region.datasets.values()}
 
 
 def _held(movers: dict[str, SiteMover], dataset: str) -> Iterator[Replica]:
