@@ -19,6 +19,8 @@ from sanjin.model.units import SLOT_S
 from sanjin.ports import (
     EndReason,
     EngineInfo,
+    Publication,
+    PublicationReport,
     RunOrder,
     RunReport,
     RunState,
@@ -143,6 +145,12 @@ class ModelMover:
 
     def fetch(self, transfers: list[Transfer]) -> list[TransferReport]:
         return [TransferReport(dataset=t.dataset, path=f"/{t.dataset}", sha256="0" * 64) for t in transfers]
+
+    def publish(self, publications: list[Publication]) -> list[PublicationReport]:
+        self.has.update(p.dataset for p in publications)
+        return [
+            PublicationReport(run=p.run, dataset=p.dataset, path=f"/{p.dataset}", bytes=10**6) for p in publications
+        ]
 
 
 def shrunk(region: Region, node: str, cores: int) -> Region:

@@ -94,6 +94,8 @@ class RunOrder:
     checkpoint: str = ""
     """Name of a folder that outlives the run, seen as ``SANJIN_CHECKPOINT``; a later run with the same
     name finds in it what an earlier one left. Empty for none. One run at a time should use a name."""
+    checkpoint_from: str = ""
+    """A folder at this site whose files are put in place of what the checkpoint holds before the run begins."""
     stop_grace_s: float = 10.0
     """Wall seconds between the request to stop (TERM) and KILL; see :meth:`Engine.stop`."""
 
@@ -111,7 +113,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """What an engine says of one run. Wall times are seconds since the epoch, 0 where unknown."""
+    """What an engine says of one run. Wall times are seconds since the epoch, 0 where unknown.
+
+    ``outputs`` and ``checkpoint`` are the folders at this site where what it left lies; empty where there are none.
+    """
 
     key: str
     state: RunState
@@ -124,6 +129,8 @@ class RunReport:
     sandbox: str = ""
     """How it was confined: ``bwrap``, ``landlock`` or ``none``."""
     detail: str = ""
+    outputs: str = ""
+    checkpoint: str = ""
     members_done: int = 0
     """Of a part of an array that ended: members that ended with status 0. Members that a limit, a
     cancel or a stop of the whole run cut short, or never let start, are in neither count."""
@@ -224,6 +231,27 @@ class TransferReport:
     fault: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A folder that a run left at this site, to be registered as a dataset; see
+    :class:`sanjin.model.data.Artifact`."""
+
+    run: str
+    dataset: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicationReport:
+    """A folder that was registered: its ``path`` as a dataset here and the bytes of its files; or ``fault``."""
+
+    run: str
+    dataset: str
+    path: str = ""
+    bytes: int = 0
+    fault: str = ""
+
+
 class DataStore(Protocol):
     """Where a site keeps datasets: a folder of files, or an object store. See :mod:`sanjin.adapters.movers.manifest`.
 
@@ -273,6 +301,13 @@ class Mover(Protocol):
 
     def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
         """Bring these datasets here; idempotent. A report for each. The source may be this site: its own store."""
+        ...
+
+    def publish(self, publications: Sequence[Publication]) -> list[PublicationReport]:
+        """Register these folders as datasets of this site; idempotent. A report for each.
+
+        Links, devices and what cannot name a file of a dataset are left out.
+        """
         ...
 
 

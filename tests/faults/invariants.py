@@ -229,6 +229,8 @@ class Checks:
             self.fail("intent before start", f"{node}: {order.key} starts and no such start is durable")
             return
         job = taken.job
+        if taken.record.waits_for:
+            self.fail("after what it comes after", f"{node}: {order.key} starts before {taken.record.waits_for}")
         live = self._live[job]
         if node in live or len(live) > self._replaced[job]:
             self.fail("one run at a time", f"{node}: {order.key} starts while {live} run")

@@ -18,6 +18,8 @@ from sanjin.ports import (
     Batch,
     EndReason,
     EngineInfo,
+    Publication,
+    PublicationReport,
     RunOrder,
     RunReport,
     RunState,
@@ -92,6 +94,8 @@ class SimEngine:
     point: Callable[[str, str], None]
     began: Callable[[str, RunOrder], None]
     ended: Callable[[str, str, EndReason | None], None]
+    kept: dict[str, float]
+    """Seconds of work kept in datasets of checkpoints, at all sites."""
     runs: dict[str, Run] = field(default_factory=dict)
     saved: dict[str, float] = field(default_factory=dict)
     """Seconds of work kept under the name of a checkpoint."""
@@ -118,6 +122,8 @@ class SimEngine:
     def _begin(self, order: RunOrder, rng: random.Random) -> None:
         now = self.time.now
         whole = float(order.environment["RUN_S"])
+        if order.checkpoint_from:
+            self.saved[order.checkpoint] = self.kept[order.checkpoint_from.removeprefix("/")]
         if order.checkpoint:
             whole = max(whole - self.saved.get(order.checkpoint, 0.0), 1.0)
         lasts, reason = whole, EndReason.EXIT
@@ -164,7 +170,8 @@ class SimEngine:
             started_at=run.began_at, ended_at=run.began_at + took, sandbox="none",
             usage=Usage(wall_s=took, cpu_s=took * order.cores, memory_peak_bytes=2**27,
                         busy_s=took * max(order.members, order.nodes, 1)),
-            members_done=(order.members - bad) if own else 0, members_failed=bad,
+            members_done=(order.members - bad) if own else 0, members_failed=bad, outputs=f"/{key}",
+            checkpoint=str(self.saved.get(order.checkpoint, 0.0)) if run.reason is EndReason.STOPPED else "",
         )  # fmt: skip
 
     def watch(self) -> list[RunReport]:
@@ -228,6 +235,7 @@ class SimMover:
     node: str
     seed: int
     has: set[str]
+    kept: dict[str, float]
 
     def held(self) -> dict[str, str]:
         """Datasets that are here, in a stated order."""
@@ -246,6 +254,21 @@ class SimMover:
                 continue
             self.has.add(t.dataset)
             found.append(TransferReport(dataset=t.dataset, path=f"/{t.dataset}", sha256="0" * 64))
+        return found
+
+    def publish(self, publications: Sequence[Publication]) -> list[PublicationReport]:
+        """Register these, but for one run in thirty; each is of another size."""
+        found: list[PublicationReport] = []
+        for p in publications:
+            chance = random.Random(f"{self.seed}/{p.run}")
+            if chance.random() < 1 / 30:
+                found.append(PublicationReport(run=p.run, dataset=p.dataset, fault="no space left"))
+                continue
+            self.has.add(p.dataset)
+            if p.dataset.endswith(".ckpt"):
+                self.kept[p.dataset] = float(p.folder)
+            size = chance.randrange(1, 3 * 10**9)
+            found.append(PublicationReport(run=p.run, dataset=p.dataset, path=f"/{p.dataset}", bytes=size))
         return found
 
 

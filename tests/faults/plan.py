@@ -178,7 +178,7 @@ def _load(rng: random.Random, names: Sequence[str], length: float, jobs: int) ->
     while made < jobs:
         many = rng.choice((1, 1, 1, 1, 2, 5))
         at, key = rng.uniform(5, length * 0.85), f"k{len(found)}"
-        specs = tuple(_spec(rng, names, at, length) for _ in range(many))
+        specs = _in_order(tuple(_spec(rng, names, at, length) for _ in range(many)), key, found)
         twice = rng.random() < 0.15
         found.append(Submit(at_s=at, node=rng.choice(names), key=key, specs=specs, twice=twice))
         if rng.random() < 0.15:
@@ -224,6 +224,20 @@ def _spec(rng: random.Random, names: Sequence[str], at: float, length: float) ->
     if spec.effects is Effects.REPEATABLE and rng.random() < 0.5:
         spec = replace(spec, replace_after_s=rng.choice((60, 600, 3600)))
     return replace(spec, environment={"RUN_S": str(max(round(spec.duration_s * _factor(rng)), 1))})
+
+
+def _in_order(specs: tuple[JobSpec, ...], key: str, earlier: Sequence[Planned]) -> tuple[JobSpec, ...]:
+    """Some jobs of a call come after others of it, and some checkpoints may move; drawn apart from all else."""
+    rng = random.Random(f"order/{key}/{specs[0].environment}/{len(earlier)}")
+    found: list[JobSpec] = []
+    for i, spec in enumerate(specs):
+        if spec.stoppable and rng.random() < 0.7:
+            spec = replace(spec, checkpoint_bytes=2 * 10**9)
+        before = [n for n in range(i) if specs[n].tenant == spec.tenant]
+        if before and rng.random() < 0.4:
+            spec = replace(spec, after=tuple(f"{key}.{n}" for n in rng.sample(before, rng.randint(1, len(before)))))
+        found.append(spec)
+    return tuple(found)
 
 
 def _factor(rng: random.Random) -> float:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import lru_cache
@@ -22,9 +22,9 @@ from sanjin.model.network import network_of
 from sanjin.model.policy import Policy
 from sanjin.model.record import JobRecord
 from sanjin.model.units import HOUR_S, SLOT_S
-from sanjin.ports import Store, Transfer
+from sanjin.ports import Mover, Publication, Store, Transfer
 from sanjin.tree import node as node_module
-from sanjin.tree.inbox import Moved
+from sanjin.tree.inbox import Moved, Published
 from sanjin.tree.node import Node, Parts
 from tests.faults.invariants import Checks, Violation
 from tests.faults.machines import Crash as Dies
@@ -39,10 +39,43 @@ VIEW_CHECK_S = 600.0
 REST_S = 40 * HOUR_S
 """How long after its healing the region may take to come to rest, at most."""
 
+PUBLISH_S = 20
+"""How long registering what a run left takes."""
+
 GIVE_UP_S = 6 * HOUR_S
 """When clients give up what has found no place or no budget by then, counted from the healing."""
 
 TRACE_LINES = 4000
+
+
+class SimCarrier:
+    """Data arrive, and are registered, on virtual time."""
+
+    def __init__(self, node: SimNode, world: World, tell: Callable[[object], None]) -> None:
+        self._node, self._world, self._tell = node, world, tell
+        self._life = world.lives[node.name]
+
+    def fetch(self, transfers: Sequence[Transfer]) -> None:
+        for t in transfers:
+            wait = max(t.done_at_s - self._node.parts.clock.now(), 0)
+            self._world.time.after(wait, lambda t=t: self._told(lambda: Moved(self._mover.fetch([t]))))
+
+    def publish(self, publications: Sequence[Publication]) -> None:
+        for p in publications:
+            self._world.time.after(PUBLISH_S, lambda p=p: self._told(lambda: Published(self._mover.publish([p]))))
+
+    @property
+    def _mover(self) -> Mover:
+        return self._node.parts.mover
+
+    def _told(self, what: Callable[[], object]) -> None:
+        name = self._node.name
+        if self._world.lives[name] == self._life and self._world.nodes.get(name) is self._node:
+            self._tell(what())
+            self._world.wake(name)
+
+    def close(self) -> None:
+        pass
 
 
 class SimNode(Node):
@@ -52,16 +85,8 @@ class SimNode(Node):
         self._world = world
         super().__init__(name, parts, *rest)
 
-    def _fetch(self, transfers: list[Transfer]) -> None:
-        life = self._world.lives[self.name]
-        for transfer in transfers:
-            wait = max(transfer.done_at_s - self.parts.clock.now(), 0)
-            self._world.time.after(wait, lambda t=transfer: self._came(t, life))
-
-    def _came(self, transfer: Transfer, life: int) -> None:
-        if self._world.lives[self.name] == life and self._world.nodes.get(self.name) is self:
-            self._inbox.put(Moved(self.parts.mover.fetch([transfer])))
-            self._world.wake(self.name)
+    def _carrier(self) -> SimCarrier:
+        return SimCarrier(self, self._world, self._inbox.put)
 
 
 @lru_cache(maxsize=8)
@@ -107,12 +132,13 @@ class World:
         self.wires = Wires(plan, self.time, ends, self.counts)
         clocks = {n: SimClock(plan, n, self.time) for n in plan.parents}
         self.clocks = clocks
+        kept: dict[str, float] = {}
         self.engines = {
-            n: SimEngine(n, plan.seed, self.time, clocks[n], self._point, self._began, self._over)
+            n: SimEngine(n, plan.seed, self.time, clocks[n], self._point, self._began, self._over, kept)
             for n in plan.parents
         }
         self.movers = {
-            n: SimMover(n, plan.seed, {d.id for d in self.region.datasets.values() if n in d.replicas})
+            n: SimMover(n, plan.seed, {d.id for d in self.region.datasets.values() if n in d.replicas}, kept)
             for n in plan.parents
         }
         self._memory: dict[str, MemoryStore] = {n: MemoryStore() for n in plan.parents}

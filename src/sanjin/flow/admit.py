@@ -6,26 +6,30 @@ jobs may cost at most. A job beyond it is held, and admitted in order of arrival
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from sanjin.flow.envelopes import Amount, overdue
+from sanjin.flow.place import MOVES_MAX
 from sanjin.flow.view import View
 from sanjin.model import event as ev
+from sanjin.model.data import Artifact
 from sanjin.model.job import JobSpec
 from sanjin.model.money import MICRO_PER_FEN, MICRO_PER_YUAN, PICO_PER_MICRO
 from sanjin.model.reason import Reason
-from sanjin.model.units import MIB
+from sanjin.model.record import JobRecord
+from sanjin.model.units import GB, MIB
 
 A_TURN = 2000
 """Held jobs looked at in one turn."""
 
 
-def ceiling_fen(view: View, spec: JobSpec) -> int:
+def ceiling_fen(view: View, spec: JobSpec, artifacts: Sequence[Artifact] = ()) -> int:
     """What the job can cost at most, in fen (at least 1): so an envelope is never overspent.
 
-    The dearest slot of the horizon at the dearest pool up to the job's time limit, and every input
-    over the dearest path, to as many sites as an array can be divided over. A job's own budget bounds the price of
+    The dearest slot of the horizon at the dearest pool up to the job's time limit, and every input and artifact
+    over the dearest path, to as many sites as an array can be divided over; a checkpoint as often as it may move, and
+    all else with it. A job's own budget bounds the price of
     its place, which is reckoned with the expected time; what it really costs may be more, and is bounded by this
     alone.
     """
@@ -38,8 +42,10 @@ def ceiling_fen(view: View, spec: JobSpec) -> int:
     pico += seconds * (cores * ceiling.use_core_pico + cards * ceiling.use_card_pico)
     micro = pico // PICO_PER_MICRO
     yuan_gb = view.network.dearest_yuan_gb * min(max(spec.members, 1), len(view.supply.sites))
-    for dataset in spec.inputs:
-        micro += round(view.region.datasets[dataset].size.value * yuan_gb * MICRO_PER_YUAN)
+    times = MOVES_MAX + 1 if spec.checkpoint_bytes else 1
+    moved = [view.region.datasets[dataset].size.value for dataset in spec.inputs]
+    moved += [n / GB for n in (*(a.bytes for a in artifacts), spec.checkpoint_bytes)]
+    micro += sum(round(gb * yuan_gb * MICRO_PER_YUAN) for gb in moved) * times
     whole = max(-(-micro // MICRO_PER_FEN), 1)
     # each of a run's four accounts is rounded to whole fen: half a fen too much at most, and at most twice as much
     runs = whole if spec.stoppable else max(spec.members, 1)
@@ -61,7 +67,7 @@ def admit(view: View, jobs: Iterable[str]) -> Iterable[ev.Event]:
             if record.reason is None:
                 yield ev.Held(job=job, reason=stopped[spec.tenant], need=0, free=0)
             continue
-        free, need = view.envelopes.free(spec.tenant), need_of(view, spec)
+        free, need = view.envelopes.free(spec.tenant), need_of(view, record)
         if free.covers(need):
             yield ev.Admitted(job=job, reserved_fen=need.fen)
             continue
@@ -73,9 +79,9 @@ def admit(view: View, jobs: Iterable[str]) -> Iterable[ev.Event]:
             yield ev.Held(job=job, reason=reason, need=of[0], free=max(of[1], 0))
 
 
-def need_of(view: View, spec: JobSpec) -> Amount:
+def need_of(view: View, record: JobRecord) -> Amount:
     """What a job takes of its tenant's envelope."""
-    return Amount(spec.quota_cores(), ceiling_fen(view, spec))
+    return Amount(record.spec.quota_cores(), ceiling_fen(view, record.spec, record.artifacts))
 
 
 def due(view: View, now_s: int) -> Iterator[ev.EnvelopeMoved]:
@@ -102,6 +108,6 @@ def ask(view: View, now_s: int) -> Iterator[ev.EnvelopeAsked]:
 
 def _held(view: View, tenant: str) -> Amount:
     """What all the tenant's held jobs lack, of those that are looked at in a turn."""
-    specs = (view.jobs[job].spec for job in islice(view.held, A_TURN))
-    needs = (need_of(view, spec) for spec in specs if spec.tenant == tenant)
+    held = (view.jobs[job] for job in islice(view.held, A_TURN))
+    needs = (need_of(view, record) for record in held if record.spec.tenant == tenant)
     return (sum(needs, Amount()) - view.envelopes.free(tenant)).or_nothing()

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sanjin.flow.apply import part_record
 from sanjin.flow.options import options_of
 from sanjin.flow.place import asked, given_to, nowhere, placement_of
 from sanjin.flow.submit import DELAY_PRICE_MAX
 from sanjin.flow.supply import run_kernel
-from sanjin.flow.view import View, part_record
+from sanjin.flow.view import View
 from sanjin.kernels import tables
 from sanjin.model import event as ev
 from sanjin.model.record import JobRecord
@@ -140,4 +141,5 @@ def gathered(record: JobRecord) -> ev.Gathered:
         fen=record.fen,
         facility_mwh=record.facility_mwh,
         carbon_mg=record.carbon_mg,
+        left=record.left,
     )

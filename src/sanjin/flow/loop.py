@@ -31,7 +31,9 @@ from sanjin.flow import (
     settle,
     stage,
     submit,
+    workflow,
 )
+from sanjin.flow.apply import apply
 from sanjin.flow.audit import chain
 from sanjin.flow.view import Pending, View
 from sanjin.kernels.tables import LOOKS_A_TURN, PLACE_A_TURN
@@ -51,6 +53,8 @@ from sanjin.ports import (
     LedgerLine,
     Mail,
     PeerMark,
+    Publication,
+    PublicationReport,
     RunOrder,
     RunReport,
     RunState,
@@ -112,6 +116,7 @@ class Work:
     acked: dict[str, int] = field(default_factory=dict[str, int])
     runs: list[RunReport] = field(default_factory=list[RunReport])
     transfers: list[TransferReport] = field(default_factory=list[TransferReport])
+    published: list[PublicationReport] = field(default_factory=list[PublicationReport])
 
 
 @dataclass(slots=True)
@@ -124,6 +129,7 @@ class Done:
     forget: list[str] = field(default_factory=list[str])
     discard: list[str] = field(default_factory=list[str])
     fetch: list[Transfer] = field(default_factory=list[Transfer])
+    publish: list[Publication] = field(default_factory=list[Publication])
     answers: list[tuple[Ask, list[JobRecord]]] = field(default_factory=list[tuple[Ask, list[JobRecord]]])
     events: list[tuple[Entry, ev.Event]] = field(default_factory=list[tuple[Entry, ev.Event]])
     worked: bool = False
@@ -145,6 +151,8 @@ class Loop:
         self._batch = Batch()
         self._done = Done()
         self._touched: dict[str, None] = {}
+        self._passed_on: set[str] = set()
+        self._publishing: dict[str, RunReport] = {}
         self.now_s = 0
         self._news: list[ev.NodeNews | ev.Ended] = []
         self._look_again = False
@@ -169,7 +177,7 @@ class Loop:
     def turn(self, work: Work) -> Done:
         """Take one turn. Raises StoreFailed; the view is then no longer true and must be rebuilt."""
         view = self.view
-        self._batch, self._done, self._touched = Batch(), Done(), {}
+        self._batch, self._done, self._touched, self._passed_on = Batch(), Done(), {}, set()
         self.roll()
         rolled, self._slot = self._slot != view.supply.first_slot, view.supply.first_slot
         if rolled:
@@ -185,7 +193,9 @@ class Loop:
             self._record_all(replace_silent.confirm(view, job, self.now_s))
         self._record_all(replace_silent.overdue(view, self.now_s))
         self._runs(work.runs)
+        self._published(work.published)
         self._transfers(work.transfers)
+        self._pass_on()
         self._admit()
         self._reconsider(rolled)
         self._place()
@@ -193,7 +203,7 @@ class Loop:
         self._record_all(run.stops_due(view, self.now_s))
         self._close_reservations()
         self._start()
-        self._gather()
+        self._pass_on()
         self._report()
         if not self._batch.empty():
             self.store.commit(self._batch)
@@ -222,7 +232,7 @@ class Loop:
         view.tip_seq, view.tip_hash = seq, digest
         self._batch.journal.append(entry)
         self._done.events.append((entry, event))
-        record = view.apply(event, self.now_s)
+        record = apply(view, event, self.now_s)
         if record is not None:
             self._batch.jobs[record.id] = record
             self._touched[record.id] = None
@@ -286,10 +296,15 @@ class Loop:
                 ask.answer(fault)
                 continue
             new = [s for s in _once(ask.submissions) if (s.spec.tenant, s.key) not in known]
-            for event in submit.submit(self.view, new):
+            before = workflow.look_up(new, self.store.find_keys, self.store.find) | fresh
+            for event in submit.submit(self.view, new, before):
                 record = self.record(event)
                 if record is not None:
                     known[(record.spec.tenant, record.key)] = fresh[(record.spec.tenant, record.key)] = record
+            for s in new:
+                if s.spec.after:
+                    job = fresh[(s.spec.tenant, s.key)].id
+                    self._record_all(workflow.begin(self.view, job, self.store.find, self.now_s))
             self._done.answers.append((ask, [known[(s.spec.tenant, s.key)] for s in ask.submissions]))
 
     def _known(
@@ -320,6 +335,8 @@ class Loop:
         for report in reports:
             job = self.view.running.get(report.key)
             if report.state in (RunState.ENDED, RunState.INTERRUPTED):
+                if job is not None and self._publish(self.view.jobs[job], report):
+                    continue
                 self._done.forget.append(report.key)
                 if job is not None:
                     self._end(self.view.jobs[job], report)
@@ -332,12 +349,32 @@ class Loop:
                 elif record.stop_asked:
                     self._done.stops.append(record.run)
 
-    def _end(self, record: JobRecord, report: RunReport) -> None:
+    def _publish(self, record: JobRecord, report: RunReport) -> bool:
+        """Have what a run left registered before its end counts; until then the engine tells of it again."""
+        if report.key in self._publishing:
+            return True
+        wanted = run.to_publish(record, report)
+        if wanted is not None:
+            self._publishing[report.key] = report
+            self._done.publish.append(wanted)
+        return wanted is not None
+
+    def _published(self, found: Sequence[PublicationReport]) -> None:
+        for each in found:
+            report = self._publishing.pop(each.run, None)
+            job = self.view.running.get(each.run)
+            if not each.fault:
+                self.view.here[each.dataset] = each.path
+            if report is not None and job is not None:
+                self._done.forget.append(each.run)
+                self._end(self.view.jobs[job], report, each)
+
+    def _end(self, record: JobRecord, report: RunReport, found: PublicationReport | None = None) -> None:
         clock = self.clock
         start_s = clock.region_at(report.started_at) if report.started_at else record.start_s
         end_s = clock.region_at(report.ended_at) if report.ended_at else self.now_s
         pool = self.view.supply.pool_models[self.view.supply.pool_index[f"{record.site}/{record.pool}"]]
-        event = run.ended(record, report, start_s, end_s, round(pool.speed.value * 1000))
+        event = run.ended(record, report, start_s, end_s, round(pool.speed.value * 1000), found)
         self.record(event)
         if isinstance(event, ev.RunOver) and event.wall_ms:
             self._settle(record, event, pool)
@@ -443,6 +480,8 @@ class Loop:
             self.record(event)
             if isinstance(event, ev.Placed):
                 self._stage(view.jobs[event.job])
+            elif record.checkpoint and record.checkpoint.site == view.node and view.jobs[event.job].sent_to:
+                self._done.discard.append(record.id)  # the dataset moves, and its files go on from there
         if view.parked:
             self._parked_at = view.supply.freed
 
@@ -490,17 +529,19 @@ class Loop:
                     self.view.supply.changed(own=False, freed=True)
 
     def _order(self, record: JobRecord) -> RunOrder:
-        spec = record.spec
+        spec, here = record.spec, self.view.here
+        wanted = [*((d, d) for d in spec.inputs), *((a.name, a.dataset) for a in record.artifacts)]
         return RunOrder(
             key=record.run,
             command=spec.command,
             environment=spec.environment,
-            inputs={d: self.view.here[d] for d in spec.inputs if d in self.view.here},
+            inputs={name: here[dataset] for name, dataset in wanted if dataset in here},
             nodes=spec.nodes,
             members=spec.members,
             first_member=spec.first_member,
             parallel=max(spec.members, 1),
             checkpoint=record.id if spec.stoppable else "",
+            checkpoint_from=here.get(record.checkpoint.dataset, "") if record.checkpoint else "",
             cores=spec.sample_cores or spec.cores,
             accelerators=0 if spec.sample_cores else spec.accelerators,
             memory_bytes=round(spec.all_memory_bytes() / spec.scale()),
@@ -513,13 +554,15 @@ class Loop:
             if record.spec.reserves and record.state.ended and not record.sent_to:
                 self._record_all(reservations.over(self.view, record.id, self.now_s))
 
-    def _gather(self) -> None:
-        """Add what ended of arrays to them; an array may itself be a part of one."""
-        ended = [r for j in self._touched if (r := self.view.jobs[j]).part_of and r.state.ended]
-        while ended:
-            record = self.record(arrays.gathered(ended.pop()))
-            if record is not None and record.part_of and record.state.ended:
-                ended.append(record)
+    def _pass_on(self) -> None:
+        """What ended goes to the array that it is a part of, which may be a part itself, and to what comes after it."""
+        view = self.view
+        while ended := [r for j in self._touched if j not in self._passed_on and (r := view.jobs[j]).state.ended]:
+            self._passed_on.update(r.id for r in ended)
+            for record in ended:
+                if record.part_of:
+                    self.record(arrays.gathered(record))
+                self._record_all(workflow.follow(view, record, self.now_s))
 
     def _report(self) -> None:
         for job in self._touched:

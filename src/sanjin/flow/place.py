@@ -21,6 +21,7 @@ from sanjin.kernels import tables
 from sanjin.kernels.pieces import left_after
 from sanjin.kernels.tables import SITE, job_of, need_code
 from sanjin.model import event as ev
+from sanjin.model.data import Artifact
 from sanjin.model.job import JobSpec
 from sanjin.model.network import Network
 from sanjin.model.placement import Placement, Terms
@@ -28,6 +29,9 @@ from sanjin.model.reason import KERNEL_REASONS, Reason
 from sanjin.model.record import JobRecord
 from sanjin.model.region import DataGrade, NodeTier, Region
 from sanjin.model.units import GB, HOUR_S, SLOT_S
+
+MOVES_MAX = 8
+"""Times that stopped work may go on at another site."""
 
 _CODE = {reason: code for code, reason in enumerate(KERNEL_REASONS) if reason}
 Ints = NDArray[np.int64]
@@ -50,7 +54,7 @@ def asked(view: View, records: Sequence[JobRecord], now_s: int) -> Asked:
     """What the kernel asks of these jobs."""
     supply = view.supply
     masks: dict[tuple[object, ...], Ints] = {}
-    moves: dict[tuple[str, ...], tuple[Ints, Ints]] = {}
+    moves: dict[tuple[object, ...], tuple[Ints, Ints]] = {}
     barred = np.empty((len(records), len(supply.sites)), np.int64)
     ready = np.empty_like(barred)
     transport = np.empty_like(barred)
@@ -59,18 +63,20 @@ def asked(view: View, records: Sequence[JobRecord], now_s: int) -> Asked:
         spec = record.spec
         origin = spec.latency_origin or origin_of(record)
         key = (
-            spec.grade, spec.latency_class_ms, origin, spec.site, spec.inputs, record.barred, record.bound,
+            spec.grade, spec.latency_class_ms, origin, spec.site, spec.inputs, record.artifacts, record.barred,
+            record.bound,
             _size(spec) if supply.policy.rule.at_home else None,
         )  # fmt: skip
         mask = masks.get(key)
         if mask is None:
             mask = masks[key] = barred_sites(view, record)
         barred[i] = mask
-        move = moves.get(spec.inputs)
+        brings = record.moving()
+        move = moves.get((spec.inputs, brings))
         if move is None:
-            move = moves[spec.inputs] = moving(view, spec.inputs, now_s)
+            move = moves[spec.inputs, brings] = moving(view, spec.inputs, brings, now_s)
         ready[i], transport[i] = move
-        if spec.inputs:
+        if spec.inputs or brings:
             full = (barred[i] == 0) & (ready[i] >= (supply.first_slot + supply.slots) * SLOT_S)
             barred[i] = np.where(full, _CODE[Reason.LINK_CAPACITY], barred[i])
         if spec.latency_class_ms:
@@ -106,7 +112,7 @@ def barred_sites(view: View, record: JobRecord) -> Ints:
     """int64[S]: 0, or the code of the first rule that keeps the job from a site."""
     spec, supply = record.spec, view.supply
     origin = origin_of(record)
-    allowed = residency(view.region, view.holders, spec, origin)
+    allowed = residency(view.region, view.holders, spec, origin, record.artifacts)
     home = home_of(supply, view.network, spec, origin) if supply.policy.rule.at_home and not spec.site else ""
     mask, index = np.zeros(len(supply.sites), np.int64), supply.site_index
     # in the reverse order: the first rule is the one that is told
@@ -116,8 +122,9 @@ def barred_sites(view: View, record: JobRecord) -> Ints:
     mask[~supply.heard] = _CODE[Reason.NO_OFFER]
     if record.bound or not view.parent_reachable:
         mask[supply.own == 0] = _CODE[Reason.OUTSIDE_SUBTREE]
-    if record.done_s:
-        mask[np.arange(len(mask)) != index.get(record.site, -1)] = _CODE[Reason.CHECKPOINT_ELSEWHERE]
+    if record.done_s and not may_move(record):
+        site = record.checkpoint.site if record.checkpoint else record.site
+        mask[np.arange(len(mask)) != index.get(site, -1)] = _CODE[Reason.CHECKPOINT_ELSEWHERE]
     if spec.latency_class_ms:
         distance = view.network.latency_ms[index[spec.latency_origin or origin]]
         mask[distance > spec.latency_class_ms] = _CODE[Reason.LATENCY_CLASS]
@@ -127,6 +134,11 @@ def barred_sites(view: View, record: JobRecord) -> Ints:
         if only:
             mask[np.arange(len(mask)) != index[only]] = _CODE[reason]
     return mask
+
+
+def may_move(record: JobRecord) -> bool:
+    """Whether work that was stopped may go on at another site than before."""
+    return record.checkpoint is not None and len(record.ran_at) <= MOVES_MAX
 
 
 def home_of(supply: Supply, network: Network, spec: JobSpec, origin: str) -> str:
@@ -150,7 +162,9 @@ def _size(spec: JobSpec) -> tuple[object, ...]:
     return spec.cores, spec.memory_bytes, spec.accelerators, spec.accelerator_kind, spec.pool_kind, spec.nodes
 
 
-def residency(region: Region, holders: dict[str, set[str]], spec: JobSpec, origin: str) -> set[str] | None:
+def residency(
+    region: Region, holders: dict[str, set[str]], spec: JobSpec, origin: str, artifacts: Sequence[Artifact] = ()
+) -> set[str] | None:
     """Sites where data of the job's grade may be (None: anywhere); see :class:`DataGrade`."""
     if spec.grade is DataGrade.GENERAL:
         return None
@@ -160,29 +174,34 @@ def residency(region: Region, holders: dict[str, set[str]], spec: JobSpec, origi
             node = region.nodes[node].parent
         return set(region.subtree(node))
     allowed = {origin}
-    if spec.inputs:
+    if spec.inputs or artifacts:
         allowed = set(region.nodes)
         for dataset in spec.inputs:
             allowed &= holders.get(dataset, set[str]())
+        for artifact in artifacts:
+            allowed &= {artifact.site}
     return allowed
 
 
-def moving(view: View, inputs: tuple[str, ...], now_s: int) -> tuple[Ints, Ints]:
-    """When the inputs can be at each site (int64[S], seconds) and what moving them costs (micro)."""
+def moving(
+    view: View, inputs: tuple[str, ...], artifacts: tuple[Artifact, ...], now_s: int
+) -> tuple[Ints, Ints]:
+    """When inputs and artifacts can be at each site (int64[S], seconds) and what moving them costs (micro)."""
     sites = view.supply.sites
     ready = np.full(len(sites), now_s, np.int64)
     cost = np.zeros(len(sites), np.int64)
-    if not inputs:
+    wanted = [*((dataset, None) for dataset in dict.fromkeys(inputs)), *((a.dataset, a) for a in artifacts)]
+    if not wanted:
         return ready, cost
     free, index = view.links.free(), view.supply.site_index
     never = (view.supply.first_slot + view.supply.slots) * SLOT_S
     for i, site in enumerate(sites):
-        for dataset in dict.fromkeys(inputs):
-            source = nearest(view, dataset, site)
+        for dataset, artifact in wanted:
+            source = source_of(view, dataset, artifact, site)
             if site == view.node and dataset in view.moving:
                 ready[i] = max(int(ready[i]), view.moving[dataset])  # on its way already, for another job
             elif source and source != site:
-                size = dataset_bytes(view.region, dataset)
+                size = artifact.bytes if artifact else dataset_bytes(view.region, dataset)
                 way = view.links.plan(free, index[source], i, size, int(ready[i]))
                 ready[i] = way.done_s if way else never
                 cost[i] += view.network.transfer_micro(index[source], i, size)
@@ -192,6 +211,13 @@ def moving(view: View, inputs: tuple[str, ...], now_s: int) -> tuple[Ints, Ints]
 def dataset_bytes(region: Region, dataset: str) -> int:
     """Declared size of a dataset, bytes."""
     return round(region.datasets[dataset].size.value * GB)
+
+
+def source_of(view: View, dataset: str, artifact: Artifact | None, site: str) -> str:
+    """From where a dataset comes to ``site``: the site itself where it has it."""
+    if artifact is None:
+        return nearest(view, dataset, site)
+    return site if site == view.node and dataset in view.here else artifact.site
 
 
 def nearest(view: View, dataset: str, site: str) -> str:
@@ -220,6 +246,8 @@ def decide(view: View, record: JobRecord, options: tuple[ev.Row, ...], choice: i
     if not supply.own[choice]:  # that is the parent's to give: until it has, nothing is taken there
         pool = row[tables.POOL]
         supply.shift(pool, row[tables.START], row[tables.UNTIL], supply.need(record.spec, pool), -1)
+        if record.came_from and record.came_from == view.parent:  # it was stopped here, and goes back with what it did
+            return ev.Declined(job=record.id, epoch=record.epoch, reason=Reason.BETTER_PLACE)
         return ev.Raised(job=record.id, parent=view.parent, full=False, options=options)
     placement = placement_of(supply, row)
     if site in view.sites and record.spec.stoppable:
@@ -263,9 +291,10 @@ def too_late(record: JobRecord, now_s: int) -> Reason | None:
 
 def nowhere(view: View, record: JobRecord, options: tuple[ev.Row, ...]) -> ev.Event:
     """No site that this node may choose can take the job within the horizon."""
-    if record.done_s or record.spec.reserves:  # its checkpoint is here, or it wants this site: no one else can help
+    # its checkpoint is here, or it wants this site: no one else can help
+    if record.spec.reserves or (record.done_s and not may_move(record)):
         return ev.Waiting(job=record.id, reason=Reason.NO_PLACE, options=options)
-    if record.bound and record.came_from == view.parent and record.came_from:
+    if record.came_from and record.came_from == view.parent:
         return ev.Declined(job=record.id, epoch=record.epoch, reason=Reason.NO_PLACE)
     if view.parent and view.parent_reachable:
         return ev.Raised(job=record.id, parent=view.parent, full=True, options=options)

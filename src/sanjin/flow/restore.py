@@ -22,8 +22,7 @@ def restore(view: View, stored: Stored, now_s: int) -> None:
             use = view.tenant(record.spec.tenant)
             use.cores += record.spec.quota_cores()
             use.reserved_fen += record.reserved_fen
-        if record.owned and not record.sent_to and record.state is not JobState.DIVIDED:
-            view.tenant(record.spec.tenant).spent_fen += record.fen  # of runs here that stopped and are settled
+        view.tenant(record.spec.tenant).spent_fen += record.billed_fen  # of runs here that stopped and are settled
         here = record.placement and not record.sent_to and record.placement.site in view.sites
         if here and record.placement and record.state in HAS_A_PLACE:
             pool = view.supply.pool_of(record.placement)

@@ -10,10 +10,14 @@ from sanjin.flow.stage import inputs_here
 from sanjin.flow.view import View
 from sanjin.kernels.pieces import done_after
 from sanjin.model import event as ev
+from sanjin.model.data import Artifact
 from sanjin.model.job import Effects, JobState
 from sanjin.model.reason import Reason
 from sanjin.model.record import JobRecord
-from sanjin.ports import EndReason, RunReport, RunState
+from sanjin.ports import EndReason, Publication, PublicationReport, RunReport, RunState
+
+OUTPUTS = ".out"
+"""What the name of a dataset of outputs ends with, after the job's id."""
 
 _REASONS = {
     EndReason.SIGNAL: Reason.SIGNAL,
@@ -74,12 +78,36 @@ def stops_due(view: View, now_s: int) -> Iterator[ev.StopAsked | ev.Ended]:
             yield ev.StopAsked(job=job, reason=Reason.WINDOW_ENDS)
 
 
-def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int, speed: int) -> ev.Event:
+def outputs_of(job: str) -> str:
+    """The dataset of a job's outputs."""
+    return f"{job}{OUTPUTS}"
+
+
+def checkpoint_of(run: str) -> str:
+    """The dataset of what a stopped run left to go on from."""
+    return f"{run}.ckpt"
+
+
+def to_publish(record: JobRecord, report: RunReport) -> Publication | None:
+    """What of an ended run has to be registered as a dataset before the job goes on: outputs for the jobs that come
+    after it, or a checkpoint that may move."""
+    done = report.state is RunState.ENDED and report.reason is EndReason.EXIT and report.exit_status == 0
+    if done and record.spec.publish and report.outputs:
+        return Publication(run=report.key, dataset=outputs_of(record.id), folder=report.outputs)
+    if report.reason is EndReason.STOPPED and record.spec.checkpoint_bytes and report.checkpoint:
+        return Publication(run=report.key, dataset=checkpoint_of(report.key), folder=report.checkpoint)
+    return None
+
+
+def ended(
+    record: JobRecord, report: RunReport, start_s: int, end_s: int, speed: int, found: PublicationReport | None = None
+) -> ev.Event:
     """What a report of an ended, stopped or interrupted run does to its job. Times are region seconds.
 
     ``speed`` is the pool's, in 1/1000: work that a stopped run has done is taken to be its run time at this speed,
-    less what going on after an earlier stop cost.
+    less what going on after an earlier stop cost. ``found`` is what became of what was to be published.
     """
+    artifact = Artifact(dataset=found.dataset, site=record.site, bytes=found.bytes) if found else None
     if report.state is RunState.INTERRUPTED:
         if record.spec.effects is Effects.REPEATABLE and not record.cancel_asked:
             return ev.Requeued(job=record.id, reason=Reason.INTERRUPTED)
@@ -90,12 +118,16 @@ def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int, speed:
             job=record.id,
             reason=Reason.MADE_ROOM if record.room_for else Reason.WINDOW_ENDS,
             done_s=int(done_after(record.done_s, max(end_s - start_s, 0), speed, spec.stop_cost_s, spec.duration_s)),
+            checkpoint=artifact if found and not found.fault and found.bytes <= spec.checkpoint_bytes else None,
             **_measured(report, start_s, end_s),
         )
     ok = report.reason is EndReason.EXIT and report.exit_status == 0
     reason = Reason.EXIT_ZERO if ok else _REASONS.get(report.reason or EndReason.EXIT, Reason.EXIT_STATUS)
     cancelled = report.reason is EndReason.CANCELLED
     state = JobState.SUCCEEDED if ok else JobState.CANCELLED if cancelled else JobState.FAILED
+    fault = found.fault if found else ""
+    if fault:  # those that come after it would miss what it left
+        state, reason = JobState.FAILED, Reason.NOT_PUBLISHED
     return ev.Ended(
         job=record.id,
         state=state,
@@ -103,7 +135,8 @@ def ended(record: JobRecord, report: RunReport, start_s: int, end_s: int, speed:
         exit_status=report.exit_status,
         signal=report.signal,
         **_measured(report, start_s, end_s),
-        detail=report.detail,
+        detail=fault or report.detail,
+        left=(artifact,) if artifact and not fault else (),
         busy_ms=round(report.usage.busy_s * 1000) if record.spec.members else 0,
         members_done=report.members_done,
         members_failed=report.members_failed,

@@ -6,9 +6,10 @@ declared size, what the links of its path have left in each slot, and their pric
 
 from __future__ import annotations
 
-from sanjin.flow.place import dataset_bytes, nearest
+from sanjin.flow.place import dataset_bytes, source_of
 from sanjin.flow.view import View
 from sanjin.model import event as ev
+from sanjin.model.data import Artifact
 from sanjin.model.job import JobState
 from sanjin.model.record import JobRecord
 from sanjin.model.units import SLOT_S
@@ -22,12 +23,12 @@ def stage(view: View, record: JobRecord, now_s: int) -> list[ev.TransferStarted]
     """
     orders: list[ev.TransferStarted] = []
     done_s, free = now_s, None
-    for dataset in dict.fromkeys(record.spec.inputs):
+    for dataset, artifact in _wanted(record):
         if dataset in view.here or dataset in view.moving:
             continue
-        source = nearest(view, dataset, view.node)
+        source = source_of(view, dataset, artifact, view.node)
         a, b = view.supply.site_index[source or view.node], view.supply.site_index[view.node]
-        size = dataset_bytes(view.region, dataset)
+        size = artifact.bytes if artifact else dataset_bytes(view.region, dataset)
         # transfers of one job follow each other, as placement reckoned
         free = view.links.free() if free is None else free
         way = view.links.plan(free, a, b, size, done_s) if a != b else None
@@ -51,13 +52,14 @@ def stage(view: View, record: JobRecord, now_s: int) -> list[ev.TransferStarted]
 
 def restage(view: View, now_s: int) -> list[Transfer]:
     """Transfers to ask for again, of inputs that were on their way when the node stopped; books and notes them."""
-    wanted: dict[str, None] = {}
+    wanted: dict[str, Artifact | None] = {}
     for record in view.jobs.values():
         if record.state is JobState.STAGING and not record.sent_to:
-            wanted.update(dict.fromkeys(d for d in record.spec.inputs if d not in view.here))
+            wanted.update((d, a) for d, a in _wanted(record) if d not in view.here)
     transfers: list[Transfer] = []
-    for dataset in wanted:
-        source, size = nearest(view, dataset, view.node), dataset_bytes(view.region, dataset)
+    for dataset, artifact in wanted.items():
+        source = source_of(view, dataset, artifact, view.node)
+        size = artifact.bytes if artifact else dataset_bytes(view.region, dataset)
         a, b = (view.supply.site_index[n] for n in (source or view.node, view.node))
         way = view.links.plan(view.links.free(), a, b, size, now_s)
         if way is not None:
@@ -70,9 +72,15 @@ def restage(view: View, now_s: int) -> list[Transfer]:
     return transfers
 
 
+def _wanted(record: JobRecord) -> list[tuple[str, Artifact | None]]:
+    """Each dataset that a job needs, with the artifact that it is where it is one."""
+    given: dict[str, Artifact | None] = dict.fromkeys(record.spec.inputs)
+    return list((given | {a.dataset: a for a in record.moving()}).items())
+
+
 def inputs_here(view: View, record: JobRecord) -> bool:
-    """Whether every input is in this site's store."""
-    return all(d in view.here for d in record.spec.inputs)
+    """Whether all that a job needs is in this site's store."""
+    return all(d in view.here for d in record.datasets())
 
 
 def waiting_for(view: View, dataset: str) -> list[JobRecord]:
@@ -80,5 +88,5 @@ def waiting_for(view: View, dataset: str) -> list[JobRecord]:
     return [
         r
         for r in view.jobs.values()
-        if dataset in r.spec.inputs and not r.sent_to and r.state in (JobState.PLACED, JobState.STAGING)
+        if not r.sent_to and r.state in (JobState.PLACED, JobState.STAGING) and dataset in r.datasets()
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from sanjin.flow import workflow
 from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.catalogue import problem
@@ -32,6 +33,9 @@ MEMBERS_MAX = 100_000
 """Members of an array."""
 
 PRIORITY_MAX = 1000
+
+CHECKPOINT_MAX = 10**14
+"""Bytes of a checkpoint that may move."""
 
 _MANY = 10**9
 _LATE_S = 10**11
@@ -66,6 +70,7 @@ def _numbers(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
         ("duration_spread_s", spec.duration_spread_s, 0, _LATE_S),
         ("priority", spec.priority, -PRIORITY_MAX, PRIORITY_MAX),
         ("stop_cost_s", spec.stop_cost_s, 0, _LATE_S),
+        ("checkpoint_bytes", spec.checkpoint_bytes, 0, CHECKPOINT_MAX),
         ("time_limit_s", spec.time_limit_s, 0, _LATE_S),
         ("replace_after_s", spec.replace_after_s, 0, _LATE_S),
         ("earliest_start_s", spec.earliest_start_s, 0, _LATE_S),
@@ -93,6 +98,8 @@ def _numbers(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
         yield problem("gang_of_array", f"{at}.members")
     if spec.stoppable and spec.members:
         yield problem("stoppable_array", f"{at}.stoppable")
+    if spec.checkpoint_bytes and not spec.stoppable:
+        yield problem("checkpoint_unused", f"{at}.checkpoint_bytes")
     if spec.first_member and not spec.members:
         yield problem("no_members", f"{at}.first_member")
     if spec.sample_cores > spec.cores:
@@ -175,7 +182,13 @@ def _fits(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
             yield problem("larger_than_any_machine", f"{at}.{field}", value=value, most=most)
 
 
-def submit(view: View, submissions: Sequence[Submission]) -> list[ev.Submitted]:
-    """Accept checked submissions as jobs of this node, numbered in order. Keys must be new."""
-    first = view.next_number
-    return [ev.Submitted(job=f"{view.node}-{first + i}", key=s.key, spec=s.spec) for i, s in enumerate(submissions)]
+def submit(view: View, submissions: Sequence[Submission], known: workflow.Known) -> list[ev.Submitted]:
+    """Accept checked submissions as jobs of this node, numbered in order. Keys must be new; ``known`` are jobs that
+    they come after."""
+    names = [f"{view.node}-{number}" for number in range(view.next_number, view.next_number + len(submissions))]
+    ids = {key: record.id for key, record in known.items()}
+    ids |= {(s.spec.tenant, s.key): name for s, name in zip(submissions, names, strict=True)}
+    return [
+        ev.Submitted(job=name, key=s.key, spec=s.spec, waits_for=workflow.waits_for(s.spec, ids))
+        for s, name in zip(submissions, names, strict=True)
+    ]

@@ -42,6 +42,20 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """Files that a run left for a later one, as a dataset: the outputs of a job for the jobs that come after it, or the
+    checkpoint of stopped work. ``site`` registered it when the run ended; ``bytes`` are those of its files.
+
+    ``name`` is what the later run finds it under in ``$SANJIN_INPUTS``; empty for a checkpoint.
+    """
+
+    dataset: str
+    site: str
+    bytes: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutputs:
     """What a run left. ``registered``: the run has ended, and its files were listed and summed; else nothing is told.
 

@@ -11,10 +11,12 @@ from typing import ClassVar
 
 import msgspec
 
+from sanjin.model.data import Artifact
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.performance import Declaration, Measurement
 from sanjin.model.placement import Placement
 from sanjin.model.reason import Reason
+from sanjin.model.record import Progress
 from sanjin.model.struct import Struct
 
 Row = tuple[int, ...]
@@ -88,11 +90,21 @@ NodeNews = NodeStarted | Priced | SiteMeasured
 
 
 class Submitted(Event, frozen=True, kw_only=True):
-    """A client's job was accepted here; this node owns it."""
+    """A client's job was accepted here; this node owns it. ``waits_for`` as in
+    :class:`sanjin.model.record.JobRecord`."""
 
     kind: ClassVar[str] = "job.submitted"
     key: str
     spec: JobSpec
+    waits_for: tuple[tuple[str, str], ...] = ()
+
+
+class Fed(Event, frozen=True, kw_only=True):
+    """A job that this one comes after has succeeded, and left these files for it."""
+
+    kind: ClassVar[str] = "job.fed"
+    by: str
+    artifacts: tuple[Artifact, ...]
 
 
 class Received(Event, frozen=True, kw_only=True):
@@ -112,6 +124,8 @@ class Received(Event, frozen=True, kw_only=True):
     full: bool
     given_up: tuple[tuple[str, int], ...] = ()
     """As in :class:`sanjin.model.record.JobRecord`, where this node had the job before."""
+    artifacts: tuple[Artifact, ...] = ()
+    progress: Progress | None = None
 
 
 class Refused(Event, frozen=True, kw_only=True):
@@ -179,6 +193,7 @@ class Gathered(Event, frozen=True, kw_only=True):
     fen: int
     facility_mwh: int
     carbon_mg: int
+    left: tuple[Artifact, ...] = ()
 
 
 class Raised(Event, frozen=True, kw_only=True):
@@ -221,7 +236,8 @@ class Unplaced(Event, frozen=True, kw_only=True):
 
 
 class Declined(Event, frozen=True, kw_only=True):
-    """Capacity went since the offer: the job goes back to the node that sent it."""
+    """Capacity went since the offer, or work that was stopped is better off elsewhere: the job goes back to the node
+    that sent it."""
 
     kind: ClassVar[str] = "job.declined"
     epoch: int
@@ -236,6 +252,7 @@ class TakenBack(Event, frozen=True, kw_only=True):
     child: str
     reason: Reason
     epoch: int = 0
+    progress: Progress | None = None
 
 
 class Replaced(Event, frozen=True, kw_only=True):
@@ -325,11 +342,13 @@ class RunOver(Event, frozen=True, kw_only=True):
 
 
 class Paused(RunOver, frozen=True, kw_only=True):
-    """A run stopped and the job goes on later; ``done_s`` of its work are done and kept, seconds at speed 1."""
+    """A run stopped and the job goes on later; ``done_s`` of its work are done and kept, seconds at speed 1.
+    ``checkpoint``: what is kept, where it may go on at another site."""
 
     kind: ClassVar[str] = "job.paused"
     reason: Reason
     done_s: int
+    checkpoint: Artifact | None = None
 
 
 class Ended(RunOver, frozen=True, kw_only=True):
@@ -343,6 +362,7 @@ class Ended(RunOver, frozen=True, kw_only=True):
     detail: str
     members_done: int = 0
     members_failed: int = 0
+    left: tuple[Artifact, ...] = ()
 
 
 class Metered(Event, frozen=True, kw_only=True):
@@ -451,6 +471,7 @@ class Reported(Event, frozen=True, kw_only=True):
     detail: str
     members_done: int = 0
     members_failed: int = 0
+    left: tuple[Artifact, ...] = ()
 
 
 EVENTS: dict[str, type[Event]] = {
@@ -460,6 +481,7 @@ EVENTS: dict[str, type[Event]] = {
         Priced,
         SiteMeasured,
         Submitted,
+        Fed,
         Received,
         Held,
         Admitted,

@@ -79,7 +79,11 @@ class JobSpec:
     ``duration_spread_s`` is how much longer it may well take: capacity is kept for it, and a firm deadline
     counts with it, while the price reckons with the expected time. ``priority`` goes before the order of
     arrival within a queue. ``stoppable`` work can be stopped and go on later from its checkpoint;
-    each time costs it ``stop_cost_s`` of work.
+    each time costs it ``stop_cost_s`` of work. With ``checkpoint_bytes`` it may go on at another site, to which its
+    checkpoint moves, where that has no more bytes than so; with 0 it goes on where it was.
+    ``after`` names jobs of the tenant, by key or id, that must have succeeded before: what they left is among its
+    inputs, under the name by which they were given. ``publish``: its outputs become a dataset when it has succeeded,
+    for jobs that come after it.
     ``latency_class_ms`` (1, 5, 20) bounds the one-way latency from ``latency_origin`` (the node of
     submission where empty). ``budget_fen`` bounds the placement's price. ``kind`` is a label for
     reports.
@@ -104,8 +108,11 @@ class JobSpec:
     priority: int = 0
     stoppable: bool = False
     stop_cost_s: int = 60
+    checkpoint_bytes: int = 0
     time_limit_s: int = 0
     inputs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    publish: bool = False
     earliest_start_s: int = 0
     deadline_s: int = 0
     deadline_firm: bool = False

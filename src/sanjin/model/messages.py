@@ -10,6 +10,7 @@ from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
 from sanjin.model.problem_messages import PROBLEMS
 from sanjin.model.replay_messages import REPLAYS
+from sanjin.model.workflow_messages import WORKFLOW, WORKFLOW_PROBLEMS
 
 MESSAGES: dict[str, tuple[str, str]] = {
     # why a site cannot take a job
@@ -586,7 +587,10 @@ MESSAGES.update(OPERATIONS)
 MESSAGES.update(DATA)
 MESSAGES.update(CONFINEMENT)
 MESSAGES.update(FUNCTIONS)
-_MORE = ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS | DATA_PROBLEMS | FUNCTION_PROBLEMS
+MESSAGES.update(WORKFLOW)
+_MORE = ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS | DATA_PROBLEMS | FUNCTION_PROBLEMS | (
+    WORKFLOW_PROBLEMS
+)
 for _code, (_what, _todo) in (PROBLEMS | _MORE).items():
     MESSAGES[f"problem.{_code}"] = _what
     MESSAGES[f"todo.{_code}"] = _todo

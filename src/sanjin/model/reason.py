@@ -47,6 +47,7 @@ class Reason(StrEnum):
     WINDOW_ENDS = "window_ends"
     MADE_ROOM = "made_room"
     LEASE_EXPIRED = "lease_expired"
+    COMES_AFTER = "comes_after"
     # why a job ended
     EXIT_ZERO = "exit_zero"
     EXIT_STATUS = "exit_status"
@@ -61,6 +62,8 @@ class Reason(StrEnum):
     NOT_STARTED = "not_started"
     INPUT_MISSING = "input_missing"
     INTERRUPTED = "interrupted"
+    UPSTREAM_ENDED = "upstream_ended"
+    NOT_PUBLISHED = "not_published"
 
 
 KERNEL_REASONS: tuple[Reason | None, ...] = (

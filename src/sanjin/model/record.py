@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from sanjin.model.data import Artifact
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.placement import Placement
 from sanjin.model.reason import Reason
 from sanjin.model.struct import Struct
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """What work that was stopped has behind it, for the node that it goes on at. Fields as in :class:`JobRecord`."""
+
+    done_s: int
+    checkpoint: Artifact | None
+    ran_at: tuple[str, ...]
+    fen: int
+    facility_mwh: int
+    carbon_mg: int
 
 
 class JobRecord(Struct, frozen=True, kw_only=True):
@@ -50,6 +62,18 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     """Which of its placement's windows it runs in, or is to run in next."""
     done_s: int = 0
     """Work that is done and kept, seconds at speed 1, of a job that was stopped and can go on."""
+    checkpoint: Artifact | None = None
+    """What it left there when it stopped last, where that may move."""
+    ran_at: tuple[str, ...] = ()
+    """Sites where it ran and was stopped, in order, each once for as long as it stayed."""
+    waits_for: tuple[tuple[str, str], ...] = ()
+    """Jobs that it comes after and that have not ended: id, and the name of what they leave for it."""
+    artifacts: tuple[Artifact, ...] = ()
+    """What the jobs that it comes after left for it."""
+    left: tuple[Artifact, ...] = ()
+    """What it left for jobs that come after it."""
+    billed_fen: int = 0
+    """Of ``fen``, what runs at the node that owns the job came to."""
     stop_asked: bool = False
     room_for: str = ""
     """The job for which this one was asked to stop."""
@@ -72,6 +96,23 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     def given_up_at(self, peer: str) -> int:
         """The number of the last mail that told ``peer`` to give its copy up; 0 where none did."""
         return max((number for each, number in self.given_up if each == peer), default=0)
+
+    def progress(self) -> Progress | None:
+        """What it has behind it, where it was ever stopped."""
+        if not self.ran_at:
+            return None
+        return Progress(
+            done_s=self.done_s, checkpoint=self.checkpoint, ran_at=self.ran_at, fen=self.fen,
+            facility_mwh=self.facility_mwh, carbon_mg=self.carbon_mg,
+        )  # fmt: skip
+
+    def moving(self) -> tuple[Artifact, ...]:
+        """What later runs need of earlier ones: artifacts, and the checkpoint where that may move."""
+        return (*self.artifacts, self.checkpoint) if self.checkpoint else self.artifacts
+
+    def datasets(self) -> tuple[str, ...]:
+        """All that must be at a site before it can start there, each once."""
+        return tuple(dict.fromkeys((*self.spec.inputs, *(a.dataset for a in self.moving()))))
 
     @property
     def owned(self) -> bool:

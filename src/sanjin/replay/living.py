@@ -19,8 +19,20 @@ from sanjin.model.policy import Policy
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import SLOT_S
-from sanjin.ports import EndReason, RunOrder, RunReport, RunState, Store, Transfer, TransferReport, Usage
+from sanjin.ports import (
+    EndReason,
+    Publication,
+    PublicationReport,
+    RunOrder,
+    RunReport,
+    RunState,
+    Store,
+    Transfer,
+    TransferReport,
+    Usage,
+)
 from sanjin.replay.through_node import HELLO_S, ModelledEngine, used
+from sanjin.tree.carrier import Carrier
 from sanjin.tree.exchange import Switchboard, Uplink
 from sanjin.tree.node import OFFER_WALL_S, REFRESH_WALL_S, Node, Parts
 
@@ -114,31 +126,48 @@ class _SureMover:
         """All come."""
         return [TransferReport(dataset=t.dataset, path=f"/{t.dataset}") for t in transfers]
 
+    def publish(self, publications: Sequence[Publication]) -> list[PublicationReport]:
+        """Modelled runs leave nothing."""
+        return [PublicationReport(run=p.run, dataset=p.dataset, path=f"/{p.dataset}") for p in publications]
+
 
 def _as_modelled(node: str, transfer: Transfer) -> int:
     """When the model of the links lets it be at ``node``."""
     return transfer.done_at_s
 
 
-class _Node(Node):
-    """A node whose data arrive on the virtual clock, when ``arrives`` says."""
+class _Carrier(Carrier):
+    """Data arrive on the virtual clock, when ``arrives`` says."""
 
-    def __init__(self, name: str, parts: Parts, uplink: Uplink | None, arrives: Callable[[str, Transfer], int]) -> None:
+    def __init__(self, node: _Node, arrives: Callable[[str, Transfer], int], tell: Callable[[object], None]) -> None:
+        super().__init__(node.name, node.parts.mover, node.parts.clock, tell)
+        self._name, self._arrives = node.name, arrives
         self.coming: list[tuple[int, int, Transfer]] = []
-        self._arrives = arrives
         self._count = 0
-        super().__init__(name, parts, uplink)
 
-    def _fetch(self, transfers: Sequence[Transfer]) -> None:
+    def fetch(self, transfers: Sequence[Transfer]) -> None:
         for transfer in transfers:
             self._count += 1
-            heapq.heappush(self.coming, (self._arrives(self.name, transfer), self._count, transfer))
+            heapq.heappush(self.coming, (self._arrives(self._name, transfer), self._count, transfer))
 
     def take_in(self, now_s: int) -> None:
         """Let what has arrived by now into the inbox."""
         while self.coming and self.coming[0][0] <= now_s:
-            self._later(heapq.heappop(self.coming)[2])
-            self._movers.submit(lambda: None).result()  # one thread, in order: the report is in the inbox now
+            self.bring(heapq.heappop(self.coming)[2])
+            self.settle()
+
+
+class _Node(Node):
+    """A node whose data arrive on the virtual clock, when ``arrives`` says."""
+
+    carrier: _Carrier
+
+    def __init__(self, name: str, parts: Parts, uplink: Uplink | None, arrives: Callable[[str, Transfer], int]) -> None:
+        self._arrives = arrives
+        super().__init__(name, parts, uplink)
+
+    def _carrier(self) -> _Carrier:
+        return _Carrier(self, self._arrives, self._inbox.put)
 
 
 class World:
@@ -182,7 +211,7 @@ class World:
         while busy:
             busy = False
             for name, node in self.nodes.items():
-                node.take_in(now)
+                node.carrier.take_in(now)
                 if self.engines[name].has_ended() or node.has_something_to_do():
                     node.step(0.0)
                     busy = worked = True
@@ -196,7 +225,7 @@ class World:
         for name, node in self.nodes.items():
             end = self.engines[name].next_end()
             soon += [end] if end is not None else []
-            soon += [due[0][0] for due in (node.view.starts, node.view.stops, node.coming) if due]
+            soon += [due[0][0] for due in (node.view.starts, node.view.stops, node.carrier.coming) if due]
         return min([(now // SLOT_S + 1) * SLOT_S, *self._again, *(t for t in soon if t > now)])
 
     def until(self, at_s: int) -> None:

@@ -32,6 +32,8 @@ from sanjin.ports import (
     Clock,
     EndReason,
     EngineInfo,
+    Publication,
+    PublicationReport,
     RunOrder,
     RunReport,
     RunState,
@@ -188,6 +190,10 @@ class NoMover:
     def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
         """Nothing comes."""
         return [TransferReport(dataset=t.dataset, fault="a replay moves no data") for t in transfers]
+
+    def publish(self, publications: Sequence[Publication]) -> list[PublicationReport]:
+        """Modelled runs leave nothing."""
+        return [PublicationReport(run=p.run, dataset=p.dataset, fault="a replay moves no data") for p in publications]
 
 
 def in_whole_fen(work: Workload) -> Workload:

@@ -10,7 +10,7 @@ from sanjin.model.job import JobSpec, Submission
 from sanjin.model.performance import SitePerformance
 from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
-from sanjin.ports import TransferReport
+from sanjin.ports import PublicationReport, TransferReport
 from sanjin.tree.exchange import Answer, Request
 
 
@@ -61,6 +61,13 @@ class Moved:
     """Transfers that ended."""
 
     reports: list[TransferReport] = field(default_factory=list[TransferReport])
+
+
+@dataclass(slots=True)
+class Published:
+    """What runs left, registered as datasets or not."""
+
+    reports: list[PublicationReport] = field(default_factory=list[PublicationReport])
 
 
 @dataclass(slots=True)

@@ -19,9 +19,10 @@ from sanjin.flow import envelopes, run
 from sanjin.flow.envelopes import Amount
 from sanjin.flow.view import View
 from sanjin.model import event as ev
+from sanjin.model.data import Artifact
 from sanjin.model.job import JobSpec, JobState
 from sanjin.model.reason import Reason
-from sanjin.model.record import JobRecord
+from sanjin.model.record import JobRecord, Progress
 from sanjin.ports import Mail
 
 
@@ -44,6 +45,8 @@ class Raise(_Word):
     submitted_s: int
     epoch: int
     full: bool
+    artifacts: tuple[Artifact, ...] = ()
+    progress: Progress | None = None
     brings: ClassVar[bool] = True
 
 
@@ -56,16 +59,19 @@ class Assign(_Word):
     spec: JobSpec
     submitted_s: int
     epoch: int
+    artifacts: tuple[Artifact, ...] = ()
+    progress: Progress | None = None
     brings: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decline(_Word):
-    """Up: what you assigned no longer fits here; take it back."""
+    """Up: what you assigned no longer fits here, or is better off elsewhere now; take it back."""
 
     kind: ClassVar[str] = "decline"
     epoch: int
     reason: Reason
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +108,7 @@ class Report(_Word):
     detail: str
     members_done: int = 0
     members_failed: int = 0
+    left: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,17 +179,20 @@ class TreeRouter:
             peer = event.parent
             message = Raise(
                 job=record.id, key=record.key, spec=record.spec, submitted_s=record.submitted_s, epoch=record.epoch,
-                full=event.full, seen=view.mark(peer).received,
+                full=event.full, seen=view.mark(peer).received, artifacts=record.artifacts, progress=record.progress(),
             )  # fmt: skip
         elif isinstance(event, ev.Assigned):
             peer = event.child
             message = Assign(
                 job=record.id, key=record.key, spec=record.spec, submitted_s=record.submitted_s, epoch=event.epoch,
-                seen=view.mark(peer).received,
+                seen=view.mark(peer).received, artifacts=record.artifacts, progress=record.progress(),
             )  # fmt: skip
         elif isinstance(event, ev.Declined | ev.Refused):
             peer = event.peer if isinstance(event, ev.Refused) else record.came_from
-            message = Decline(job=record.id, epoch=event.epoch, reason=event.reason, seen=view.mark(peer).received)
+            message = Decline(
+                job=record.id, epoch=event.epoch, reason=event.reason, seen=view.mark(peer).received,
+                progress=record.progress() if isinstance(event, ev.Declined) else None,
+            )  # fmt: skip
         elif isinstance(event, ev.Replaced):
             peer = event.peer
             message = GiveUp(job=record.id)
@@ -231,7 +241,9 @@ class TreeRouter:
         if record is None or not _of_now(record, peer, word):
             return _late(word, peer)
         if isinstance(word, Decline):
-            back = ev.TakenBack(job=word.job, child=peer, reason=word.reason, epoch=word.epoch)
+            back = ev.TakenBack(
+                job=word.job, child=peer, reason=word.reason, epoch=word.epoch, progress=word.progress
+            )
             return [back, *_cancelled_meanwhile(record, now_s)]
         values = {name: getattr(word, name) for name in _REPORT_FIELDS}
         return [ev.Reported(job=word.job, peer=peer, epoch=word.epoch, **values)]
@@ -289,6 +301,8 @@ def _brought(
         bound=isinstance(word, Assign),
         full=isinstance(word, Raise) and word.full,
         given_up=known.given_up if known else (),
+        artifacts=word.artifacts,
+        progress=word.progress,
     )
     return [received, *_cancelled_meanwhile(record, now_s)]
 

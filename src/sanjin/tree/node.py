@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from sanjin.flow import admit
+from sanjin.flow import admit, workflow
 from sanjin.flow.explain import dry_run
 from sanjin.flow.loop import REFUSED_S, Ask, Done, Loop, Work
 from sanjin.flow.restore import restore
@@ -33,11 +33,12 @@ from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
-from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store, Transfer
+from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store
 from sanjin.tree import offer as offers
+from sanjin.tree.carrier import Carrier
 from sanjin.tree.children import Child, Held, told_of
 from sanjin.tree.exchange import Answer, Request, Uplink
-from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Said, Submit, fail, refuse
+from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Published, Said, Submit, fail, refuse
 from sanjin.tree.mail import TreeRouter
 from sanjin.tree.performance import Performances
 from sanjin.tree.pricing import Pricing, Seen
@@ -106,7 +107,7 @@ class Node:
         self._inbox: SimpleQueue[object] = SimpleQueue()
         self._below = {c: set(parts.region.subtree(c)) for c in parts.region.children(name)}
         self._children = {c: Child([]) for c in self._below}
-        self._movers = ThreadPoolExecutor(1, f"{name}-mover")
+        self.carrier = self._carrier()
         self._thread: threading.Thread | None = None
         self._stop = False
         self._calling = False
@@ -124,6 +125,9 @@ class Node:
         self._heard_at: dict[str, tuple[float, int]] = {}
         self._rebuild()
 
+    def _carrier(self) -> Carrier:
+        return Carrier(self.name, self.parts.mover, self.parts.clock, self._inbox.put)
+
     # -- the node's life
 
     def _rebuild(self) -> None:
@@ -137,9 +141,11 @@ class Node:
             view.holders[dataset.id] = set(dataset.replicas)
         for dataset, path in parts.mover.held().items():
             view.here[dataset] = path
-            view.holders.setdefault(dataset, set()).add(self.name)
+            if dataset in view.holders:  # where artifacts are, the jobs that need them say
+                view.holders[dataset].add(self.name)
         for dataset in parts.mover.stored():  # its files may have to be brought here, from the site's own store
-            view.holders.setdefault(dataset, set()).add(self.name)
+            if dataset in view.holders:
+                view.holders[dataset].add(self.name)
         stored = parts.store.load()
         restore(view, stored, now)
         view.lease_until_s = now + LEASE_S if self.parent else 0
@@ -153,7 +159,7 @@ class Node:
         told = [view.jobs[j] for j in view.running.values()]  # asked for before a crash, perhaps not heard
         parts.engine.stop([r.run for r in told if r.stop_asked])
         parts.engine.cancel([r.run for r in told if r.cancel_asked])
-        self._fetch(restage(view, now))
+        self.carrier.fetch(restage(view, now))
         for name, child in self._children.items():
             child.heard, child.wants, child.told_version = False, True, -1
             child.others = told_of(supply, self.name, self._below[name])
@@ -187,7 +193,7 @@ class Node:
         self._inbox.put(None)
         if self._thread:
             self._thread.join()
-        self._movers.shutdown(wait=True)
+        self.carrier.close()
         self.pricing.settle()
         self.parts.engine.close()
         self.parts.store.close()
@@ -226,6 +232,8 @@ class Node:
         waited = any(now - at >= REFUSED_S for at in view.refused.values())
         if not self._inbox.empty() or view.queue or waited or self._found or now // SLOT_S > view.supply.first_slot:
             return True
+        if view.admit_due and view.held:
+            return True
         if self.loop.now_s < now and any(due and due[0][0] <= now for due in (view.starts, view.stops)):
             return True
         if next(admit.due(view, max(now, self.loop.now_s)), None) is not None:
@@ -235,7 +243,7 @@ class Node:
     def _patience(self) -> float:
         """How long the next turn may wait for something to come in, wall seconds."""
         view, clock = self.view, self.parts.clock
-        if view.queue or self._found:
+        if view.queue or self._found or (view.admit_due and view.held):
             return 0.0
         wait = POLL_WALL_S if view.running else IDLE_WALL_S
         now = clock.now()
@@ -260,11 +268,13 @@ class Node:
         """Everything that is wrong with these submissions, each path prefixed by its place."""
         found: list[Problem] = []
         several = len(submissions) > 1 or at
-        for i, s in enumerate(submissions):
-            prefix = f"{at}[{i}]." if several else ""
+        prefix = [f"{at}[{i}]." if several else "" for i in range(len(submissions))]
+        for s, before in zip(submissions, prefix, strict=True):
             if not 0 < len(s.key) <= 200:
-                found.append(problem("key_length", f"{prefix}key"))
-            found.extend(check(self.view, s.spec, f"{prefix}spec"))
+                found.append(problem("key_length", f"{before}key"))
+            found.extend(check(self.view, s.spec, f"{before}spec"))
+        known = workflow.look_up(submissions, self.parts.store.find_keys, self.parts.store.find)
+        found.extend(workflow.check(submissions, known, lambda i: f"{prefix[i]}spec"))
         return found
 
     def submit(self, submissions: Sequence[Submission], at: str = "") -> Future[list[JobRecord]]:
@@ -276,7 +286,7 @@ class Node:
         if problems:
             raise ProblemsFound(problems)
         future: Future[list[JobRecord]] = Future()
-        self._inbox.put(Submit(submissions, future))
+        self._inbox.put(Submit(workflow.published(submissions), future))
         return future
 
     def cancel(self, job: str) -> Future[bool]:
@@ -332,6 +342,8 @@ class Node:
                 self._take_answer(item, work)
             elif isinstance(item, Moved):
                 work.transfers.extend(item.reports)
+            elif isinstance(item, Published):
+                work.published.extend(item.reports)
             elif isinstance(item, Asked):
                 self._take_request(item, work)
             elif isinstance(item, Scarcity):
@@ -419,21 +431,8 @@ class Node:
             engine.forget(done.forget)
         if done.discard:
             engine.discard(done.discard)
-        self._fetch(done.fetch)
-
-    def _fetch(self, transfers: Sequence[Transfer]) -> None:
-        """Copy in a thread; the arrival counts when the link model lets it be here."""
-        clock = self.parts.clock
-        for transfer in transfers:
-            wait = max(transfer.done_at_s - clock.now(), 0) / clock.rate
-
-            timer = threading.Timer(wait, self._later, (transfer,))
-            timer.daemon = True
-            timer.start()
-
-    def _later(self, transfer: Transfer) -> None:
-        if not self._stop:
-            self._movers.submit(lambda: self._inbox.put(Moved(self.parts.mover.fetch([transfer]))))
+        self.carrier.fetch(done.fetch)
+        self.carrier.publish(done.publish)
 
     # -- the line to the parent
 

@@ -520,6 +520,8 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
             return None
         reason = _requested()
         if not reason:
+            if order.get("checkpoint_from"):
+                _part("run_checkpoint").restore(order["checkpoint_from"], order["checkpoint"])
             run.work()
             reason, status, number, detail = run.outcome()
     except OSError as error:
@@ -548,12 +550,17 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
     }
 
 
+def _part(name: str) -> Any:
+    """A part of the supervisor that few runs need: a file that lies beside it."""
+    sys.path.append(os.path.dirname(sys.argv[0]))
+    return __import__(name)
+
+
 def _register_outputs() -> None:
     """List what the run left. Whatever fails here, the engine does it once somebody asks."""
     try:
         if os.listdir("outputs"):
-            sys.path.append(os.path.dirname(sys.argv[0]))
-            __import__("run_outputs").register(".")
+            _part("run_outputs").register(".")
     except Exception as error:
         print(f"outputs not listed: {error}", file=sys.stderr, flush=True)
 

@@ -17,6 +17,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,7 +36,7 @@ PROGRAMS = {
     name: str(Path(__file__).with_name(f"{file}.py"))
     for name, file in (
         ("run_limits", "run_limits"), ("run_landlock", "run_landlock"), ("run_outputs", "run_outputs"),
-        ("supervisor", "local_runner"),
+        ("run_checkpoint", "run_checkpoint"), ("supervisor", "local_runner"),
     )
 }  # fmt: skip
 """What a supervisor is made of, by the names in the engine's folder: what it looks for beside itself, and it."""
@@ -219,6 +220,8 @@ class RunFolder:
                 "members": order.members,
                 "parallel": order.parallel,
                 "stop_grace_s": order.stop_grace_s,
+                "checkpoint": str(self.checkpoints / order.checkpoint) if order.checkpoint else "",
+                "checkpoint_from": os.path.realpath(order.checkpoint_from) if order.checkpoint_from else "",
                 **more,
             }
             _write(run / "order.json", json.dumps(written).encode())
@@ -319,10 +322,18 @@ class RunFolder:
         """The result of a run, forgotten or not."""
         for path in (self.ended / f"{key}.json", self.runs / key / "result.json"):
             try:
-                return _report_of(key, path.read_bytes())
+                return self._with_places(_report_of(key, path.read_bytes()))
             except OSError:
                 continue
         return None
+
+    def _with_places(self, report: RunReport) -> RunReport:
+        """The report with the folders where the run left something."""
+        run, checkpoint = self.runs / report.key, ""
+        if report.reason is EndReason.STOPPED:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                checkpoint = str(json.loads((run / "order.json").read_bytes())["checkpoint"])
+        return replace(report, outputs=str(run / "outputs"), checkpoint=checkpoint)
 
     def ended_keys(self) -> list[str]:
         """Keys with a result that is not forgotten. One listing of one folder."""

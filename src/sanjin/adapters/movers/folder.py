@@ -5,15 +5,19 @@ A site's folder is ``<root>/<node>/data/<dataset>/``: the files of the dataset a
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import io
 import os
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from sanjin.adapters.files import sync_folder
 from sanjin.adapters.movers.manifest import (
@@ -64,8 +68,8 @@ class DataFolder:
         for name in sorted(os.listdir(self.path)) if self.path.exists() else ():
             folder = self.path / name
             try:
-                stat = (folder / MANIFEST).stat()
-                stamp = (stat.st_size, stat.st_mtime_ns)
+                known = (folder / MANIFEST).stat()
+                stamp = (known.st_size, known.st_mtime_ns)
                 if not valid(name):
                     continue
                 if self._known.get(name) != stamp:
@@ -142,28 +146,36 @@ class DataFolder:
         Raises ``ValueError`` for a bad name, ``OSError`` when it cannot be written. A dataset of the
         same name is replaced.
         """
-        check_dataset(dataset)
         for name in files:
             check_file(name)
+        return sum_of(self._make(dataset, ((name, _opened(content)) for name, content in sorted(files.items()))))
+
+    def take(self, dataset: str, folder: Path) -> int:
+        """Register what a run left in a folder as a dataset here. The bytes of its files.
+
+        Links are not followed, and they, devices and what cannot name a file of a dataset are left out, whoever wrote
+        them. Raises as :meth:`put`.
+        """
+        return sum(file.bytes for file in parse_manifest(self._make(dataset, _files_in(folder))))
+
+    def _make(self, dataset: str, files: Iterable[tuple[str, BinaryIO]]) -> bytes:
+        """Make a dataset of files by name; each is closed once it was read. Its manifest."""
+        check_dataset(dataset)
         with self._alone():
             temporary = self._temporary()
             try:
                 listed: list[DataFile] = []
-                for name, content in sorted(files.items()):
+                for name, content in files:
                     target = temporary / name
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    if isinstance(content, Path):
-                        size, checksum = _copy(content, target)
-                    else:
-                        size, checksum = len(content), sum_of(content)
-                        _write(target, content)
-                    listed.append(DataFile(name, size, checksum))
+                    with content:
+                        listed.append(DataFile(name, *_copy(content, target)))
                 manifest = manifest_text(dataset, listed)
                 _write(temporary / MANIFEST, manifest)
                 self._install(temporary, dataset)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-            return sum_of(manifest)
+            return manifest
 
     @contextmanager
     def _alone(self) -> Generator[None]:
@@ -243,10 +255,35 @@ def _checksum(path: Path) -> tuple[int, str]:
         return file.tell(), checksum
 
 
-def _copy(source: Path, target: Path) -> tuple[int, str]:
+def _opened(content: bytes | Path) -> BinaryIO:
+    return open(content, "rb") if isinstance(content, Path) else io.BytesIO(content)
+
+
+def _files_in(folder: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """The regular files below a folder, by name, in order; opened below it part by part, so that no link leads away."""
+    for at, folders, names, fd in os.fwalk(folder, follow_symlinks=False):
+        folders.sort()
+        for name in sorted(names):
+            whole = os.path.relpath(os.path.join(at, name), folder)
+            try:
+                check_file(whole)
+                file = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=fd)
+            except Unsound:
+                continue
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOENT):  # a link, a pipe or socket, or gone
+                    continue
+                raise
+            if stat.S_ISREG(os.fstat(file).st_mode):
+                yield whole, os.fdopen(file, "rb")
+            else:
+                os.close(file)
+
+
+def _copy(read: BinaryIO, target: Path) -> tuple[int, str]:
     """Copy a file safely to disk. Bytes copied and their checksum."""
     checksum, size = hashlib.sha256(), 0
-    with open(source, "rb") as read, open(target, "xb") as write:
+    with open(target, "xb") as write:
         while part := read.read(_PART):
             checksum.update(part)
             size += len(part)

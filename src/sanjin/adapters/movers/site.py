@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sanjin.adapters.movers.folder import DataFolder
 from sanjin.adapters.movers.manifest import Unsound, check_dataset, sum_of, text_of
-from sanjin.ports import DataStore, Transfer, TransferReport
+from sanjin.ports import DataStore, Publication, PublicationReport, Transfer, TransferReport
 
 _log = logging.getLogger("sanjin.data")
 
@@ -97,6 +97,20 @@ class SiteMover:
         if own := self._objects(self._node):
             own.receive(dataset, self.folder)
         return checksum
+
+    def publish(self, publications: Sequence[Publication]) -> list[PublicationReport]:
+        """Register these folders as datasets of this site. A report for each, with ``fault`` where it could not be."""
+        return [self._publish(publication) for publication in publications]
+
+    def _publish(self, wanted: Publication) -> PublicationReport:
+        run, dataset = wanted.run, wanted.dataset
+        try:
+            size = self.folder.take(dataset, Path(wanted.folder))
+            if own := self._objects(self._node):
+                own.receive(dataset, self.folder)
+            return PublicationReport(run=run, dataset=dataset, path=str(self.folder.path / dataset), bytes=size)
+        except (Unsound, OSError) as error:
+            return PublicationReport(run=run, dataset=dataset, fault=text_of(error))
 
     def _fetch(self, transfer: Transfer) -> TransferReport:
         dataset = transfer.dataset
