@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo demo-engines test lint system bench docs lock clean
+.PHONY: setup demo demo-engines demo-training test lint system bench docs lock clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,10 @@ demo: setup
 # Shanxi with eleven real Slurm clusters, a Ray cluster and processes on this machine; as root.
 demo-engines: setup system
 	$(BIN)/python benchmarks/demo_engines.py
+
+# A training run that stops when power gets dear and goes on at another site; with a real Slurm as root.
+demo-training: setup system
+	$(BIN)/python benchmarks/demo_training.py
 
 lint: setup
 	$(BIN)/ruff check .

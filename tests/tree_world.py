@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from sanjin.ports import (
 )
 from sanjin.regions.load import bundled, load_region
 from sanjin.tree.exchange import Switchboard
+from sanjin.tree.inbox import Moved, Published
 from sanjin.tree.node import Node, Parts
 from sanjin.tree.set_back import Restored
 
@@ -45,6 +46,8 @@ class ModelEngine:
     """
 
     clock: VirtualClock
+    kept: dict[str, int] = field(default_factory=dict)
+    """What datasets of checkpoints hold, at all sites: seconds that are done."""
     run_s: int = 600
     started: dict[str, int] = field(default_factory=dict)
     lasts: dict[str, int] = field(default_factory=dict)
@@ -61,6 +64,8 @@ class ModelEngine:
         for order in orders:
             self.started.setdefault(order.key, self.clock.now())
             if order.key not in self.orders:
+                if order.checkpoint_from:
+                    self.done[order.checkpoint] = self.kept[order.checkpoint_from.removeprefix("/")]
                 whole = int(order.environment.get("RUN_S", self.run_s))
                 self.lasts[order.key] = max(whole - self.done.get(order.checkpoint, 0), 1)
             self.orders[order.key] = order
@@ -89,7 +94,9 @@ class ModelEngine:
                 busy_s=min(run_s, self.clock.now() - begin) * max(order.members, order.nodes),
             ),
             sandbox="none",
-            exit_status=1 if bad and over else 0,
+            exit_status=1 if (bad or "EXIT" in order.environment) and over else 0,
+            outputs=f"/{key}",
+            checkpoint=str(self.done.get(order.checkpoint, 0)) if key in self.stopped else "",
             members_done=(order.members - len(bad)) * over,
             members_failed=len(bad) * over,
         )
@@ -133,9 +140,11 @@ class ModelEngine:
 
 @dataclass
 class ModelMover:
-    """Every transfer succeeds."""
+    """Every transfer succeeds, and every publication, but for those of the jobs in ``full``."""
 
     has: set[str]
+    kept: dict[str, int] = field(default_factory=dict)
+    full: set[str] = field(default_factory=set)
 
     def held(self) -> dict[str, str]:
         return {d: f"/{d}" for d in self.has}
@@ -147,10 +156,49 @@ class ModelMover:
         return [TransferReport(dataset=t.dataset, path=f"/{t.dataset}", sha256="0" * 64) for t in transfers]
 
     def publish(self, publications: list[Publication]) -> list[PublicationReport]:
-        self.has.update(p.dataset for p in publications)
-        return [
-            PublicationReport(run=p.run, dataset=p.dataset, path=f"/{p.dataset}", bytes=10**6) for p in publications
-        ]
+        found = []
+        for p in publications:
+            fault = "no space left" if p.dataset.rpartition(".")[0] in self.full else ""
+            found.append(
+                PublicationReport(run=p.run, dataset=p.dataset, path=f"/{p.dataset}", bytes=10**9, fault=fault)
+            )
+            if not fault:
+                self.has.add(p.dataset)
+            if p.dataset.endswith(".ckpt"):
+                self.kept[p.dataset] = int(p.folder)
+        return found
+
+
+class WorldCarrier:
+    """Data arrive, and are registered, when the world takes a turn at the time that the model of the links says."""
+
+    def __init__(self, node: Node, tell: Callable[[object], None]) -> None:
+        self._parts, self._tell = node.parts, tell
+        self._coming: list[Transfer] = []
+
+    def fetch(self, transfers: Sequence[Transfer]) -> None:
+        self._coming += transfers
+
+    def publish(self, publications: Sequence[Publication]) -> None:
+        if publications:
+            self._tell(Published(self._parts.mover.publish(publications)))
+
+    def take_in(self) -> None:
+        now = self._parts.clock.now()
+        come = [t for t in self._coming if t.done_at_s <= now]
+        self._coming = [t for t in self._coming if t.done_at_s > now]
+        if come:
+            self._tell(Moved(self._parts.mover.fetch(come)))
+
+    def close(self) -> None:
+        pass
+
+
+class WorldNode(Node):
+    carrier: WorldCarrier
+
+    def _carrier(self) -> WorldCarrier:
+        return WorldCarrier(self, self._inbox.put)
 
 
 def shrunk(region: Region, node: str, cores: int) -> Region:
@@ -180,15 +228,19 @@ class World:
         self.board = Switchboard()
         self.book = PriceBook(self.region)
         self.network = network_of(self.region)
-        self.engines = {n: ModelEngine(self.clock) for n in self.region.nodes}
-        self.nodes: dict[str, Node] = {}
+        kept: dict[str, int] = {}
+        self.engines = {n: ModelEngine(self.clock, kept) for n in self.region.nodes}
+        self.movers = {
+            n: ModelMover({d.id for d in self.region.datasets.values() if n in d.replicas}, kept)
+            for n in self.region.nodes
+        }
+        self.nodes: dict[str, WorldNode] = {}
         for name in self.region.nodes:
             self.open(name)
 
-    def open(self, name: str, restored: Restored | None = None) -> Node:
+    def open(self, name: str, restored: Restored | None = None) -> WorldNode:
         """Start a node (again) from its folder."""
         region = self.region
-        held = {d.id for d in region.datasets.values() if name in d.replicas}
         parts = Parts(
             region=region,
             network=self.network,
@@ -196,12 +248,12 @@ class World:
             store=SqliteStore(self.folder / name / "state.db"),
             clock=self.clock,
             engine=self.engines[name],
-            mover=ModelMover(held),
+            mover=self.movers[name],
             scarcity=self.scarcity,
             policy=self.policy,
         )
         parent = region.nodes[name].parent
-        node = Node(name, parts, self.board.uplink(name, parent) if parent else None)
+        node = WorldNode(name, parts, self.board.uplink(name, parent) if parent else None)
         self.board.join(name, node.answer)
         self.nodes[name] = node
         node.open("test", restored)
@@ -211,6 +263,7 @@ class World:
         """Every node takes ``times`` turns at this instant."""
         for _ in range(times):
             for node in self.nodes.values():
+                node.carrier.take_in()
                 node.step(0.0)
 
     def run(self, seconds: int, by: int = 60) -> None:

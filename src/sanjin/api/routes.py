@@ -271,11 +271,12 @@ async def _log(
 def _log_part(live: LiveRegion, job: str, stream: str, number: int, inside: int) -> tuple[bytes, bool]:
     """What a run printed after some bytes, and whether another run came after it."""
     try:
-        node, runs = overview.runs_of(live, job)
+        runs = overview.runs_of(live, job)
     except NotFound:
         return b"", False  # it has not started yet
     number = min(number, len(runs) - 1)
-    return node.parts.engine.logs(runs[number], stream, inside, LOG_BYTES), number + 1 < len(runs)
+    node, run = runs[number]
+    return node.parts.engine.logs(run, stream, inside, LOG_BYTES), number + 1 < len(runs)
 
 
 def _region(live: LiveRegion, about: RegionStatus, guard: Guard) -> APIRouter:

@@ -53,6 +53,9 @@ class CommandOptions:
     stoppable: Annotated[bool, Parameter(negative=(), help="Can stop and go on from $SANJIN_CHECKPOINT. 可中断。")] = (
         False
     )
+    checkpoint: Annotated[str, Parameter(help="It may move with a checkpoint up to this size. 检查点上限。")] = "0B"
+    after: Annotated[tuple[str, ...], Parameter(help="Key or id of a job before it; repeat for more. 前置作业。")] = ()
+    publish: Annotated[bool, Parameter(negative=(), help="Keep its outputs for jobs after it. 公布产出。")] = False
     grade: Annotated[_Grade, Parameter(help="Grade of its data. 数据等级。")] = "general"
     earliest: Annotated[str, Parameter(help="Not before: 2026-07-15T18:00, +2h. 最早开始。")] = ""
     deadline: Annotated[str, Parameter(help="To end by: 2026-07-15T18:00, +6h. 截止时间。")] = ""
@@ -151,6 +154,9 @@ def _spec(options: CommandOptions, command: Sequence[str], now_s: int, offset_h:
         nodes=options.nodes,
         members=options.members,
         stoppable=options.stoppable,
+        checkpoint_bytes=to_bytes(options.checkpoint, "--checkpoint"),
+        after=options.after,
+        publish=options.publish,
         memory_bytes=to_bytes(options.memory, "--memory"),
         accelerators=options.accelerators,
         accelerator_kind=options.accelerator_kind,

@@ -421,6 +421,7 @@ class Loop:
                 else:
                     view.change(record.id, self.now_s, state=JobState.PLACED)
                     self._batch.jobs[record.id] = view.jobs[record.id]
+                    self._touched[record.id] = None  # whoever sent it here is told
 
     # -- what follows
 
@@ -534,7 +535,7 @@ class Loop:
         return RunOrder(
             key=record.run,
             command=spec.command,
-            environment=spec.environment,
+            environment={**spec.environment, "SANJIN_JOB": record.id, "SANJIN_SITE": record.site},
             inputs={name: here[dataset] for name, dataset in wanted if dataset in here},
             nodes=spec.nodes,
             members=spec.members,

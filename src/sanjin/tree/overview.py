@@ -212,7 +212,7 @@ def _whole(_: str, entry: Entry) -> Entry | None:
 def job_bill(live: LiveRegion, name: str) -> JobBill:
     """How a job's runs were billed, all together. Raises NotFound where there is no job or no settled run."""
     job(live, name)
-    events = [e for part in parts(live, name) for e in _told(live, part)]
+    events = [e for part in parts(live, name) for _, e in _told(live, part)]
     metered = [e for e in events if isinstance(e, ev.Metered)]
     settled = [e for e in events if isinstance(e, ev.Settled)]
     if not settled:
@@ -242,11 +242,25 @@ def parts(live: LiveRegion, name: str) -> list[str]:
     return [deep for e in divided for part in e.parts for deep in parts(live, part.job)] or [name]
 
 
-def _told(live: LiveRegion, name: str) -> list[ev.Event]:
-    """What the node that ran a job wrote of it."""
+def _told(live: LiveRegion, name: str) -> list[tuple[Node, ev.Event]]:
+    """What the nodes that ran a job wrote of it, in order of time: several where it went on at another site."""
+    lists = [
+        [(e.at_s, node, e) for e in node.parts.store.journal(job=name)]
+        for site in sites_of(live, name)
+        if (node := live.nodes.get(site))
+    ]
+    merged = heapq.merge(*lists, key=lambda told: told[0])
+    return [(node, ev.decode(e.kind, e.body)) for _, node, e in merged]
+
+
+def sites_of(live: LiveRegion, name: str) -> list[str]:
+    """Sites that ran a job, as far as is known here."""
     record = live.job(name)
-    node = live.nodes.get(record.site) if record else None
-    return _entries_of(node, name) if node else []
+    if record is None or not record.site:
+        return []
+    node = live.nodes.get(record.site)
+    own = node.parts.store.job(name) if node else None
+    return list(dict.fromkeys((*(own.ran_at if own else ()), record.site)))
 
 
 def _entries_of(node: Node, name: str) -> list[ev.Event]:
@@ -333,8 +347,8 @@ def audit_node(region: Region, node: str, store: Store) -> AuditResult:
     return audit.verify(node, listed, (seq, tip), ledger, resettle)
 
 
-def runs_of(live: LiveRegion, name: str) -> tuple[Node, list[str]]:
-    """The node that ran a job and the keys of its runs in order: of work that was stopped and went on, all.
+def runs_of(live: LiveRegion, name: str) -> list[tuple[Node, str]]:
+    """The runs of a job in order, each with the node that ran it: of work that was stopped and went on, all.
 
     A run that was lost and done again is not among them. Raises NotFound where none began.
     """
@@ -342,15 +356,15 @@ def runs_of(live: LiveRegion, name: str) -> tuple[Node, list[str]]:
     if not found:
         here(live, name)
         raise NotFound(f"job {name} has not started yet")
-    return live.nodes[job(live, name).site], found
+    return found
 
 
-def _runs_in(events: list[ev.Event]) -> list[str]:
-    found: list[str] = []
+def _runs_in(events: list[tuple[Node, ev.Event]]) -> list[tuple[Node, str]]:
+    found: list[tuple[Node, str]] = []
     lost = False
-    for event in events:
+    for node, event in events:
         if isinstance(event, ev.Started):
-            found = [*(found[:-1] if lost else found), event.run]
+            found = [*(found[:-1] if lost else found), (node, event.run)]
             lost = False
         lost = lost or isinstance(event, ev.Requeued)
     return found
@@ -385,14 +399,15 @@ def _labelled(live: LiveRegion, name: str) -> Iterator[tuple[str, Node, str]]:
     for part in parts(live, name):
         here(live, part)
         events = _told(live, part)
-        if runs := _runs_in(events):
-            node, before = live.nodes[job(live, part).site], f"{part.removeprefix(name + '.')}/" if part != name else ""
-            paused = any(isinstance(e, ev.Paused) for e in events)
-            yield from ((f"{before}{number}/" if paused else before, node, run) for number, run in enumerate(runs, 1))
+        before = f"{part.removeprefix(name + '.')}/" if part != name else ""
+        paused = any(isinstance(e, ev.Paused) for _, e in events)
+        for number, (node, run) in enumerate(_runs_in(events), 1):
+            yield f"{before}{number}/" if paused else before, node, run
 
 
 def here(live: LiveRegion, name: str) -> None:
-    """Raises NotFound where what the site of a job wrote of it is at another process."""
-    site = job(live, name).site
-    if site and site not in live.nodes:
-        raise NotFound(f"job {name} is at {site}, and its node has the rest: ask there")
+    """Raises NotFound where what a site that ran a job wrote of it is at another process."""
+    job(live, name)
+    away = [site for site in sites_of(live, name) if site not in live.nodes]
+    if away:
+        raise NotFound(f"job {name} is at {', '.join(away)}, and the node there has the rest: ask there")
