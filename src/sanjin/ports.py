@@ -206,7 +206,8 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """A dataset to bring to this site from another. ``done_at_s`` is when the link model lets it be here."""
+    """A dataset to bring to this site from another. ``done_at_s`` is when the link model lets it be here, or when it is
+    tried again."""
 
     dataset: str
     source: str
@@ -215,13 +216,15 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferReport:
-    """A transfer that ended: ``path`` at this site and what was copied, or ``fault``."""
+    """A transfer that ended: ``path`` at this site and what was copied, or ``fault``. ``away``: a store or folder
+    could not be reached now, so it is to be tried again."""
 
     dataset: str
     path: str = ""
     sha256: str = ""
     copied_bytes: int = 0
     fault: str = ""
+    away: bool = False
 
 
 class DataStore(Protocol):

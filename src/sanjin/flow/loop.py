@@ -148,6 +148,8 @@ class Loop:
         self.now_s = 0
         self._news: list[ev.NodeNews | ev.Ended] = []
         self._look_again = False
+        self._tries: dict[str, int] = {}
+        """How often each input that could not be had was asked for."""
 
     @property
     def looking(self) -> bool:
@@ -364,6 +366,9 @@ class Loop:
     def _transfers(self, reports: Sequence[TransferReport]) -> None:
         view = self.view
         for report in reports:
+            if report.away and self._waited_for(report):
+                continue
+            self._tries.pop(report.dataset, None)
             jobs = stage.waiting_for(view, report.dataset)
             if not report.fault:
                 view.here[report.dataset] = report.path
@@ -382,8 +387,23 @@ class Loop:
                     failed = run.without_run(record, JobState.FAILED, Reason.INPUT_MISSING, self.now_s, report.fault)
                     self.record(failed)
                 else:
-                    view.change(record.id, self.now_s, state=JobState.PLACED)
+                    view.change(record.id, self.now_s, state=JobState.PLACED, reason=None, detail="")
                     self._batch.jobs[record.id] = view.jobs[record.id]
+
+    def _waited_for(self, report: TransferReport) -> bool:
+        """Whether jobs wait for this input, which cannot be had now: it is tried again then."""
+        view, dataset = self.view, report.dataset
+        for record in stage.waiting_for(view, dataset):
+            if reason := place.too_late(record, self.now_s):
+                self.record(run.without_run(record, JobState.FAILED, reason, self.now_s, report.fault))
+            elif record.reason is not Reason.INPUT_AWAY or record.detail != report.fault:
+                self.record(ev.TransferDelayed(job=record.id, dataset=dataset, fault=report.fault))
+        if not stage.waiting_for(view, dataset):
+            return False
+        if view.moving.get(dataset, 0) <= self.now_s:  # else another try is to come already
+            self._tries[dataset] = tries = self._tries.get(dataset, 0) + 1
+            self._done.fetch.append(stage.again(view, dataset, tries, self.now_s, self.clock.rate))
+        return True
 
     # -- what follows
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 DATA: dict[str, tuple[str, str]] = {
+    "reason.input_away": ("an input cannot be had now; it is tried again", "输入数据暂时无法获得,正在重试"),
+    "event.transfer.delayed": ("input cannot be had now", "输入暂时无法获得"),
     "head.bytes": ("bytes", "字节"),
     "head.sha256": ("SHA-256", "SHA-256"),
     "left_out.link": ("a symbolic link, which is not followed", "符号链接,不予跟随"),
