@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo demo-engines test lint system bench docs lock clean
+.PHONY: setup demo demo-engines demo-parallel test lint system bench docs lock clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,10 @@ demo: setup
 demo-engines: setup system
 	$(BIN)/python benchmarks/demo_engines.py
 
+# A parallel computation over two Slurm clusters, Ray and processes that survives losses; as root.
+demo-parallel: setup system
+	$(BIN)/python benchmarks/demo_parallel.py
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
@@ -43,7 +47,7 @@ test: setup system lint
 
 # Each prints a table and ends with one line of JSON.
 bench: setup
-	@for b in $$(ls benchmarks/*.py | grep -v -e common.py -e demo_engines.py); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+	@for b in $$(ls benchmarks/*.py | grep -v -e common.py -e demo_); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 # The reference, from the code; a test says when it is old.
 docs: setup

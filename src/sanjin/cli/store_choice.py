@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the library is loaded where a site has an object store
     from sanjin.adapters.movers.objects import DataObjects, Objects
 
 ObjectsOf = Callable[[str], "DataObjects | None"]
-PATIENCE_S = 10
+PATIENCE_S = 5
 """Seconds for which a store that does not answer is asked again before a transfer is given up for now."""
 REQUEST_S = 60
 """Seconds that one request, for 16 MiB at most, may take."""

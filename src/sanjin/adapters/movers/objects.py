@@ -48,6 +48,7 @@ OUTPUT_PART_BYTES = 8 << 20
 _SUM = re.compile(r"[0-9a-f]{64}")
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
+_EFFORT = re.compile(r" in [\d.]+\w+, after \d+ retries, max_retries: \d+, retry_timeout: \w+ ")
 
 
 class DataObjects:
@@ -294,10 +295,10 @@ def _told(site: str, key: str = "") -> Generator[None]:
 
 
 def _code(error: BaseError) -> str:
-    """The code of S3, or the first line."""
+    """The code of S3, or the first line, without how long it was tried: the same each time."""
     text = str(error)
     found = _CODE.search(text)
-    return found[1] if found else text.partition("\n")[0][:300]
+    return found[1] if found else _EFFORT.sub("", text.partition("\n")[0])[:300]
 
 
 def _sum(text: object) -> str:
