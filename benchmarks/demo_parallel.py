@@ -61,8 +61,9 @@ def main() -> int:
     equal = bool((found.product == found.serial).all())
     told = asdict(found) | {"product": None, "serial": None, "found": None, "mended": None, "whole": None}
     left = [r for r in found.whole if r["state"] != "whole"]
-    print(json.dumps({**{k: v for k, v in told.items() if v is not None}, "equal_to_serial": equal,
-                      "side": len(found.serial), "not_whole": len(left), "wall_s": round(time.monotonic() - began)}))  # fmt: skip
+    told |= {"equal_to_serial": equal, "side": len(found.serial), "not_whole": len(left)}
+    told["wall_s"] = round(time.monotonic() - began)
+    print(json.dumps({name: value for name, value in told.items() if value is not None}))
     return 0 if equal and not left and not found.audit else 1
 
 
