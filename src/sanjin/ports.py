@@ -184,7 +184,8 @@ class Engine(Protocol):
         ...
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
-        """Bytes of ``stdout`` or ``stderr`` from ``offset``, while running and after."""
+        """Bytes of ``stdout`` or ``stderr`` from ``offset``, while running and after. Raises NotFound where they were
+        removed."""
         ...
 
     def outputs(self, key: str) -> RunOutputs:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -205,7 +206,11 @@ class Client:
         Files that are there already are not fetched again, and what was cut goes on. Raises NotFound for a name that
         the job did not leave, DataDamaged where a file is not what its checksum says, and OSError.
         """
-        files = self.outputs(job).files
+        left = self.outputs(job)
+        files = left.files
+        if left.removed_at_s and not files:
+            at = datetime.fromtimestamp(left.removed_at_s, UTC).strftime("%Y-%m-%d %H:%M")
+            raise NotFound(f"what job {job} left was removed at {at} UTC: its site keeps it no longer")
         if missing := sorted(set(names) - {file.name for file in files}):
             raise NotFound(f"job {job} has no output {missing[0]}")
         wanted = tuple(file for file in files if not names or file.name in names)
