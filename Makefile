@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo demo-engines demo-training test lint system bench docs lock clean
+.PHONY: setup demo demo-engines demo-parallel demo-training test lint system bench docs lock clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,10 @@ demo: setup
 demo-engines: setup system
 	$(BIN)/python benchmarks/demo_engines.py
 
+# A parallel computation over two Slurm clusters, Ray and processes that survives losses; as root.
+demo-parallel: setup system
+	$(BIN)/python benchmarks/demo_parallel.py
+
 # A training run that stops when power gets dear and goes on at another site; with a real Slurm as root.
 demo-training: setup system
 	$(BIN)/python benchmarks/demo_training.py
@@ -47,7 +51,7 @@ test: setup system lint
 
 # Each prints a table and ends with one line of JSON.
 bench: setup
-	@for b in $$(ls benchmarks/*.py | grep -v -e common.py -e demo_engines.py); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+	@for b in $$(ls benchmarks/*.py | grep -v -e common.py -e demo_); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 # The reference, from the code; a test says when it is old.
 docs: setup

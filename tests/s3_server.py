@@ -80,6 +80,14 @@ class S3Server:
             self._process.wait(30)
             self._process = None
 
+    def lose_volumes(self) -> None:
+        """Lose the disk that objects lie on, not the one that has their names: it is started again without."""
+        self.stop()
+        for pattern in ("*.dat", "*.idx", "*.vif"):
+            for file in (self.folder / "data").glob(pattern):
+                file.unlink()
+        self.start()
+
     def prefix(self) -> str:
         """A place in the bucket that nobody used."""
         return f"place-{next(self._numbers)}"

@@ -191,7 +191,8 @@ class Engine(Protocol):
         ...
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
-        """Bytes of ``stdout`` or ``stderr`` from ``offset``, while running and after."""
+        """Bytes of ``stdout`` or ``stderr`` from ``offset``, while running and after. Raises NotFound where they were
+        removed."""
         ...
 
     def outputs(self, key: str) -> RunOutputs:
@@ -213,7 +214,8 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """A dataset to bring to this site from another. ``done_at_s`` is when the link model lets it be here."""
+    """A dataset to bring to this site from another. ``done_at_s`` is when the link model lets it be here, or when it is
+    tried again."""
 
     dataset: str
     source: str
@@ -222,13 +224,15 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferReport:
-    """A transfer that ended: ``path`` at this site and what was copied, or ``fault``."""
+    """A transfer that ended: ``path`` at this site and what was copied, or ``fault``. ``away``: a store or folder
+    could not be reached now, so it is to be tried again."""
 
     dataset: str
     path: str = ""
     sha256: str = ""
     copied_bytes: int = 0
     fault: str = ""
+    away: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

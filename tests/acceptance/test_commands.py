@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sanjin.adapters.engines.run_folder import RunFolder
 from tests.live import Region
 
 
@@ -72,6 +73,13 @@ def test_what_a_job_left_is_listed_and_brought_here(region: Region, tmp_path: Pa
     assert isinstance(one, dict) and [f["name"] for f in one["files"]] == ["one"]
     assert region.run("outputs", job, "--to", str(tmp_path / "other"), "--only", "two").returncode == 4
     assert region.run("outputs", "changzhi-999999").returncode == 4
+    run = path.parents[2]
+    assert "kept for 30 days" in region.run("doctor").stdout
+    RunFolder(run.parents[1]).remove([run.name])  # as the site does when it was kept long enough
+    assert "removed at 20" in region.run("outputs", job).stderr
+    for words in (("outputs", job, "--to", str(tmp_path / "late")), ("logs", job)):
+        gone = region.run(*words)
+        assert gone.returncode == 4 and "removed at 20" in gone.stderr, gone.stderr
 
 
 def test_the_terms_of_an_explanation_add_up(region: Region) -> None:

@@ -22,10 +22,13 @@ from sanjin.adapters.engines.cluster_engine import ClusterEngine
 from sanjin.adapters.engines.host_slots import HostSlots
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.ray import RayCluster
+from sanjin.adapters.engines.run_folder import RunFolder
+from sanjin.adapters.engines.run_sweeper import RunSweeper
 from sanjin.adapters.engines.sandbox import find_bwrap, find_landlock
 from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.model.data import RunOutputs
-from sanjin.model.engines import EngineSettings
+from sanjin.model.engines import EngineSettings, Keep
+from sanjin.model.errors import NotFound
 from sanjin.ports import EndReason, Engine, RunOrder, RunReport, RunState, Usage
 from tests import support
 from tests.support import needs_bwrap
@@ -444,6 +447,35 @@ def test_outputs_of_a_run_whose_supervisor_was_killed_are_listed_when_asked_for(
     engine.forget(["cut"])
     until(lambda: engine.outputs("cut").registered, "list of outputs")
     assert [f.name for f in engine.outputs("cut").files] == ["beat"]
+
+
+def test_what_was_kept_long_enough_is_removed_said_so_and_never_begun_again(make: Make, tmp_path: Path) -> None:
+    engine = make()
+    code = "echo said; echo x > $SANJIN_OUTPUTS/x"
+    engine.start([
+        order("old", "sh", "-c", code), order("untold", "true"), order("lives", "sleep", "300"),
+        RunOrder(key="paused", command=("true",), checkpoint="job-1", time_limit_s=60.0),
+    ])  # fmt: skip
+    ends(engine, "old", "untold", "paused")
+    until(lambda: state(engine, "lives") is RunState.RUNNING, "start")
+    until(lambda: engine.outputs("old").registered, "list of outputs")
+    engine.forget(["old", "paused"])
+    (was,) = engine.find(["old"])
+    sweeper = RunSweeper(RunFolder(tmp_path / "site"), Keep(), stored=False)
+    day_s, now_s = 86400, time.time()
+    assert sweeper.sweep(now_s + 29 * day_s) == []
+    until(lambda: sweeper.sweep(now_s + 31 * day_s) == ["old"], "removal")  # its supervisor may be about to end
+    assert not (tmp_path / "site/runs/old").exists() and not os.listdir(tmp_path / "site/discarded")
+    for each in (engine, make()):
+        left = each.outputs("old")
+        assert left.registered and not left.files and left.removed_at_s >= int(now_s)
+        with pytest.raises(NotFound, match="printed was removed at 20"):
+            each.logs("old", "stdout", 0, 100)
+        assert each.find(["old"]) == [was]
+    engine.start([order("old", "sh", "-c", code)])  # a node that was set back may ask for it
+    assert engine.find(["old"]) == [was] and not (tmp_path / "site/runs/old/started").exists()
+    engine.discard(["job-1"])
+    until(lambda: sweeper.sweep(now_s + 31 * day_s) == ["paused"], "removal")
 
 
 def test_usage_of_a_busy_loop_and_of_children_that_nobody_waits_for(make: Make) -> None:

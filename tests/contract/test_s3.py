@@ -9,6 +9,7 @@ from pathlib import Path
 
 import obstore
 import pytest
+from obstore.store import S3Store
 
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.output_keeper import OutputKeeper
@@ -207,6 +208,49 @@ def test_a_transfer_given_up_while_the_server_was_away_goes_on_later(
     sent.receive("big", folder)
     assert len([key for key in puts if "/parts/" in key]) == 1  # the last alone
     assert sent.verify("big") == ""
+
+
+def test_a_store_that_lost_its_volumes_is_mended_from_another_site(s3: S3Server, tmp_path: Path) -> None:
+    """The server answers, lists what was there, and gives none of it."""
+    places = {"datong": s3.store(s3.prefix(), patience_s=1)}
+    objects = {site: DataObjects(site, store) for site, store in places.items()}
+    here = SiteMover(tmp_path, "datong", objects.get, ("datong", "taiyuan"))
+    there = SiteMover(tmp_path, "taiyuan", objects.get, ("datong", "taiyuan"))
+    checksum = there.put("coal", {"a": b"one", "b": bytes(PART_BYTES + 5)})
+    fetch = [Transfer(dataset="coal", source="taiyuan", done_at_s=0)]
+    here.fetch(fetch)
+    s3.lose_volumes()
+    names = {each["path"] for each in obstore.list(places["datong"]).collect()}
+    assert objects["datong"].held() == ["coal"]
+    found = here.verify("coal")
+    assert found["folder"] == "" and "cannot be read: the store of datong fails: InternalError" in found["store"]
+    assert {each["path"] for each in obstore.list(places["datong"]).collect()} == names  # it might come again
+    (there.folder.path / "coal/a").unlink()  # nobody else has it now, but for the copy for runs
+    report = here.repair("coal")
+    assert (report.fault, report.sha256, report.copied_bytes) == ("", checksum, PART_BYTES + 8)
+    assert here.verify("coal") == {"folder": "", "store": ""}
+    s3.lose_volumes()
+    (here.folder.path / "coal/MANIFEST.json").unlink()
+    (report,) = here.fetch(fetch)
+    assert report.away and "cannot be read" in report.fault  # a job waits
+    there.put("coal", {"a": b"one", "b": bytes(PART_BYTES + 5)})
+    (report,) = here.fetch(fetch)
+    assert (report.fault, report.sha256) == ("", checksum)
+    assert here.verify("coal") == {"folder": "", "store": ""}
+
+
+def test_a_source_that_is_away_is_passed_over_where_another_site_has_the_data(tmp_path: Path) -> None:
+    gone = S3Store("b", endpoint=f"http://127.0.0.1:{free_ports(1)[0]}", access_key_id="k", secret_access_key="s",
+                   client_options={"allow_http": True}, retry_config={"max_retries": 0})  # fmt: skip
+    objects = {"taiyuan": DataObjects("taiyuan", gone)}
+    order = ("datong", "taiyuan", "luliang")
+    here = SiteMover(tmp_path, "datong", objects.get, order)
+    fetch = [Transfer(dataset="coal", source="taiyuan", done_at_s=0)]
+    (report,) = here.fetch(fetch)
+    assert report.away and report.fault.startswith("the store of taiyuan fails: ")
+    SiteMover(tmp_path, "luliang").put("coal", {"a": b"one"})
+    (report,) = here.fetch(fetch)
+    assert not report.fault and report.copied_bytes == 3
 
 
 def test_what_runs_left_is_put_into_the_store_also_after_the_server_was_away(

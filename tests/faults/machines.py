@@ -230,12 +230,13 @@ class SimEngine:
 
 @dataclass
 class SimMover:
-    """Transfers that succeed, but for one dataset and node in thirty."""
+    """Transfers that succeed, but for one dataset and node in thirty; of the others one in four not at first."""
 
     node: str
     seed: int
     has: set[str]
     kept: dict[str, float]
+    tried: set[str] = field(default_factory=set[str])
 
     def held(self) -> dict[str, str]:
         """Datasets that are here, in a stated order."""
@@ -251,6 +252,11 @@ class SimMover:
         for t in transfers:
             if t.dataset not in self.has and random.Random(f"{self.seed}/{self.node}/{t.dataset}").random() < 1 / 30:
                 found.append(TransferReport(dataset=t.dataset, fault="checksum"))
+                continue
+            first = t.dataset not in self.tried
+            self.tried.add(t.dataset)
+            if first and random.Random(f"{self.seed}/{t.dataset}/{self.node}").random() < 1 / 4:
+                found.append(TransferReport(dataset=t.dataset, fault="no answer", away=True))
                 continue
             self.has.add(t.dataset)
             found.append(TransferReport(dataset=t.dataset, path=f"/{t.dataset}", sha256="0" * 64))

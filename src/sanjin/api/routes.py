@@ -237,6 +237,7 @@ def _reading(live: LiveRegion, guard: Guard) -> APIRouter:
         if parts != [job]:
             some = ", ".join(parts[:PARTS_TOLD]) + (", ..." if len(parts) > PARTS_TOLD else "")
             raise ProblemsFound([problem("divided", "job", value=job, count=len(parts), parts=some)])
+        await asyncio.to_thread(_check_log, live, job, stream)
         return StreamingResponse(_log(live, job, stream, offset, follow, caller), media_type="application/octet-stream")
 
     return router
@@ -276,7 +277,20 @@ def _log_part(live: LiveRegion, job: str, stream: str, number: int, inside: int)
         return b"", False  # it has not started yet
     number = min(number, len(runs) - 1)
     node, run = runs[number]
-    return node.parts.engine.logs(run, stream, inside, LOG_BYTES), number + 1 < len(runs)
+    try:
+        part = node.parts.engine.logs(run, stream, inside, LOG_BYTES)
+    except NotFound:  # it was removed; what later runs printed may be there
+        part = b""
+    return part, number + 1 < len(runs)
+
+
+def _check_log(live: LiveRegion, job: str, stream: str) -> None:
+    """Raises NotFound where all that a job printed was removed."""
+    try:
+        node, run = overview.runs_of(live, job)[-1]
+    except NotFound:
+        return  # it has not started yet
+    node.parts.engine.logs(run, stream, 0, 0)
 
 
 def _region(live: LiveRegion, about: RegionStatus, guard: Guard) -> APIRouter:

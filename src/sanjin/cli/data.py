@@ -18,7 +18,6 @@ from sanjin.cli.engines import kept_engines
 from sanjin.cli.output import Format, State, data, note, sentence, table, text
 from sanjin.cli.store_choice import store_choice
 from sanjin.model.errors import DataDamaged, NotFound, NotReachable
-from sanjin.ports import Transfer
 from sanjin.regions.load import load_region
 
 Site = Annotated[str, Parameter(help="At this site alone. 仅该站点。")]
@@ -140,10 +139,9 @@ def _looked_at(movers: dict[str, SiteMover], dataset: str, declared: dict[str, t
 
 def _repaired(mover: SiteMover, replica: Replica) -> Replica:
     try:
-        mover.verify(replica.dataset)  # what is damaged is not held any more
+        report = mover.repair(replica.dataset)
     except OSError as fault:
         return replace(replica, fault=str(fault))
-    (report,) = mover.fetch([Transfer(dataset=replica.dataset, source=replica.site, done_at_s=0)])
     if report.fault:
         return replace(replica, fault=report.fault)
     return replace(replica, state="repaired", copied_bytes=report.copied_bytes)

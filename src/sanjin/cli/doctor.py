@@ -14,12 +14,17 @@ from pathlib import Path
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.run_landlock import landlock_version
 from sanjin.adapters.engines.run_limits import group_homes
-from sanjin.adapters.state_folder import default_folder
+from sanjin.adapters.engines.run_sweeper import size_of
+from sanjin.adapters.state_folder import StateFolder, default_folder
+from sanjin.cli.engines import kept_engines
 from sanjin.cli.output import text
 from sanjin.model.catalogue import say
+from sanjin.model.engines import EngineSettings
 from sanjin.model.errors import SanjinError
 
 FREE_BYTES = 1 << 30
+FILES_LOOKED_AT = 200_000
+"""Files of a site's runs whose size is added up, at most: a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ def checks(state: Path | None) -> list[Check]:
         *_confinement(),
         _kernels(),
         _region(folder),
+        *_kept(folder),
         _engines(),
     ]
 
@@ -148,6 +154,28 @@ def _region(folder: Path) -> Check:
             return Check("region", True, f"{found.region} {client.url}", needed=False)
     except SanjinError as fault:
         return Check("region", False, "", str(fault), needed=False)
+
+
+def _kept(folder: Path) -> list[Check]:
+    """What finished runs take at each site that has any, and how long they stay."""
+    try:
+        engines = kept_engines(StateFolder(folder))
+    except SanjinError as fault:
+        return [Check("kept", False, "", str(fault).partition("\n")[0], needed=False)]
+    found: list[Check] = []
+    places = {path.parent.name: path for path in folder.glob("*/engine")}
+    places |= {site: Path(e.folder) / site for site, e in engines.items() if e.folder}
+    for site, place in sorted(places.items()):
+        runs = len(os.listdir(place / "runs")) if (place / "runs").is_dir() else 0
+        if runs:
+            keep = engines.get(site, EngineSettings()).keep
+            files, used = size_of(place / "runs", FILES_LOOKED_AT)
+            more = ">= " if files == FILES_LOOKED_AT else ""
+            for_ = text("doctor.kept_days", days=keep.keep_days) if keep.keep_days else text("doctor.kept_ever")
+            bound = f", {keep.keep_bytes / 1e9:g} GB" if keep.keep_bytes else ""
+            said = text("doctor.kept_runs", site=site, runs=runs, used=f"{more}{used / 1e9:.3f}")
+            found.append(Check("kept", True, f"{said}; {for_}{bound}", needed=False))
+    return found
 
 
 def _engines() -> Check:

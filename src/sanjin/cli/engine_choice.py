@@ -41,13 +41,16 @@ def engine_choice(engines: Mapping[str, EngineSettings], objects: ObjectsOf) -> 
         _keep_to(site, own.parent / _USED, settings, place)
         keeper = _keeper(site, place, objects)
         if settings.engine is EngineKind.LOCAL:
-            return LocalEngine(place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds, keeper=keeper)
+            return LocalEngine(
+                place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds, keeper=keeper, keep=settings.keep
+            )
         from sanjin.adapters.engines.cluster_engine import ClusterEngine
 
         cluster, bounds = _cluster(settings), settings.bounds
         return ClusterEngine(
-            place, cluster, sandbox=settings.sandbox, bounds=bounds, python=settings.python, keeper=keeper
-        )
+            place, cluster, sandbox=settings.sandbox, bounds=bounds, python=settings.python, keeper=keeper,
+            keep=settings.keep,
+        )  # fmt: skip
 
     return make
 

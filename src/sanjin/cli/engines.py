@@ -52,8 +52,8 @@ def _print(found: dict[str, EngineSettings], output: Format) -> None:
         return
     rows: list[list[object]] = []
     for site, settings in found.items():
-        said = {k: v for k, v in asdict(settings).items() if v and k not in ("engine", "bounds", "store")}
-        said |= asdict(settings.bounds)
+        said = {k: v for k, v in asdict(settings).items() if v and k not in ("engine", "bounds", "keep", "store")}
+        said |= asdict(settings.bounds) | asdict(settings.keep)
         if settings.store:
             said |= {f"store.{k}": v for k, v in asdict(settings.store).items() if v}
         rows.append([site, settings.engine.value, ", ".join(f"{k}={v}" for k, v in said.items())])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sanjin.cli.output import Format, State, data, note, sentence, table, text
+from sanjin.cli.output import Format, State, at, data, note, sentence, table, text
 from sanjin.client import Client
 from sanjin.model.data import JobOutputs
 
@@ -45,5 +45,7 @@ def _print(found: JobOutputs) -> None:
         note(sentence("cli.output_left_out", name=each.name, why=text(f"left_out.{each.why}")))
     if found.left_out_count > len(found.left_out):
         note(sentence("cli.outputs_left_out", count=found.left_out_count))
+    if found.removed_at_s:
+        note(sentence("cli.outputs_removed", at=f"{at(found.removed_at_s, 0, year=True)} UTC"))
     if not found.complete:
         note(sentence("cli.outputs_incomplete", job=found.job))

@@ -18,8 +18,10 @@ if TYPE_CHECKING:  # the library is loaded where a site has an object store
     from sanjin.adapters.movers.objects import DataObjects, Objects
 
 ObjectsOf = Callable[[str], "DataObjects | None"]
-PATIENCE_S = 60
+PATIENCE_S = 5
 """Seconds for which a store that does not answer is asked again before a transfer is given up for now."""
+REQUEST_S = 60
+"""Seconds that one request, for 16 MiB at most, may take."""
 QUICK_S = 5
 """The same where it is only asked what it holds: a node that starts waits for that."""
 _NAMES = ("aws_access_key_id", "aws_secret_access_key")
@@ -43,9 +45,10 @@ def store_choice(engines: Mapping[str, EngineSettings], here: Collection[str]) -
                 from sanjin.adapters.movers.objects import DataObjects, ObjectStoreAway
 
                 try:
-                    stores[site] = DataObjects(site, _open(site, settings, PATIENCE_S), _open(site, settings, QUICK_S))
+                    long, quick = _open(site, settings, PATIENCE_S, REQUEST_S), _open(site, settings, QUICK_S, QUICK_S)
+                    stores[site] = DataObjects(site, long, quick)
                 except ProblemsFound as fault:
-                    raise ObjectStoreAway(str(fault)) from fault
+                    raise ObjectStoreAway(site, str(fault)) from fault
             return stores[site]
 
     for site in here:
@@ -54,7 +57,7 @@ def store_choice(engines: Mapping[str, EngineSettings], here: Collection[str]) -
     return objects
 
 
-def _open(site: str, settings: StoreSettings, patience_s: int) -> Objects:
+def _open(site: str, settings: StoreSettings, patience_s: int, request_s: int) -> Objects:
     """Raises ProblemsFound."""
     from obstore.store import LocalStore, S3Store
 
@@ -72,7 +75,7 @@ def _open(site: str, settings: StoreSettings, patience_s: int) -> Objects:
         client_options={
             "allow_http": settings.endpoint.startswith("http://"),  # the document's reader let it only be this machine
             "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(seconds=patience_s),
+            "timeout": timedelta(seconds=request_s),
         },
         retry_config={
             "max_retries": 1000,  # time decides

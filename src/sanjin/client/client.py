@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from copy import copy
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -45,6 +49,8 @@ BATCH_BYTES = 15 << 20
 """Bytes sent in one call at most; the API takes 16 MiB."""
 
 RECONNECT_WALL_S = 0.5
+RETURN_WALL_S = 120.0
+"""How long a region that was there and does not answer any more is waited for, by who waits for the end of jobs."""
 REGISTER_WALL_S = 3700.0
 """How long the outputs of an ended job are waited for; a site gives up reading them after an hour."""
 REGISTER_LOOK_WALL_S = 0.02
@@ -71,8 +77,10 @@ class Client:
     gave: ProblemsFound with all problems, NotFound, StoreFailed and so on.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, folder: StateFolder | None = None) -> None:
         self.url = url
+        self._patience_s = 0.0
+        self._folder = folder
         self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT)
 
     @classmethod
@@ -86,7 +94,14 @@ class Client:
         if not token:
             found, token = folder.found()
             url = url or found
-        return cls(url or folder.address(), token)
+        return cls(url or folder.address(), token, None if "SANJIN_URL" in os.environ else folder)
+
+    def patient(self, wall_s: float = RETURN_WALL_S) -> Client:
+        """This client, over the same connections; where no region answers, each of its calls is made again for so many
+        wall seconds, at the address that a region which was started again has. None does harm when made twice."""
+        found = copy(self)
+        found._patience_s = wall_s
+        return found
 
     def close(self) -> None:
         """Close the connections."""
@@ -191,7 +206,11 @@ class Client:
         Files that are there already are not fetched again, and what was cut goes on. Raises NotFound for a name that
         the job did not leave, DataDamaged where a file is not what its checksum says, and OSError.
         """
-        files = self.outputs(job).files
+        left = self.outputs(job)
+        files = left.files
+        if left.removed_at_s and not files:
+            at = datetime.fromtimestamp(left.removed_at_s, UTC).strftime("%Y-%m-%d %H:%M")
+            raise NotFound(f"what job {job} left was removed at {at} UTC: its site keeps it no longer")
         if missing := sorted(set(names) - {file.name for file in files}):
             raise NotFound(f"job {job} has no output {missing[0]}")
         wanted = tuple(file for file in files if not names or file.name in names)
@@ -205,8 +224,11 @@ class Client:
     def ended(self, jobs: Sequence[str], timeout_s: float | None = None) -> Iterator[JobRecord]:
         """These jobs as they end, each once, following the stream of events.
 
-        Raises TimeoutError after ``timeout_s`` wall seconds.
+        Raises TimeoutError after ``timeout_s`` wall seconds. A region that stops meanwhile is waited for, two minutes
+        and more where this client is :meth:`patient`; then NotReachable is raised.
         """
+        here, patience_s = self.patient(0.0), self._patience_s or RETURN_WALL_S
+        lost_at = time.monotonic() if self._patience_s else -math.inf  # at first one that does not answer is none
         until = None if timeout_s is None else time.monotonic() + timeout_s
         wanted = dict.fromkeys(jobs)
         ended = set[str]()
@@ -216,10 +238,10 @@ class Client:
             if left is not None and left <= 0:
                 raise TimeoutError(f"{len(wanted) - len(ended)} of {len(wanted)} jobs have not ended")
             try:
-                for notice in self.events(last_id=last, timeout_s=min(left or QUIET_WALL_S, QUIET_WALL_S)):
-                    last = notice.id
+                for notice in here.events(last_id=last, timeout_s=min(left or QUIET_WALL_S, QUIET_WALL_S)):
+                    last, lost_at = notice.id, math.inf
                     for job in _to_ask(notice, wanted, ended):
-                        record = self.job(job)
+                        record = here.job(job)
                         if record.state.ended:
                             ended.add(job)
                             yield record
@@ -227,8 +249,12 @@ class Client:
                         break
             except httpx.TimeoutException:
                 continue
-            except httpx.TransportError:
+            except (httpx.TransportError, NotReachable) as fault:
+                lost_at = min(lost_at, time.monotonic())
+                if time.monotonic() > lost_at + patience_s:
+                    raise self._nobody(fault) from fault
                 time.sleep(RECONNECT_WALL_S)
+                self._find_again()
 
     # -- the region
 
@@ -276,21 +302,46 @@ class Client:
     def _stream(
         self, path: str, query: dict[str, Any], headers: dict[str, str] | None = None, timeout_s: float | None = None
     ) -> _Stream:
-        return _Stream(self._http, path, query, headers or {}, timeout_s)
+        return _Stream(self, path, query, headers or {}, timeout_s)
 
     def _ask(
         self, kind: type[_T], method: str, path: str, query: dict[str, Any] | None = None, body: bytes | None = None
     ) -> _T:
         params = {k: v for k, v in (query or {}).items() if v != ""}
-        try:
-            answer = self._http.request(
-                method, f"/v1{path}", params=params, content=body, headers=_NDJSON if body is not None else None
-            )
-        except httpx.TransportError as fault:
-            raise NotReachable(f"no region answers at {self.url}: {fault}; start one with: sanjin up") from fault
+        headers = _NDJSON if body is not None else None
+        answer = self.persistently(
+            lambda http: http.request(method, f"/v1{path}", params=params, content=body, headers=headers)
+        )
         if not answer.is_success:
             raise fault_of(answer.content, answer.status_code)
         return msgspec.json.decode(answer.content, type=kind)
+
+    def persistently(
+        self, call: Callable[[httpx.Client], httpx.Response], faults: type[httpx.TransportError] = httpx.TransportError
+    ) -> httpx.Response:
+        """What a call answers, made again at such ``faults`` for as long as this client is patient.
+
+        Raises NotReachable.
+        """
+        until = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return call(self._http)
+            except faults as fault:
+                if time.monotonic() >= until:
+                    raise self._nobody(fault) from fault
+            time.sleep(RECONNECT_WALL_S)
+            self._find_again()
+
+    def _nobody(self, fault: Exception) -> NotReachable:
+        url = str(self._http.base_url).rstrip("/")
+        return NotReachable(f"no region answers at {url}: {fault}; start one with: sanjin up")
+
+    def _find_again(self) -> None:
+        """A region that was started again may listen at another address."""
+        with contextlib.suppress(NotReachable):
+            if self._folder is not None:
+                self._http.base_url = self._folder.address()
 
 
 def as_line(submission: Submission) -> bytes:
@@ -326,18 +377,20 @@ class _Stream:
     """An answer that is read piece by piece."""
 
     def __init__(
-        self, http: httpx.Client, path: str, query: dict[str, Any], headers: dict[str, str], timeout_s: float | None
+        self, client: Client, path: str, query: dict[str, Any], headers: dict[str, str], timeout_s: float | None
     ) -> None:
-        self._http = http
-        params = {k: v for k, v in query.items() if v != ""}
-        timeout = httpx.Timeout(5.0, read=timeout_s)
-        self._request = http.build_request("GET", f"/v1{path}", params=params, headers=headers, timeout=timeout)
+        self._client, self._path, self._headers = client, f"/v1{path}", headers
+        self._params = {k: v for k, v in query.items() if v != ""}
+        self._timeout = httpx.Timeout(5.0, read=timeout_s)
+
+    def _sent(self, http: httpx.Client) -> httpx.Response:
+        request = http.build_request(
+            "GET", self._path, params=self._params, headers=self._headers, timeout=self._timeout
+        )
+        return http.send(request, stream=True)
 
     def __enter__(self) -> httpx.Response:
-        try:
-            self._answer = self._http.send(self._request, stream=True)
-        except httpx.ConnectError as fault:
-            raise NotReachable(f"no region answers at {self._http.base_url}; start one with: sanjin up") from fault
+        self._answer = self._client.persistently(self._sent, httpx.ConnectError)
         if not self._answer.is_success:
             raise fault_of(self._answer.read(), self._answer.status_code)
         return self._answer

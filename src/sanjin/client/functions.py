@@ -200,7 +200,8 @@ def map(f: Callable[[T], R], items: Iterable[T], **how: Unpack[MapHow]) -> list[
     The items are cut into ``parts`` parts of like size (by default 32), or into parts of at most ``chunk`` items, and
     each part is a job; a part that is too large for a job is halved. The region places each where it costs least, so
     often all at one site; ``sites`` shares them out in turn, over sites that are named or over so many of the
-    cheapest. f must depend on its argument alone.
+    cheapest. f must depend on its argument alone. A region that stops meanwhile and is started again within two
+    minutes is waited for; the parts are its jobs, and go on.
 
     Where f raises, the first such exception in the order of the items is raised, with the traceback of the site as
     its cause and a note of where it was; parts after it are cancelled first, parts before it waited for. The same
@@ -289,6 +290,7 @@ class _Map:
             self._tell = opening.enter_context(_telling(self._progress, self.count))
             if self._parts:
                 self._send()
+            self._client = self._client.patient()  # the region may be started again meanwhile
             self._close = opening.pop_all()
         return self
 
@@ -300,7 +302,8 @@ class _Map:
             site = sites[number % len(sites)] if sites else ""
             specs.append(self._settings.spec(self._function, part.packed, site, label))
         for job, part in zip(self._client.submit(specs, self._settings.node), self._parts, strict=True):
-            part.handle, part.packed = Handle(job, self._client, results=self._settings.results), ""
+            part.handle = Handle(job, self._client.patient(), results=self._settings.results)
+            part.packed = ""
             self.live[job] = part
 
     def _cheapest(self, most: int) -> list[str]:

@@ -247,6 +247,10 @@ def _transfer_ended(view: View, e: ev.TransferEnded, at_s: int) -> None:
         view.supply.changed(own=True, freed=True, sites=(view.supply.site_index[view.node],))
 
 
+def _transfer_delayed(view: View, e: ev.TransferDelayed, at_s: int) -> JobRecord:
+    return view.change(e.job, at_s, reason=Reason.INPUT_AWAY, detail=e.fault)
+
+
 def _started(view: View, e: ev.Started, at_s: int) -> JobRecord:
     view.running[e.run] = e.job
     view.occupy(view.jobs[e.job], 1)
@@ -413,6 +417,7 @@ _APPLY: dict[type[ev.Event], Callable[[View, Any, int], JobRecord | None]] = {
     ev.TakenBack: _taken_back,
     ev.TransferStarted: _transfer_started,
     ev.TransferEnded: _transfer_ended,
+    ev.TransferDelayed: _transfer_delayed,
     ev.Started: _started,
     ev.Opened: _opened,
     ev.StopAsked: _stop_asked,

@@ -8,10 +8,9 @@ after it is made good when the node starts again, because the intent is in the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
-from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -35,6 +34,7 @@ from sanjin.flow import (
 )
 from sanjin.flow.apply import apply
 from sanjin.flow.audit import chain
+from sanjin.flow.turn import Ask, Done, Router, Work
 from sanjin.flow.view import Pending, View
 from sanjin.kernels.tables import LOOKS_A_TURN, PLACE_A_TURN
 from sanjin.model import event as ev
@@ -53,7 +53,6 @@ from sanjin.ports import (
     LedgerLine,
     Mail,
     PeerMark,
-    Publication,
     PublicationReport,
     RunOrder,
     RunReport,
@@ -65,74 +64,6 @@ from sanjin.ports import (
 
 REFUSED_S = 60
 """Region seconds after which a job that peers did not take is placed again."""
-
-
-class Word(Protocol):
-    """A message, as far as the loop looks at it. ``brings``: it hands its job over to the node that hears it."""
-
-    brings: ClassVar[bool]
-
-    @property
-    def job(self) -> str: ...
-
-
-class Router(Protocol):
-    """Messages between nodes, as the loop needs them; implemented by :mod:`sanjin.tree.mail`."""
-
-    def follows(self, view: View, event: ev.Event, record: JobRecord | None) -> list[tuple[str, str, bytes]]:
-        """(peer, kind, body) of the messages that follow from an event."""
-        ...
-
-    def report(self, view: View, record: JobRecord) -> tuple[str, str, bytes] | None:
-        """The message that tells the node a job came from how it stands, where that changed."""
-        ...
-
-    def read(self, mail: Mail) -> Word:
-        """The message in a mail."""
-        ...
-
-    def receive(self, view: View, peer: str, word: Any, known: JobRecord | None, now_s: int) -> list[ev.Event]:
-        """What a message from a peer means here; ``known`` is its job as last known, also where it is over."""
-        ...
-
-
-@dataclass(slots=True)
-class Ask:
-    """Submissions of one client call; ``answer`` gets their records, or the fault."""
-
-    submissions: Sequence[Submission]
-    answer: Callable[[list[JobRecord] | BaseException], None]
-
-
-@dataclass(slots=True)
-class Work:
-    """What came in since the last turn."""
-
-    asks: list[Ask] = field(default_factory=list[Ask])
-    cancels: list[str] = field(default_factory=list[str])
-    confirmed: list[str] = field(default_factory=list[str])
-    """Jobs of which an operator says that the silent node does not run them."""
-    mail: list[Mail] = field(default_factory=list[Mail])
-    acked: dict[str, int] = field(default_factory=dict[str, int])
-    runs: list[RunReport] = field(default_factory=list[RunReport])
-    transfers: list[TransferReport] = field(default_factory=list[TransferReport])
-    published: list[PublicationReport] = field(default_factory=list[PublicationReport])
-
-
-@dataclass(slots=True)
-class Done:
-    """What is to be done after the commit."""
-
-    starts: list[RunOrder] = field(default_factory=list[RunOrder])
-    cancels: list[str] = field(default_factory=list[str])
-    stops: list[str] = field(default_factory=list[str])
-    forget: list[str] = field(default_factory=list[str])
-    discard: list[str] = field(default_factory=list[str])
-    fetch: list[Transfer] = field(default_factory=list[Transfer])
-    publish: list[Publication] = field(default_factory=list[Publication])
-    answers: list[tuple[Ask, list[JobRecord]]] = field(default_factory=list[tuple[Ask, list[JobRecord]]])
-    events: list[tuple[Entry, ev.Event]] = field(default_factory=list[tuple[Entry, ev.Event]])
-    worked: bool = False
 
 
 class Loop:
@@ -156,6 +87,8 @@ class Loop:
         self.now_s = 0
         self._news: list[ev.NodeNews | ev.Ended] = []
         self._look_again = False
+        self._tries: dict[str, int] = {}
+        """How often each input that could not be had was asked for."""
 
     @property
     def looking(self) -> bool:
@@ -401,6 +334,9 @@ class Loop:
     def _transfers(self, reports: Sequence[TransferReport]) -> None:
         view = self.view
         for report in reports:
+            if report.away and self._waited_for(report):
+                continue
+            self._tries.pop(report.dataset, None)
             jobs = stage.waiting_for(view, report.dataset)
             if not report.fault:
                 view.here[report.dataset] = report.path
@@ -419,9 +355,24 @@ class Loop:
                     failed = run.without_run(record, JobState.FAILED, Reason.INPUT_MISSING, self.now_s, report.fault)
                     self.record(failed)
                 else:
-                    view.change(record.id, self.now_s, state=JobState.PLACED)
+                    view.change(record.id, self.now_s, state=JobState.PLACED, reason=None, detail="")
                     self._batch.jobs[record.id] = view.jobs[record.id]
                     self._touched[record.id] = None  # whoever sent it here is told
+
+    def _waited_for(self, report: TransferReport) -> bool:
+        """Whether jobs wait for this input, which cannot be had now: it is tried again then."""
+        view, dataset = self.view, report.dataset
+        for record in stage.waiting_for(view, dataset):
+            if reason := place.too_late(record, self.now_s):
+                self.record(run.without_run(record, JobState.FAILED, reason, self.now_s, report.fault))
+            elif record.reason is not Reason.INPUT_AWAY or record.detail != report.fault:
+                self.record(ev.TransferDelayed(job=record.id, dataset=dataset, fault=report.fault))
+        if not stage.waiting_for(view, dataset):
+            return False
+        if view.moving.get(dataset, 0) <= self.now_s:  # else another try is to come already
+            self._tries[dataset] = tries = self._tries.get(dataset, 0) + 1
+            self._done.fetch.append(stage.again(view, dataset, tries, self.now_s, self.clock.rate))
+        return True
 
     # -- what follows
 

@@ -15,6 +15,9 @@ from sanjin.model.record import JobRecord
 from sanjin.model.units import SLOT_S
 from sanjin.ports import Transfer
 
+RETRY_WALL_S, RETRY_MOST_WALL_S = 2.0, 60.0
+"""Wall seconds until an input that could not be had is tried again: at first, and at most, doubled each time."""
+
 
 def stage(view: View, record: JobRecord, now_s: int) -> list[ev.TransferStarted]:
     """Transfers to start now for a job placed here; books their bytes on the links.
@@ -70,6 +73,19 @@ def restage(view: View, now_s: int) -> list[Transfer]:
     for t in transfers:
         view.moving[t.dataset] = t.done_at_s
     return transfers
+
+
+def again(view: View, dataset: str, tries: int, now_s: int, rate: float) -> Transfer:
+    """The transfer once more, of an input that could not be had now after so many ``tries``; notes when.
+
+    What it takes of the links was booked, and what it costs was noted, when it was first asked for.
+    """
+    wait_wall_s = min(RETRY_WALL_S * 2 ** min(tries - 1, 10), RETRY_MOST_WALL_S)
+    view.moving[dataset] = at_s = now_s + max(round(wait_wall_s * rate), 1)
+    artifact = next((a for r in waiting_for(view, dataset) for d, a in _wanted(r) if d == dataset), None)
+    return Transfer(
+        dataset=dataset, source=source_of(view, dataset, artifact, view.node) or view.node, done_at_s=at_s
+    )
 
 
 def _wanted(record: JobRecord) -> list[tuple[str, Artifact | None]]:

@@ -59,13 +59,15 @@ class Artifact:
 class RunOutputs:
     """What a run left. ``registered``: the run has ended, and its files were listed and summed; else nothing is told.
 
-    ``left_out_count`` counts what was met that is no output; ``left_out`` names the first hundred.
+    ``left_out_count`` counts what was met that is no output; ``left_out`` names the first hundred. ``removed_at_s``:
+    all of it was removed then, wall seconds UTC, for the site keeps it no longer; 0 where it was not.
     """
 
     registered: bool
     files: tuple[DataFile, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     left_out_count: int = 0
+    removed_at_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,8 @@ class JobOutputs:
 
     ``complete``: the job has ended and all of its runs' outputs are registered, so nothing more will come. Files have
     the names that the run gave them, after ``<run>/`` (from 1) where the job was ever paused, and after ``<part>/``
-    where it is an array that was divided.
+    where it is an array that was divided. ``removed_at_s``: when the last of what was removed was, wall seconds UTC; 0
+    where all is there.
     """
 
     job: str
@@ -82,3 +85,4 @@ class JobOutputs:
     files: tuple[DataFile, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     left_out_count: int = 0
+    removed_at_s: int = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 DATA: dict[str, tuple[str, str]] = {
+    "reason.input_away": ("an input cannot be had now; it is tried again", "输入数据暂时无法获得,正在重试"),
+    "event.transfer.delayed": ("input cannot be had now", "输入暂时无法获得"),
     "head.bytes": ("bytes", "字节"),
     "head.sha256": ("SHA-256", "SHA-256"),
     "left_out.link": ("a symbolic link, which is not followed", "符号链接,不予跟随"),
@@ -27,6 +29,11 @@ DATA: dict[str, tuple[str, str]] = {
         "{job} has not ended: more may come",
         "{job} 尚未结束:可能还有产出",
     ),
+    "cli.outputs_removed": ("removed at {at}: the site keeps it no longer", "已于 {at} 清除:超过站点保留期限"),
+    "doctor.kept": ("finished runs", "已结束的运行"),
+    "doctor.kept_runs": ("{site}: {runs} runs, {used} GB", "{site}:{runs} 次运行,{used} GB"),
+    "doctor.kept_days": ("kept for {days} days", "保留 {days} 天"),
+    "doctor.kept_ever": ("kept for ever", "永久保留"),
     "head.place": ("place", "位置"),
     "data.folder": ("folder", "目录"),
     "data.store": ("object store", "对象存储"),

@@ -64,13 +64,26 @@ DEFAULT_BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """How long the folders of runs that are over stay at a site: outputs, logs and all; 0 for ever."""
+
+    keep_days: int = 30
+    keep_bytes: int = 0
+    """Bytes on disk of all of them together: beyond it the oldest go first. 0 for no bound."""
+
+
+DEFAULT_KEEP = Keep()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """The engine of a site, and its object store where it has one. What is empty is left to the engine; after
-    ``bounds`` all but ``store`` is for clusters."""
+    ``keep`` all but ``store`` is for clusters."""
 
     engine: EngineKind = EngineKind.LOCAL
     sandbox: Confinement = Confinement.AUTO
     bounds: Bounds = DEFAULT_BOUNDS
+    keep: Keep = DEFAULT_KEEP
     folder: str = ""
     """Where runs live: a folder that the machines of the cluster share with the node's, under one name."""
     conf: str = ""

@@ -300,6 +300,14 @@ class TransferEnded(Event, frozen=True, kw_only=True):
     fault: str
 
 
+class TransferDelayed(Event, frozen=True, kw_only=True):
+    """An input of the job cannot be had now (``fault``), and is tried again for as long as the job may wait."""
+
+    kind: ClassVar[str] = "transfer.delayed"
+    dataset: str
+    fault: str
+
+
 class Started(Event, frozen=True, kw_only=True):
     """The intent to run, written before the engine is asked: a crash between is safe."""
 
@@ -499,6 +507,7 @@ EVENTS: dict[str, type[Event]] = {
         ReportedLate,
         TransferStarted,
         TransferEnded,
+        TransferDelayed,
         Started,
         Opened,
         StopAsked,

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     CHEAPER_LATER = "cheaper_later"
     ASKED_LATER = "asked_later"
     INPUTS_MOVING = "inputs_moving"
+    INPUT_AWAY = "input_away"
     WINDOW_ENDS = "window_ends"
     MADE_ROOM = "made_room"
     LEASE_EXPIRED = "lease_expired"

@@ -7,6 +7,7 @@
       datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch}
       yangquan: {engine: ray, folder: /shared/sanjin, address: "http://127.0.0.1:8265", token_file: /etc/sanjin/ray}
       changzhi: {engine: local, sandbox: bwrap, output_bytes: 1e11, output_files: 1e6, processes: 4096}
+      linfen: {engine: local, keep_days: 90, keep_bytes: 5e11}
       luliang:
         engine: local
         sandbox: bwrap
@@ -21,13 +22,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sanjin.model.engines import Bounds, Confinement, EngineKind, EngineSettings, StoreKind, StoreSettings
+from sanjin.model.engines import Bounds, Confinement, EngineKind, EngineSettings, Keep, StoreKind, StoreSettings
 from sanjin.model.errors import ProblemsFound
 from sanjin.regions.fields import Table
 from sanjin.regions.load import root_of, text_of
 
 _WORD = re.compile(r"[A-Za-z0-9._,+-]{1,200}")
 _BOUNDS = tuple(field.name for field in fields(Bounds))
+_KEEP = tuple(field.name for field in fields(Keep))
 _WORDS = ("partition", "account", "qos")
 _KEYS = {
     EngineKind.LOCAL: (),
@@ -69,9 +71,10 @@ def _engine_in(table: Table) -> EngineSettings:
         if key in _WORDS and value and not _WORD.fullmatch(value):
             table.note("not_a_slurm_name", key, found=value)
     bounds = Bounds(**{key: table.whole(key) for key in _BOUNDS if table.has(key)})
+    keep = Keep(**{key: table.whole(key) for key in _KEEP if table.has(key)})
     store = _store_in(table.table("store")) if table.has("store") else None
     table.close()
-    return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, store=store, **said)
+    return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, keep=keep, store=store, **said)
 
 
 def _check_address(table: Table) -> None:

@@ -19,8 +19,9 @@ from typing import TypeVar
 import numpy as np
 
 from sanjin.adapters.clock import VirtualClock
-from sanjin.flow.loop import Ask, Loop, Work
+from sanjin.flow.loop import Loop
 from sanjin.flow.supply import PriceBook, Supply
+from sanjin.flow.turn import Ask, Work
 from sanjin.flow.view import View
 from sanjin.kernels import tables
 from sanjin.model.job import Submission

@@ -16,11 +16,12 @@ from queue import Empty, SimpleQueue
 
 from sanjin.flow import admit, workflow
 from sanjin.flow.explain import dry_run
-from sanjin.flow.loop import REFUSED_S, Ask, Done, Loop, Work
+from sanjin.flow.loop import REFUSED_S, Loop
 from sanjin.flow.restore import restore
 from sanjin.flow.stage import restage
 from sanjin.flow.submit import check
 from sanjin.flow.supply import PriceBook, Supply
+from sanjin.flow.turn import Ask, Done, Work
 from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.catalogue import problem

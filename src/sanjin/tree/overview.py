@@ -373,15 +373,18 @@ def _runs_in(events: list[tuple[Node, ev.Event]]) -> list[tuple[Node, str]]:
 def outputs(live: LiveRegion, name: str) -> JobOutputs:
     """What the runs of a job left, so far. Raises NotFound, also where another process's node has some of it."""
     complete, files, left_out, count = job(live, name).state.ended, list[DataFile](), list[LeftOut](), 0
+    removed_s = 0
     for before, node, run in _labelled(live, name):
         found = node.parts.engine.outputs(run)
         complete = complete and found.registered
         files += (replace(file, name=before + file.name) for file in found.files)
         left_out += (replace(each, name=before + each.name) for each in found.left_out)
         count += found.left_out_count
+        removed_s = max(removed_s, found.removed_at_s)
     return JobOutputs(
-        job=name, complete=complete, files=tuple(files), left_out=tuple(left_out), left_out_count=count
-    )
+        job=name, complete=complete, files=tuple(files), left_out=tuple(left_out), left_out_count=count,
+        removed_at_s=removed_s,
+    )  # fmt: skip
 
 
 def output(live: LiveRegion, name: str, file: str) -> tuple[Node, str, DataFile]:

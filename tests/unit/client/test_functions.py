@@ -46,6 +46,9 @@ class Site:
         self.kills = kills
         self._shuffle = shuffle
 
+    def patient(self) -> Site:
+        return self
+
     def submit(self, specs: Sequence[JobSpec], node: str = "") -> list[str]:
         return [self._run(spec) for spec in specs]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sanjin.flow.loop import REFUSED_S, Work
+from sanjin.flow.loop import REFUSED_S
+from sanjin.flow.turn import Work
 from sanjin.model.job import Effects, JobSpec, JobState, Submission
 from sanjin.model.reason import Reason
 from sanjin.ports import Mail, RunReport, RunState

@@ -38,7 +38,7 @@ from sanjin.adapters.engines.cluster import (
 from sanjin.adapters.engines.folder_engine import FolderEngine
 from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import Refused, check, not_started, valid_name
-from sanjin.model.engines import DEFAULT_BOUNDS, Bounds
+from sanjin.model.engines import DEFAULT_BOUNDS, Bounds, Keep
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
 _log = logging.getLogger("sanjin.engines")
@@ -96,8 +96,9 @@ class ClusterEngine(FolderEngine):
         bounds: Bounds = DEFAULT_BOUNDS,
         python: str = "",
         keeper: OutputKeeper | None = None,
+        keep: Keep | None = None,
     ) -> None:
-        super().__init__(folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper)
+        super().__init__(folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper, keep=keep)
         self._cluster = cluster
         program = self._files.supervisor_source() if python else self._files.supervisor()
         self._launch = (python or sys.executable, program)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import RunFolder, valid_name
+from sanjin.adapters.engines.run_sweeper import RunSweeper
 from sanjin.adapters.engines.sandbox import choose, confine
 from sanjin.model.data import RunOutputs
-from sanjin.model.engines import DEFAULT_BOUNDS, Bounds
+from sanjin.model.engines import DEFAULT_BOUNDS, Bounds, Keep
 from sanjin.ports import EndReason, RunOrder, RunReport
 
 
@@ -18,7 +19,7 @@ class FolderEngine:
     """``sandbox`` is ``auto`` (bubblewrap if it works here, else Landlock), ``bwrap`` or ``landlock`` (required;
     :class:`ProblemsFound` if it does not work) or ``none``. ``read_only`` are more paths that a confined run may read,
     under their own names. ``bounds`` are what each run may take of processes and of the disk. ``keeper`` takes what
-    runs left. Keys must match ``[A-Za-z0-9._-]{1,100}``."""
+    runs left, ``keep`` is how long that stays here (None: for ever). Keys must match ``[A-Za-z0-9._-]{1,100}``."""
 
     def __init__(
         self,
@@ -28,12 +29,14 @@ class FolderEngine:
         read_only: Sequence[str | Path] = (),
         bounds: Bounds = DEFAULT_BOUNDS,
         keeper: OutputKeeper | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self._files = RunFolder(folder)
         self._sandbox = choose(sandbox)
         self._read_only = tuple(str(path) for path in read_only)
         self._bounds = bounds
         self._keeper = keeper
+        self._sweeper = RunSweeper(self._files, keep, keeper is not None).start() if keep else None
         self._guard = threading.RLock()
         self._told: dict[str, RunReport] = {}  # ended and not forgotten
 
@@ -61,7 +64,10 @@ class FolderEngine:
             self._keeper.keep(known)
 
     def logs(self, key: str, stream: str, offset: int, limit: int) -> bytes:
-        """Bytes of ``stdout`` or ``stderr`` from ``offset``, 16 MiB at most; empty if there are none."""
+        """Bytes of ``stdout`` or ``stderr`` from ``offset``, 16 MiB at most; empty if there are none.
+
+        Raises NotFound where they were removed.
+        """
         return self._files.log(key, stream, offset, limit)
 
     def outputs(self, key: str) -> RunOutputs:
@@ -73,7 +79,9 @@ class FolderEngine:
         return self._files.output(key, name, offset, limit)
 
     def close(self) -> None:
-        """Let go of what takes outputs."""
+        """Let go of what takes outputs, and of what removes them."""
+        if self._sweeper is not None:
+            self._sweeper.close()
         if self._keeper is not None:
             self._keeper.close()
 

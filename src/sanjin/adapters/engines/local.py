@@ -24,7 +24,7 @@ from sanjin.adapters.engines.host_slots import HostSlots, Ticket
 from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import Refused, check, not_started, valid_name
 from sanjin.adapters.engines.run_limits import group_homes, sweep_groups
-from sanjin.model.engines import DEFAULT_BOUNDS, Bounds
+from sanjin.model.engines import DEFAULT_BOUNDS, Bounds, Keep
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
 
@@ -62,8 +62,9 @@ class LocalEngine(FolderEngine):
         read_only: Sequence[str | Path] = (),
         bounds: Bounds = DEFAULT_BOUNDS,
         keeper: OutputKeeper | None = None,
+        keep: Keep | None = None,
     ) -> None:
-        super().__init__(folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper)
+        super().__init__(folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper, keep=keep)
         self._program = self._files.supervisor()
         self._slots = slots
         sweep_groups(group_homes())

@@ -521,7 +521,7 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         reason = _requested()
         if not reason:
             if order.get("checkpoint_from"):
-                _part("run_checkpoint").restore(order["checkpoint_from"], order["checkpoint"])
+                _part("run_checkpoint").restore(order["checkpoint_from"], order["checkpoint_to"])
             run.work()
             reason, status, number, detail = run.outcome()
     except OSError as error:

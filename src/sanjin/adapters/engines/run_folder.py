@@ -2,7 +2,8 @@
 
 Every name under the engine's folder is made here. ``runs/<key>/`` belongs to one run, ``ended/``
 holds one result a run until it is forgotten, when the result moves to the run's own folder.
-``checkpoints/<name>/`` belongs to all runs that name it, one after the other.
+``checkpoints/<name>/`` belongs to all runs that name it, one after the other. ``removed/`` has the
+results of runs whose folders are gone, so that none is ever begun again.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from sanjin.adapters.engines import local_runner, run_outputs
+from sanjin.adapters.files import sync_folder
 from sanjin.model.data import DataFile, LeftOut, LeftOutWhy, RunOutputs
-from sanjin.model.errors import StoreFailed
+from sanjin.model.errors import NotFound, StoreFailed
 from sanjin.ports import EndReason, RunOrder, RunReport, RunState, Usage
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -156,7 +159,8 @@ class RunFolder:
         self.ended = self.root / "ended"
         self.checkpoints = self.root / "checkpoints"
         self.discarded = self.root / "discarded"
-        for path in (self.runs, self.ended, self.checkpoints, self.discarded):
+        self.removed = self.root / "removed"
+        for path in (self.runs, self.ended, self.checkpoints, self.discarded, self.removed):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._listed: dict[str, RunOutputs] = {}  # the last that were read
         self._unlisted: dict[str, str] = {}  # why listing failed
@@ -210,6 +214,7 @@ class RunFolder:
                     (run / "inputs" / name).symlink_to(os.path.realpath(path))
             written = {
                 "key": order.key,
+                "checkpoint": order.checkpoint,
                 "command": order.command,
                 "inputs": order.inputs,
                 "cores": order.cores,
@@ -220,7 +225,7 @@ class RunFolder:
                 "members": order.members,
                 "parallel": order.parallel,
                 "stop_grace_s": order.stop_grace_s,
-                "checkpoint": str(self.checkpoints / order.checkpoint) if order.checkpoint else "",
+                "checkpoint_to": str(self.checkpoints / order.checkpoint) if order.checkpoint else "",
                 "checkpoint_from": os.path.realpath(order.checkpoint_from) if order.checkpoint_from else "",
                 **more,
             }
@@ -320,7 +325,7 @@ class RunFolder:
 
     def result(self, key: str) -> RunReport | None:
         """The result of a run, forgotten or not."""
-        for path in (self.ended / f"{key}.json", self.runs / key / "result.json"):
+        for path in (self.ended / f"{key}.json", self.runs / key / "result.json", self.removed / f"{key}.json"):
             try:
                 return self._with_places(_report_of(key, path.read_bytes()))
             except OSError:
@@ -332,7 +337,7 @@ class RunFolder:
         run, checkpoint = self.runs / report.key, ""
         if report.reason is EndReason.STOPPED:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                checkpoint = str(json.loads((run / "order.json").read_bytes())["checkpoint"])
+                checkpoint = str(json.loads((run / "order.json").read_bytes())["checkpoint_to"])
         return replace(report, outputs=str(run / "outputs"), checkpoint=checkpoint)
 
     def ended_keys(self) -> list[str]:
@@ -387,10 +392,52 @@ class RunFolder:
             shutil.rmtree(run / name, ignore_errors=True)
 
     def discard(self, checkpoints: Sequence[str]) -> None:
-        """Remove checkpoints. A name is gone at once, so none is ever found half removed."""
-        for name in checkpoints:
+        """Remove checkpoints."""
+        self._discard([self.checkpoints / name for name in checkpoints])
+
+    def over(self) -> Iterator[tuple[str, float]]:
+        """Runs whose end somebody was told of, and the wall time of it."""
+        for key in os.listdir(self.runs):
+            for name in ("result.json", "forgotten"):
+                with contextlib.suppress(OSError):
+                    ended_s = os.stat(self.runs / key / name).st_mtime
+                    if not self.held(key):
+                        yield key, ended_s
+                    break
+
+    def in_use(self, key: str) -> bool:
+        """Whether a run shares a checkpoint that is still there: its job may go on."""
+        try:
+            name: Any = json.loads((self.runs / key / "order.json").read_bytes()).get("checkpoint", "")
+        except (OSError, ValueError):
+            return False
+        return bool(name) and valid_name(str(name)) and (self.checkpoints / str(name)).exists()
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove the folders of runs that are over; what became of them stays. Raises OSError."""
+        for key in keys:
+            kept = self.removed / f"{key}.json"
+            try:
+                shutil.copyfile(self.runs / key / "result.json", kept)
+            except FileNotFoundError:
+                kept.touch()  # it ended without a result
+            with self._guard:
+                self._listed.pop(key, None)
+        sync_folder(self.removed)
+        self._discard([self.runs / key for key in keys])
+
+    def removed_at(self, key: str) -> float:
+        """Wall time at which the folder of a run was removed; 0 where it was not."""
+        try:
+            return os.stat(self.removed / f"{key}.json").st_mtime if not (self.runs / key).exists() else 0.0
+        except OSError:
+            return 0.0
+
+    def _discard(self, folders: Sequence[Path]) -> None:
+        """Remove folders. A name is gone at once, so none is ever found half removed."""
+        for folder in folders:
             with contextlib.suppress(FileNotFoundError):
-                os.rename(self.checkpoints / name, self.discarded / f"{time.time_ns()}-{name}")
+                os.rename(folder, self.discarded / f"{time.time_ns()}-{folder.name}")
         for name in os.listdir(self.discarded):  # also what a crash in the midst of this left
             shutil.rmtree(self.discarded / name, ignore_errors=True)
 
@@ -399,6 +446,8 @@ class RunFolder:
 
         Raises StoreFailed where that failed the last time.
         """
+        if valid_name(key) and (removed_s := self.removed_at(key)):
+            return RunOutputs(registered=True, removed_at_s=int(removed_s))
         if not valid_name(key) or not (self.runs / key).exists():
             return RunOutputs(registered=True, left_out=(LeftOut("", LeftOutWhy.GONE),), left_out_count=1)
         if not (self.result(key) or self.forgotten(key)):
@@ -451,9 +500,15 @@ class RunFolder:
         return text.strip().rpartition("\n")[2][:300]
 
     def log(self, key: str, stream: str, offset: int, limit: int) -> bytes:
-        """Bytes of ``stdout`` or ``stderr`` from ``offset``, 16 MiB at most; empty if there are none."""
+        """Bytes of ``stdout`` or ``stderr`` from ``offset``, 16 MiB at most; empty if there are none.
+
+        Raises NotFound where they were removed.
+        """
         if stream not in ("stdout", "stderr") or not valid_name(key):
             return b""
+        if removed_s := self.removed_at(key):
+            at = datetime.fromtimestamp(removed_s, UTC).strftime("%Y-%m-%d %H:%M")
+            raise NotFound(f"what run {key} printed was removed at {at} UTC: its site keeps it no longer")
         return self.read(key, stream, offset, min(limit, _LOG_READ_MAX))
 
     def read(self, key: str, name: str, offset: int, limit: int) -> bytes:

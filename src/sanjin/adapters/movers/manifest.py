@@ -26,6 +26,18 @@ class Unsound(ValueError):
     """What is wrong with a dataset or its copy."""
 
 
+class Unreadable(Unsound):
+    """What a store has and cannot give, though it answers: it may be lost, or come again, so nothing is removed."""
+
+
+class ObjectStoreAway(OSError):
+    """The store of ``site`` does not answer, or refuses; it may be tried again."""
+
+    def __init__(self, site: str, why: str) -> None:
+        super().__init__(why)
+        self.site = site
+
+
 def valid(name: str) -> bool:
     """Whether this may name a site or a dataset."""
     return _NAME.fullmatch(name) is not None

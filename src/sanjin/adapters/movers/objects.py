@@ -26,6 +26,8 @@ from obstore.store import LocalStore, S3Store
 
 from sanjin.adapters.movers.manifest import (
     PART_BYTES,
+    ObjectStoreAway,
+    Unreadable,
     Unsound,
     check_dataset,
     parse_manifest,
@@ -46,10 +48,7 @@ OUTPUT_PART_BYTES = 8 << 20
 _SUM = re.compile(r"[0-9a-f]{64}")
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
-
-
-class ObjectStoreAway(OSError):
-    """The store does not answer, or refuses; it may be tried again."""
+_EFFORT = re.compile(r" in [\d.]+\w+, after \d+ retries, max_retries: \d+, retry_timeout: \w+ ")
 
 
 class DataObjects:
@@ -72,7 +71,7 @@ class DataObjects:
         """The manifest of a dataset here. Raises Unsound, OSError."""
         check_dataset(dataset)
         self._index = ("", b"", {})
-        text = self._get(f"data/{dataset}/index.json")
+        text = self._read(f"data/{dataset}/index.json", f"the index of {dataset}")
         try:
             read: Any = json.loads(text)
             manifest, size = str(read["manifest"]).encode(), int(read["part_bytes"])
@@ -91,10 +90,10 @@ class DataObjects:
         return self._index[2].get(file.name, [])
 
     def part(self, dataset: str, file: DataFile, number: int) -> bytes:
-        """A part of a file. Raises Unsound where it is damaged or lost, OSError."""
+        """A part of a file. Raises Unsound where it is damaged or lost, Unreadable where it may be lost, OSError."""
         checksum = self.part_sums(dataset, file)[number]
         try:
-            data = self._get(f"data/{dataset}/parts/{checksum}")
+            data = self._read(f"data/{dataset}/parts/{checksum}", file.name)
         except FileNotFoundError:
             data = b""
         if sum_of(data) != checksum:
@@ -131,7 +130,7 @@ class DataObjects:
             checksum, known = hashlib.sha256(), source.part_sums(dataset, file)
             listed = sums[file.name] = list[str]()
             for number in range(part_count(file)):
-                data = self._part_here(dataset, known[number]) if known and known[number] in here else None
+                data = self._part_here(dataset, known[number], here) if known and known[number] in here else None
                 if data is None:
                     data, each = source.part(dataset, file, number), ""
                     copied += len(data)
@@ -145,7 +144,7 @@ class DataObjects:
                 if listed[-1] in done:
                     continue
                 done.add(listed[-1])
-                if listed[-1] not in here or self._part_here(dataset, listed[-1]) is None:
+                if listed[-1] not in here or self._part_here(dataset, listed[-1], here) is None:
                     sending.append(pool.submit(self._put, f"data/{dataset}/parts/{listed[-1]}", data))
                 if len(sending) == SENT_AT_ONCE:
                     sending.popleft().result()
@@ -159,7 +158,8 @@ class DataObjects:
         """Read every part of a dataset here. What is wrong, or an empty text.
 
         A dataset with a fault is no longer held until it has been brought anew, unless this is to look only; what is
-        sound of it is not sent again. Raises OSError where the store does not answer.
+        sound of it is not sent again. Of one that cannot be read nothing is removed. Raises OSError where the store
+        does not answer.
         """
         try:
             fault = ""
@@ -168,11 +168,15 @@ class DataObjects:
                 for number, each in enumerate(self.part_sums(dataset, file)):
                     try:
                         checksum.update(self.part(dataset, file, number))
+                    except Unreadable:
+                        raise
                     except Unsound:
                         if not look_only:
                             self._delete(f"data/{dataset}/parts/{each}")
                 if checksum.hexdigest() != file.sha256:
                     fault = fault or f"{file.name} differs from its manifest"
+        except Unreadable as error:
+            return text_of(error)
         except (Unsound, FileNotFoundError) as error:
             fault = text_of(error)
         if fault and valid(dataset) and not look_only:
@@ -218,13 +222,20 @@ class DataObjects:
         """The parts of the dataset of this name that is here now."""
         try:
             self.manifest(dataset)
+        except Unreadable:
+            return self._listed(dataset)  # all of it, for one cannot know
         except (Unsound, FileNotFoundError):
             return set()
         return {each for listed in self._index[2].values() for each in listed}
 
-    def _part_here(self, dataset: str, checksum: str) -> bytes | None:
-        """A part that is here; None where it is damaged."""
-        data = self._get(f"data/{dataset}/parts/{checksum}")
+    def _part_here(self, dataset: str, checksum: str, here: set[str]) -> bytes | None:
+        """A part that is here; None where it is damaged. Where one cannot be read, none counts as ``here`` any more:
+        each would be asked for long, and most likely in vain."""
+        try:
+            data = self._read(f"data/{dataset}/parts/{checksum}", checksum)
+        except Unreadable:
+            here.clear()
+            return None
         return data if sum_of(data) == checksum else None
 
     def _listed(self, dataset: str) -> set[str]:
@@ -246,9 +257,19 @@ class DataObjects:
             return False
         return True
 
-    def _get(self, key: str) -> bytes:
-        with _told(self.site, key):
-            return bytes(obstore.get(self._objects, key).bytes())
+    def _read(self, key: str, what: str) -> bytes:
+        """An object. Raises Unreadable where the store says that it has it and does not give it."""
+        try:
+            with _told(self.site, key):
+                return bytes(obstore.get(self._objects, key).bytes())
+        except ObjectStoreAway as fault:
+            try:
+                there = self._has(key)
+            except OSError:
+                raise fault from None
+            if there:
+                raise Unreadable(f"{what} at {self.site} cannot be read: {fault}") from None
+            raise
 
     def _put(self, key: str, data: bytes) -> None:
         with _told(self.site, key):
@@ -269,14 +290,15 @@ def _told(site: str, key: str = "") -> Generator[None]:
     except BaseError as error:
         code = _code(error)
         refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or code in _REFUSED
-        raise ObjectStoreAway(f"the store of {site} {'refuses these keys' if refused else 'fails'}: {code}") from None
+        said = f"the store of {site} {'refuses these keys' if refused else 'fails'}: {code}"
+        raise ObjectStoreAway(site, said) from None
 
 
 def _code(error: BaseError) -> str:
-    """The code of S3, or the first line."""
+    """The code of S3, or the first line, without how long it was tried: the same each time."""
     text = str(error)
     found = _CODE.search(text)
-    return found[1] if found else text.partition("\n")[0][:300]
+    return found[1] if found else _EFFORT.sub("", text.partition("\n")[0])[:300]
 
 
 def _sum(text: object) -> str:
