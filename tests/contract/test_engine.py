@@ -20,6 +20,7 @@ from sanjin.adapters.engines import cluster_engine, run_limits
 from sanjin.adapters.engines.cluster import Cluster
 from sanjin.adapters.engines.cluster_engine import ClusterEngine
 from sanjin.adapters.engines.host_slots import HostSlots
+from sanjin.adapters.engines.kubernetes import KubernetesCluster
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.ray import RayCluster
 from sanjin.adapters.engines.sandbox import find_bwrap, find_landlock
@@ -54,6 +55,7 @@ while not os.path.exists(os.environ["SANJIN_OUTPUTS"] + "/beat"):
 CLUSTERS: dict[str, tuple[str, Callable[[EngineSettings], Cluster]]] = {
     "slurm": ("lab", SlurmCluster),
     "ray": ("ray_lab", RayCluster),
+    "kubernetes": ("kube_lab", KubernetesCluster),
 }
 """The cluster of a kind of engine: the fixture that has one, and what speaks to it."""
 
@@ -308,13 +310,14 @@ import json, sys, time
 from pathlib import Path
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.cluster_engine import ClusterEngine
+from sanjin.adapters.engines.kubernetes import KubernetesCluster
 from sanjin.adapters.engines.ray import RayCluster
 from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.model.engines import EngineSettings
 from sanjin.ports import RunOrder
 folder, kind, settings = sys.argv[1:]
 if settings:
-    cluster = {"slurm": SlurmCluster, "ray": RayCluster}[kind]
+    cluster = {"slurm": SlurmCluster, "ray": RayCluster, "kubernetes": KubernetesCluster}[kind]
     engine = ClusterEngine(Path(folder), cluster(EngineSettings(**json.loads(settings))))
 else:
     engine = LocalEngine(Path(folder), sandbox=kind)

@@ -334,7 +334,8 @@ class KubernetesCluster:
         except ConfigError:  # the command or the file that gives the token; what it said may be one
             raise ClusterAway("kubernetes: the credentials of the kubeconfig cannot be had") from None
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as fault:
-            raise ClusterAway("kubernetes: the answer is none of an API server's") from fault
+            where = f": {fault}" if isinstance(fault, msgspec.ValidationError) else ""  # it names places, not values
+            raise ClusterAway(f"kubernetes: the answer is none of an API server's{where}"[:_TEXT_MAX]) from fault
 
 
 class _Indexes:
