@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -36,14 +37,15 @@ GOING = ",".join(f"status.phase!={phase}" for phase in FINISHED)
 class Api:
     """Calls of whoever is no part of the product: JSON in and out."""
 
-    def __init__(self, kubeconfig: str) -> None:
+    def __init__(self, kubeconfig: str, namespace: str = NAMESPACE) -> None:
         config = KubeConfig.from_file(kubeconfig).get()
         assert config is not None and config.user is not None
         headers = {"Authorization": f"Bearer {config.user.token}"}
-        verify = str(config.abs_file(config.cluster.certificate_auth)) if config.cluster.certificate_auth else False
+        authority = config.cluster.certificate_auth
+        verify = ssl.create_default_context(cafile=config.abs_file(authority)) if authority else False
         self._http = httpx2.Client(base_url=config.cluster.server, headers=headers, verify=verify, trust_env=False)
-        self.pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
-        self.jobs = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+        self.pods = f"/api/v1/namespaces/{namespace}/pods"
+        self.jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer."""
@@ -104,7 +106,8 @@ class KubeLab:
     def stop(self) -> None:
         """End all of it."""
         self._closed.set()
-        self._thread.join(20)
+        if self._thread.is_alive():
+            self._thread.join(20)
         for container in self._containers.values():
             container.process.kill()
         for job in self.jobs():

@@ -95,6 +95,7 @@ class StandIn:
                 if refusal := self.refuse(method, parts.path):
                     raise refusal
                 code, found = self._route(method, parts.path.strip("/").split("/"), query, body)
+                found = json.loads(json.dumps(found))  # as it is now
             except Refusal as refusal:
                 return refusal.code, refusal.body
             if method != "GET" and "dryRun" not in query:
@@ -276,7 +277,7 @@ def _list(kind: str, held: list[Object], query: dict[str, str]) -> Object:
     first, limit = int(query.get("continue", 0)), int(query.get("limit", 0)) or len(held)
     more = {"continue": str(first + limit)} if first + limit < len(held) else {}
     version = {"Job": "batch/v1"}.get(kind, "v1")
-    items = json.loads(json.dumps(held[first : first + limit]))
+    items = held[first : first + limit]
     return {"kind": f"{kind}List", "apiVersion": version, "metadata": {"resourceVersion": "1", **more}, "items": items}
 
 

@@ -466,7 +466,7 @@ def _config(settings: EngineSettings) -> SingleConfig:
         found = config.get(settings.context or None)
     except OSError as fault:
         raise _unreadable(settings, fault.strerror or type(fault).__name__) from None
-    except (ConfigError, yaml.YAMLError, msgspec.MsgspecError, KeyError, TypeError, ValueError) as fault:
+    except (ConfigError, yaml.YAMLError, LookupError, AttributeError, TypeError, ValueError) as fault:
         # what YAML says of a fault quotes the file, which holds secrets
         raise _unreadable(settings, str(fault) if isinstance(fault, ConfigError) else type(fault).__name__) from None
     assert found is not None
