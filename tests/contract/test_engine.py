@@ -265,14 +265,17 @@ def test_one_key_is_one_process(make: Make, tmp_path: Path) -> None:
     assert first.find(["once"])[0].reason is EndReason.EXIT
 
 
-def test_a_new_engine_adopts_what_runs(make: Make) -> None:
+def test_a_new_engine_adopts_what_runs(make: Make, tmp_path: Path) -> None:
     first = make()
-    first.start([order("long", "sh", "-c", "echo hi; sleep 1"), order("short", "true")])
+    hold = "echo hi; while [ ! -e $SANJIN_OUTPUTS/go ]; do sleep 0.05; done"
+    first.start([order("long", "sh", "-c", hold), order("short", "true")])
     ends(first, "short")
     first.close()
     second = make()
     reports = second.find(["long", "short", "never"])
     assert [r.state for r in reports] == [RunState.RUNNING, RunState.ENDED, RunState.ABSENT]
+    until((tmp_path / "site/runs/long/outputs").exists, "its folder")
+    (tmp_path / "site/runs/long/outputs/go").touch()
     long, short = ends(second, "long", "short")
     assert long.reason is short.reason is EndReason.EXIT
     assert second.logs("long", "stdout", 0, 10) == b"hi\n"
