@@ -167,11 +167,11 @@ class KubeLab:
     def _begin(self, name: str, pod: dict[str, Any]) -> None:
         container = pod["spec"]["containers"][0]
         variables = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
-        for variable in container["env"]:
+        for variable in container.get("env", ()):
             path = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath", "")
             noted = pod["metadata"].get("annotations", {}).get(path.partition("'")[2].rpartition("'")[0], "")
             variables[variable["name"]] = noted if path else variable["value"]
-        for volume in pod["spec"]["volumes"]:
+        for volume in pod["spec"].get("volumes", ()):
             assert os.path.isdir(volume["hostPath"]["path"])
         process = subprocess.Popen(
             container["command"], env=variables, cwd="/", start_new_session=True, stdin=subprocess.DEVNULL,

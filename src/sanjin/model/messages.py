@@ -589,7 +589,6 @@ MESSAGES.update(CONFINEMENT)
 MESSAGES.update(FUNCTIONS)
 MESSAGES.update(KUBERNETES)
 _MORE = ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS | DATA_PROBLEMS | FUNCTION_PROBLEMS
-_MORE |= KUBERNETES_PROBLEMS
-for _code, (_what, _todo) in (PROBLEMS | _MORE).items():
+for _code, (_what, _todo) in (PROBLEMS | _MORE | KUBERNETES_PROBLEMS).items():
     MESSAGES[f"problem.{_code}"] = _what
     MESSAGES[f"todo.{_code}"] = _todo
