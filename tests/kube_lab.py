@@ -142,7 +142,9 @@ class KubeLab:
                 for name, pod in pods.items():
                     if not pod["spec"].get("nodeName"):
                         self._bind(name, pod)
-                    elif name not in self._containers and not pod["metadata"].get("deletionTimestamp"):
+                    elif name not in self._containers and pod["metadata"].get("deletionTimestamp"):
+                        self.api.ask("DELETE", f"{self.api.pods}/{name}?gracePeriodSeconds=0")
+                    elif name not in self._containers:
                         self._begin(name, pod)
                 for name, container in list(self._containers.items()):
                     self._look(name, container, pods.get(name))

@@ -38,11 +38,11 @@ RECORDED = Path(__file__).with_name("kube_1_20.json")
 
 @pytest.fixture
 def labs(tmp_path: Path) -> Iterator[Callable[..., KubeLab]]:
-    """Makes clusters of stand-ins."""
+    """Makes clusters of stand-ins; an ``old`` one is the real server's, where there is one."""
     made: list[KubeLab] = []
 
     def build(*, old: bool = False) -> KubeLab:
-        made.append(KubeLab(tmp_path, old=old))
+        made.append(KubeLab(tmp_path, old=old, kubeconfig=REAL if old else ""))
         made[-1].start()
         return made[-1]
 
@@ -155,6 +155,8 @@ def test_a_server_that_knows_no_indexes_has_a_job_for_each_and_is_tidied(
 def test_a_lost_answer_is_asked_for_again_and_nothing_runs_twice(
     labs: Any, engines: Any, tmp_path: Path, old: bool
 ) -> None:
+    if old and REAL:
+        pytest.skip("it counts what the stand-in was asked")
     lab = labs(old=old)
 
     class Forgetful(KubernetesCluster):
