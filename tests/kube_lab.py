@@ -71,16 +71,19 @@ class Container:
 class KubeLab:
     """``start`` brings the cluster up; ``settings`` say how to reach it."""
 
-    def __init__(self, folder: Path, machines: int = 2, *, old: bool = False, kubeconfig: str = "") -> None:
+    def __init__(
+        self, folder: Path, machines: int = 2, *, old: bool = False, kubeconfig: str = "", namespace: str = NAMESPACE
+    ) -> None:
         self.standin = None if kubeconfig else StandIn(old=old)
         self.machines = [f"k{n}" for n in range(machines)]
         self.kubeconfig = Path(kubeconfig or folder / "kubeconfig")
         if self.standin is not None:
             self.kubeconfig.write_text(document(self.standin.url, self.standin.token))
             self.kubeconfig.chmod(0o600)
-        self.api = Api(str(self.kubeconfig))
+        self._namespace = namespace
+        self.api = Api(str(self.kubeconfig), namespace)
         self.settings = EngineSettings(
-            engine=EngineKind.KUBERNETES, kubeconfig=str(self.kubeconfig), namespace=NAMESPACE,
+            engine=EngineKind.KUBERNETES, kubeconfig=str(self.kubeconfig), namespace=namespace,
             image="played.example/python", python=sys.executable,
         )  # fmt: skip
         self.paused = False
@@ -93,6 +96,8 @@ class KubeLab:
         """Make the machines, and begin to play them."""
         if self.standin is not None:
             self.standin.start()
+        else:
+            self.api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": self._namespace}})
         for machine in self.machines:
             has = {"cpu": str(MACHINE_CORES), "memory": f"{MACHINE_MIB}Mi", "pods": "1000"}
             code, _ = self.api.ask("POST", "/api/v1/nodes", {"metadata": {"name": machine}})

@@ -42,7 +42,8 @@ def labs(tmp_path: Path) -> Iterator[Callable[..., KubeLab]]:
     made: list[KubeLab] = []
 
     def build(*, old: bool = False) -> KubeLab:
-        made.append(KubeLab(tmp_path, old=old, kubeconfig=REAL if old else ""))
+        # two that play the kubelets of one namespace would get in each other's way
+        made.append(KubeLab(tmp_path, old=old, kubeconfig=REAL if old else "", namespace="sanjin-faults"))
         made[-1].start()
         return made[-1]
 
@@ -101,6 +102,12 @@ def fill(engine: ClusterEngine, lab: KubeLab) -> list[str]:
     return keys
 
 
+def queue(engine: ClusterEngine, *keys: str) -> None:
+    """Wait until these wait in the cluster, and the engine knows."""
+    waits = "waits in the queue of kubernetes"
+    until(lambda: all(report.detail == waits for report in engine.find(keys)), "a queue")
+
+
 def let_go(folder: Path, *keys: str) -> None:
     for key in keys:
         (folder / "site/runs" / key / "outputs/go").touch()
@@ -117,7 +124,8 @@ def test_a_batch_is_one_indexed_job_whose_tasks_fail_wait_and_end_alone(
     full = fill(engine, lab)
     before = len(posted(lab))
     engine.start([order("good", COUNT), order("bad", "exit 3"), order("waits", COUNT), order("stops", COUNT)])
-    until(lambda: len(lab.pods("Pending")) == 4, "a queue")
+    queue(engine, "good", "bad", "waits", "stops")
+    until(lambda: len(lab.pods("Pending")) == 4, "their pods")
     assert [target.partition("?")[2] for target in posted(lab)[before:]] in (["dryRun=All", ""], [""])
     engine.cancel(["waits"])
     engine.stop(["stops"])
@@ -285,10 +293,10 @@ def test_in_a_queue_each_run_is_a_suspended_job_that_begins_when_let_in(
     lab = labs()
     engine = engines(lab, KubernetesCluster(replace(lab.settings, queue="batch")))
     engine.start([order("a", COUNT), order("b", COUNT)])
-    until(lambda: len(lab.jobs()) == 2, "two Jobs")
+    queue(engine, "a", "b")
     jobs = lab.api.ask("GET", lab.api.jobs)[1]["items"]
     assert {j["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] for j in jobs} == {"batch"}
-    assert all(j["spec"]["suspend"] for j in jobs) and lab.pods() == []
+    assert [j["spec"]["suspend"] for j in jobs] == [True, True] and lab.pods() == []
     engine.cancel(["b"])
     assert ends(engine, "b")[0].reason is EndReason.CANCELLED
     until(lambda: len(lab.jobs()) == 1, "end of its Job")
