@@ -24,6 +24,7 @@ from sanjin.adapters.engines import cluster_engine, kubernetes
 from sanjin.adapters.engines.cluster import ClusterAway, ClusterRefused, Machine, Shape, TaskState
 from sanjin.adapters.engines.cluster_engine import ClusterEngine
 from sanjin.adapters.engines.kubernetes import KubernetesCluster, quantity
+from sanjin.cli.engine_choice import engine_choice
 from sanjin.model.engines import EngineKind, EngineSettings
 from sanjin.model.errors import ProblemsFound
 from sanjin.ports import EndReason, RunOrder, RunReport, RunState
@@ -425,6 +426,15 @@ def test_the_way_to_the_cluster_is_closed_to_others_and_encrypted(
     with pytest.raises(ClusterAway) as away:
         KubernetesCluster(settings).tasks("x")
     assert "not-to-be-told" not in str(away.value)
+
+
+def test_a_node_without_the_client_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sanjin.adapters.engines.kubernetes", None)
+    settings = EngineSettings(engine=EngineKind.KUBERNETES, folder=str(tmp_path / "shared"), image="x", python="/p")
+    make = engine_choice({"a": settings}, lambda site: None)
+    with pytest.raises(ProblemsFound) as found:
+        make("a", tmp_path / "a" / "engine")
+    assert [p.code for p in found.value.problems] == ["no_lightkube"]
 
 
 # -- the stand-in against a real server ----------------------------------------------------
