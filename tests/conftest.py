@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.kube_lab import kube_lab
 from tests.postgres_server import postgres
 from tests.ray_lab import ray_lab
 from tests.s3_server import s3
 from tests.slurm_lab import lab
 
-__all__ = ["lab", "postgres", "ray_lab", "s3"]
+__all__ = ["kube_lab", "lab", "postgres", "ray_lab", "s3"]
 
 LONGEST = (
     "acceptance/test_keeping", "acceptance/test_nodes", "acceptance/test_replay_command", "acceptance/test_commands",

@@ -20,6 +20,7 @@ from sanjin.adapters.engines import cluster_engine, run_limits
 from sanjin.adapters.engines.cluster import Cluster
 from sanjin.adapters.engines.cluster_engine import ClusterEngine
 from sanjin.adapters.engines.host_slots import HostSlots
+from sanjin.adapters.engines.kubernetes import KubernetesCluster
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.ray import RayCluster
 from sanjin.adapters.engines.run_folder import RunFolder
@@ -57,6 +58,7 @@ while not os.path.exists(os.environ["SANJIN_OUTPUTS"] + "/beat"):
 CLUSTERS: dict[str, tuple[str, Callable[[EngineSettings], Cluster]]] = {
     "slurm": ("lab", SlurmCluster),
     "ray": ("ray_lab", RayCluster),
+    "kubernetes": ("kube_lab", KubernetesCluster),
 }
 """The cluster of a kind of engine: the fixture that has one, and what speaks to it."""
 
@@ -266,14 +268,17 @@ def test_one_key_is_one_process(make: Make, tmp_path: Path) -> None:
     assert first.find(["once"])[0].reason is EndReason.EXIT
 
 
-def test_a_new_engine_adopts_what_runs(make: Make) -> None:
+def test_a_new_engine_adopts_what_runs(make: Make, tmp_path: Path) -> None:
     first = make()
-    first.start([order("long", "sh", "-c", "echo hi; sleep 1"), order("short", "true")])
+    hold = "echo hi; while [ ! -e $SANJIN_OUTPUTS/go ]; do sleep 0.05; done"
+    first.start([order("long", "sh", "-c", hold), order("short", "true")])
     ends(first, "short")
     first.close()
     second = make()
     reports = second.find(["long", "short", "never"])
     assert [r.state for r in reports] == [RunState.RUNNING, RunState.ENDED, RunState.ABSENT]
+    until((tmp_path / "site/runs/long/outputs").exists, "its folder")
+    (tmp_path / "site/runs/long/outputs/go").touch()
     long, short = ends(second, "long", "short")
     assert long.reason is short.reason is EndReason.EXIT
     assert second.logs("long", "stdout", 0, 10) == b"hi\n"
@@ -311,13 +316,14 @@ import json, sys, time
 from pathlib import Path
 from sanjin.adapters.engines.local import LocalEngine
 from sanjin.adapters.engines.cluster_engine import ClusterEngine
+from sanjin.adapters.engines.kubernetes import KubernetesCluster
 from sanjin.adapters.engines.ray import RayCluster
 from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.model.engines import EngineSettings
 from sanjin.ports import RunOrder
 folder, kind, settings = sys.argv[1:]
 if settings:
-    cluster = {"slurm": SlurmCluster, "ray": RayCluster}[kind]
+    cluster = {"slurm": SlurmCluster, "ray": RayCluster, "kubernetes": KubernetesCluster}[kind]
     engine = ClusterEngine(Path(folder), cluster(EngineSettings(**json.loads(settings))))
 else:
     engine = LocalEngine(Path(folder), sandbox=kind)

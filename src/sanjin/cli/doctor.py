@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -52,6 +53,7 @@ def checks(state: Path | None) -> list[Check]:
         _region(folder),
         *_kept(folder),
         _engines(),
+        _kubernetes(),
     ]
 
 
@@ -180,3 +182,10 @@ def _kept(folder: Path) -> list[Check]:
 
 def _engines() -> Check:
     return Check("engines", True, say("doctor.engines_met"), needed=False)
+
+
+def _kubernetes() -> Check:
+    """Whether sites may run work in Kubernetes from here, and what that has met."""
+    here = importlib.util.find_spec("lightkube") is not None
+    todo = "" if here else text("doctor.todo_kubernetes")
+    return Check("kubernetes", here, text("doctor.kubernetes_met"), todo, needed=False)

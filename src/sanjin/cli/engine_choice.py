@@ -61,9 +61,17 @@ def _cluster(settings: EngineSettings) -> Cluster:
         from sanjin.adapters.engines.ray import RayCluster
 
         return RayCluster(settings)
+    if settings.engine is EngineKind.KUBERNETES:
+        try:
+            from sanjin.adapters.engines.kubernetes import KubernetesCluster
+        except ImportError:
+            raise ProblemsFound([problem("no_lightkube", "engines")]) from None
+        return KubernetesCluster(settings)
     from sanjin.adapters.engines.slurm import SlurmCluster
 
     return SlurmCluster(settings)
+
+
 def _keeper(site: str, place: Path, objects: ObjectsOf) -> OutputKeeper | None:
     store = objects(site)
     return OutputKeeper(place, store) if store is not None else None

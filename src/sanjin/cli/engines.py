@@ -61,3 +61,5 @@ def _print(found: dict[str, EngineSettings], output: Format) -> None:
     table(("head.node", "doctor.engines", "head.settings"), rows, left=(0, 1, 2))
     if walled:
         note(text("cli.engines_ray", sites=", ".join(walled)))
+    if unmet := [s for s, e in found.items() if e.engine is EngineKind.KUBERNETES]:
+        note(text("cli.engines_kubernetes", sites=", ".join(unmet)))

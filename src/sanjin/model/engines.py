@@ -13,6 +13,7 @@ class EngineKind(StrEnum):
     """Processes on the machine of the node."""
     SLURM = "slurm"
     RAY = "ray"
+    KUBERNETES = "kubernetes"
 
 
 class Confinement(StrEnum):
@@ -95,6 +96,27 @@ class EngineSettings:
     """Of Ray: where its dashboard answers, as ``http://127.0.0.1:8265``."""
     token_file: str = ""
     """Of Ray: the file, of mode 600, with the token that the dashboard asks for; empty where it asks for none."""
+    kubeconfig: str = ""
+    """Of Kubernetes: the file, of mode 600, that leads to the API server; empty: the service account of the pod
+    that the node runs in."""
+    context: str = ""
+    """Of the kubeconfig; empty: its current one."""
+    namespace: str = ""
+    """Where Jobs are made; empty: that of the context."""
+    image: str = ""
+    """The container image that runs work, with Python, ``sh``, ``sed`` and ``flock``."""
+    claim: str = ""
+    """The persistent volume claim whose root is ``folder``; empty: the cluster's machines have it themselves."""
+    data: str = ""
+    """A folder of datasets that work may read."""
+    data_claim: str = ""
+    """As ``claim``, of ``data``."""
+    queue: str = ""
+    """The local queue of Kueue's that Jobs go through; empty: none."""
+    service_account: str = ""
+    """Of pods, whose token they do not get; empty: the namespace's own."""
+    card: str = ""
+    """The resource that cards are; empty: nvidia.com/gpu."""
     python: str = ""
     """The Python of the cluster's machines that watches over runs; empty: the one of the node, under the same name."""
     store: StoreSettings | None = None

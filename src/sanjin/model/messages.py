@@ -6,6 +6,7 @@ from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
 from sanjin.model.confinement_messages import CONFINEMENT, CONFINEMENT_PROBLEMS
 from sanjin.model.data_messages import DATA, DATA_PROBLEMS
 from sanjin.model.function_messages import FUNCTION_PROBLEMS, FUNCTIONS
+from sanjin.model.kubernetes_messages import KUBERNETES, KUBERNETES_PROBLEMS
 from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
 from sanjin.model.problem_messages import PROBLEMS
@@ -102,8 +103,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "doctor.region": ("region", "区域"),
     "doctor.engines": ("engines", "引擎"),
     "doctor.engines_met": (
-        "local processes; Slurm by its commands (met: 22.05); Ray by its job API (met: 2.60); Kubernetes is not there yet",
-        "本地进程;Slurm 命令行(已对接 22.05);Ray 作业接口(已对接 2.60);尚无 Kubernetes",
+        "local processes; Slurm by its commands (met: 22.05); Ray by its job API (met: 2.60); Kubernetes by its API",
+        "本地进程;Slurm 命令行(已对接 22.05);Ray 作业接口(已对接 2.60);Kubernetes API",
     ),
     # terms of a price
     "term.energy": ("energy", "电费"),
@@ -580,17 +581,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "event.job.reported": ("reported", "上报状态"),
 }
 
-MESSAGES.update(REPLAYS)
-MESSAGES.update(PERFORMANCE)
-MESSAGES.update(ACCESS)
-MESSAGES.update(OPERATIONS)
-MESSAGES.update(DATA)
-MESSAGES.update(CONFINEMENT)
-MESSAGES.update(FUNCTIONS)
-MESSAGES.update(WORKFLOW)
-_MORE = ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS | DATA_PROBLEMS | FUNCTION_PROBLEMS | (
-    WORKFLOW_PROBLEMS
-)
-for _code, (_what, _todo) in (PROBLEMS | _MORE).items():
-    MESSAGES[f"problem.{_code}"] = _what
-    MESSAGES[f"todo.{_code}"] = _todo
+for _more in (REPLAYS, PERFORMANCE, ACCESS, OPERATIONS, DATA, CONFINEMENT, FUNCTIONS, WORKFLOW, KUBERNETES):
+    MESSAGES.update(_more)
+for _problems in (
+    PROBLEMS, ACCESS_PROBLEMS, OPERATIONS_PROBLEMS, CONFINEMENT_PROBLEMS, DATA_PROBLEMS, FUNCTION_PROBLEMS,
+    WORKFLOW_PROBLEMS, KUBERNETES_PROBLEMS,
+):  # fmt: skip
+    for _code, (_what, _todo) in _problems.items():
+        MESSAGES[f"problem.{_code}"] = _what
+        MESSAGES[f"todo.{_code}"] = _todo

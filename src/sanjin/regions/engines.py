@@ -6,6 +6,8 @@
     engines:
       datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch}
       yangquan: {engine: ray, folder: /shared/sanjin, address: "http://127.0.0.1:8265", token_file: /etc/sanjin/ray}
+      jincheng: {engine: kubernetes, folder: /shared/sanjin, claim: sanjin-runs, kubeconfig: /etc/sanjin/kubeconfig,
+                 namespace: sanjin, image: "registry.example/python:3.12", python: /usr/local/bin/python3}
       changzhi: {engine: local, sandbox: bwrap, output_bytes: 1e11, output_files: 1e6, processes: 4096}
       linfen: {engine: local, keep_days: 90, keep_bytes: 5e11}
       luliang:
@@ -31,12 +33,29 @@ _WORD = re.compile(r"[A-Za-z0-9._,+-]{1,200}")
 _BOUNDS = tuple(field.name for field in fields(Bounds))
 _KEEP = tuple(field.name for field in fields(Keep))
 _WORDS = ("partition", "account", "qos")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
+_CARD = re.compile(rf"{_SUBDOMAIN.pattern}/[A-Za-z0-9]([A-Za-z0-9._-]{{0,61}}[A-Za-z0-9])?")
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,400}")
+_KUBERNETES = {
+    "namespace": _LABEL,
+    "claim": _SUBDOMAIN,
+    "data_claim": _SUBDOMAIN,
+    "queue": _SUBDOMAIN,
+    "service_account": _SUBDOMAIN,
+    "card": _CARD,
+    "image": _IMAGE,
+}
+"""What names of Kubernetes are made of."""
 _KEYS = {
     EngineKind.LOCAL: (),
     EngineKind.SLURM: ("folder", "python", "conf", *_WORDS),
     EngineKind.RAY: ("folder", "python", "address", "token_file"),
+    EngineKind.KUBERNETES: ("folder", "python", "kubeconfig", "context", "data", *_KUBERNETES),
 }
-_PATHS = ("folder", "python", "conf", "token_file")
+_NEEDED = {EngineKind.KUBERNETES: ("image", "python")}
+"""Of keys that are not for every cluster: an image may have its Python anywhere."""
+_PATHS = ("folder", "python", "conf", "token_file", "kubeconfig", "data")
 _S3_MAY = ("region", "prefix", "credentials")
 
 
@@ -65,11 +84,16 @@ def _engine_in(table: Table) -> EngineSettings:
         table.note("no_shared_folder", "folder")
     if kind is EngineKind.RAY:
         _check_address(table)
+    for key in _NEEDED.get(kind, ()):
+        if not table.has(key):
+            table.text(key)
     for key, value in said.items():
         if key in _PATHS and value and not value.startswith("/"):
             table.note("not_a_whole_path", key, found=value)
         if key in _WORDS and value and not _WORD.fullmatch(value):
             table.note("not_a_slurm_name", key, found=value)
+        if key in _KUBERNETES and value and not _KUBERNETES[key].fullmatch(value):
+            table.note("not_a_kubernetes_name", key, found=value)
     bounds = Bounds(**{key: table.whole(key) for key in _BOUNDS if table.has(key)})
     keep = Keep(**{key: table.whole(key) for key in _KEEP if table.has(key)})
     store = _store_in(table.table("store")) if table.has("store") else None

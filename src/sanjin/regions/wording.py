@@ -159,6 +159,12 @@ FAULTS: dict[str, Fault] = {
         "{found} 不能作为 Slurm 中的名称",
         "请仅使用字母、数字和 . _ , + -",
     ),
+    "not_a_kubernetes_name": Fault(
+        "{found} cannot be the name of a thing of this kind in Kubernetes",
+        "Write it as kubectl shows it: small letters, digits and -; a card as nvidia.com/gpu",
+        "{found} 不能作为 Kubernetes 中此类对象的名称",
+        "请按 kubectl 显示的写法：小写字母、数字和 -；加速卡如 nvidia.com/gpu",
+    ),
     "not_an_address": Fault(
         "{found} is not the address of a Ray dashboard",
         "Write http:// or https://, a host and a port, as http://127.0.0.1:8265",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -121,3 +122,15 @@ class Cluster(Protocol):
         """Variables that a run confined in this way finds besides its order's: name to value, empty for the value that
         its task has, where it has one."""
         ...
+
+
+def shared_script(script: Sequence[str], folder: Path) -> list[str]:
+    """The words of ``script``, with its program copied to ``folder``, which the cluster's machines share."""
+    source, *arguments = script
+    task = folder / Path(source).name
+    text = Path(source).read_bytes()
+    if not task.exists() or task.read_bytes() != text:
+        made = folder / f"{task.name}.{os.getpid()}"
+        made.write_bytes(text)
+        made.rename(task)
+    return [str(task), *arguments]

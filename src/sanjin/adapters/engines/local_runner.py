@@ -43,6 +43,9 @@ GRACE_S = 2.0
 SAMPLE_S = 0.05
 """Seconds between two looks at the memory of the process tree (twice that after ten seconds)."""
 UNKILLABLE_S = 30.0  # then a process that KILL does not end (stuck in the kernel) is given up
+INTERRUPTED = "interrupted"
+ON_TERM = INTERRUPTED if os.environ.get("SANJIN_TERM") == "interrupts" else "cancelled"
+"""What TERM means that no request explains: somebody ends the task, or its machine is wanted for something else."""
 DETAIL_MAX = 1000
 FAILURES_TOLD = 8
 """How many failed members of an array are named."""
@@ -313,10 +316,10 @@ class Supervisor:
 
     def _heed(self, signalled: bool, now: float) -> None:
         """See whether an end is asked for. A cancel wins over a stop."""
-        wanted = _requested() or ("cancelled" if signalled else "")
+        wanted = _requested() or (ON_TERM if signalled else "")
         if wanted and self.reason not in ("cancelled", wanted):
             self.reason = wanted
-            self._ask_to_end(now + (self.stop_grace_s if wanted == "stopped" else GRACE_S))
+            self._ask_to_end(now + (GRACE_S if wanted == "cancelled" else self.stop_grace_s))
 
     def _ask_to_end(self, kill_at: float) -> None:
         """Ask once; asked again, only the end by force may come sooner."""
@@ -423,7 +426,7 @@ class Supervisor:
             told = ", ".join(self.failures) + (", ..." if self.failed > len(self.failures) else "")
             code, detail = 1, f"{self.failed} of {self.members} members failed: {told}"
         if number == signal.SIGTERM and not self.reason:  # a cluster asks all processes at once; this one was quicker
-            self.reason = "cancelled" if self.signalled or signal.sigtimedwait({signal.SIGTERM}, 0.05) else ""
+            self.reason = ON_TERM if self.signalled or signal.sigtimedwait({signal.SIGTERM}, 0.05) else ""
         if self.reason == "stopped":
             self.reason = _requested()  # a cancel may have come in the meantime
         if number == signal.SIGXFSZ:
@@ -573,6 +576,8 @@ def main(run_folder: str, ended_folder: str) -> None:
         order = json.load(file)
     if (result := _supervise(order)) is None:
         return
+    if result["reason"] == INTERRUPTED:
+        sys.exit(128 + signal.SIGTERM)  # an end without a result
     for attempt in range(20):
         try:
             write_result(result, "result.tmp", os.path.join(ended_folder, f"{order['key']}.json"))

@@ -14,7 +14,16 @@ from typing import Any
 
 import httpx
 
-from sanjin.adapters.engines.cluster import ClusterAway, ClusterRefused, Machine, Seen, Shape, Tasks, TaskState
+from sanjin.adapters.engines.cluster import (
+    ClusterAway,
+    ClusterRefused,
+    Machine,
+    Seen,
+    Shape,
+    Tasks,
+    TaskState,
+    shared_script,
+)
 from sanjin.model.catalogue import problem
 from sanjin.model.engines import EngineSettings
 from sanjin.model.errors import ProblemsFound
@@ -74,19 +83,13 @@ class RayCluster:
 
     def submit(self, batch: str, count: int, shape: Shape, script: Sequence[str], folder: Path) -> None:
         """Submit a job for each. The script is copied to the folder, which the cluster's machines share."""
-        source, *arguments = script
-        task = folder / Path(source).name
-        text = Path(source).read_bytes()
-        if not task.exists() or task.read_bytes() != text:
-            made = folder / f"{task.name}.{os.getpid()}"
-            made.write_bytes(text)
-            made.rename(task)
+        words = ["sh", *shared_script(script, folder)]
         asked: dict[str, Any] = {"entrypoint_num_cpus": shape.cores, "entrypoint_memory": shape.memory_mib << 20}
         if shape.cards:
             asked["entrypoint_num_gpus"] = shape.cards
         for index in range(count):
             job = {"submission_id": f"{batch}-{index}", "metadata": {_OWNER: self._folder}, **asked}
-            job["entrypoint"] = "exec " + shlex.join(["sh", str(task), *arguments, str(index)])
+            job["entrypoint"] = "exec " + shlex.join([*words, str(index)])
             try:
                 self._submit(job)
             except ClusterRefused as refused:
