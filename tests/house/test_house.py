@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sanjin.flow import view
+from sanjin.flow import apply
 from sanjin.model import event as ev
 from sanjin.model.forecast import ForecastModel
 from sanjin.model.job import JobState
@@ -75,7 +75,7 @@ def test_both_languages_are_there_and_take_the_same_values(key: str) -> None:
 
 def test_every_event_that_changes_a_job_has_a_handler() -> None:
     without = {ev.NodeStarted, ev.Priced, ev.SiteMeasured, ev.Metered}
-    assert set(ev.EVENTS.values()) - set(view._APPLY) == without
+    assert set(ev.EVENTS.values()) - set(apply._APPLY) == without
 
 
 def test_kernel_codes_are_the_reasons_in_order() -> None:
