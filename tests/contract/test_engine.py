@@ -655,6 +655,30 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_until_that_is_discarded(make:
     assert engine.find(["one"])[0].reason is EndReason.STOPPED
 
 
+def test_a_run_goes_on_from_a_checkpoint_that_came_as_a_dataset(make: Make, tmp_path: Path) -> None:
+    engine = make()
+    came = tmp_path / "came"
+    (came / "part").mkdir(parents=True)
+    (came / "state").write_text("42\n")
+    (came / "part" / "more").write_text("too\n")
+    (came / "MANIFEST.json").write_text("{}")
+    for path in (came, came / "part"):
+        path.chmod(0o555)
+    code = "cat $SANJIN_CHECKPOINT/state; ls $SANJIN_CHECKPOINT; cat $SANJIN_CHECKPOINT/part/more; "
+    code += "echo mine > $SANJIN_CHECKPOINT/state; trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    for key in ("one", "two"):  # what the first left there is gone
+        engine.start([replace(order(key, "sh", "-c", code), checkpoint="c.1", checkpoint_from=str(came))])
+        until(lambda key=key: "up" in lines(engine, key), "start")
+        engine.stop([key])
+        (report,) = ends(engine, key)
+        assert lines(engine, key) == ["42", "part", "state", "too", "up"]
+        assert (report.reason, Path(report.checkpoint, "state").read_text()) == (EndReason.STOPPED, "mine\n")
+    assert (came / "state").read_text() == "42\n"
+    engine.start([replace(order("lost", "true"), checkpoint="c.2", checkpoint_from=str(tmp_path / "nothing"))])
+    (report,) = ends(engine, "lost")
+    assert report.reason is EndReason.NOT_STARTED
+
+
 def test_gangs_and_arrays_are_stopped_whole(make: Make) -> None:
     engine = make()
     some = shell("part", f"[ $SANJIN_INDEX = 0 ] || {{ {POLITE}; }}", members=1000, parallel=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from sanjin.adapters.movers.manifest import MANIFEST
 from sanjin.adapters.movers.objects import DataObjects, Objects
 from sanjin.adapters.movers.site import SiteMover
 from sanjin.model.data import DataFile
-from sanjin.ports import DataStore, Transfer, TransferReport
+from sanjin.ports import DataStore, Publication, Transfer, TransferReport
 from tests.s3_server import S3Server
 
 PART = 1 << 16
@@ -101,6 +102,31 @@ def test_a_dataset_arrives_whole_and_once(sites: Sites, tmp_path: Path) -> None:
     assert sites.own("taiyuan").held() == ["coal"]
     (third,) = take(sites.mover("luliang"), "coal", source="taiyuan")
     assert (third.sha256, third.copied_bytes) == (checksum, size)
+
+
+def test_what_a_run_left_becomes_a_dataset_without_what_leads_away(sites: Sites, tmp_path: Path) -> None:
+    left, secret = tmp_path / "left", tmp_path / "secret"
+    (left / "deep").mkdir(parents=True)
+    secret.write_text("not yours")
+    (left / "model").write_bytes(b"x" * PART + b"y")
+    (left / "deep" / "零").write_bytes(b"")
+    (left / "MANIFEST.json").write_text("mine")
+    (left / "link").symlink_to(secret)
+    (left / "folder").symlink_to(tmp_path)
+    os.mkfifo(left / "pipe")
+    there, here = sites.mover("datong"), sites.mover("taiyuan")
+    wanted = Publication(run="datong-1.0.1", dataset="datong-1.out", folder=str(left))
+    (first,), (again,) = there.publish([wanted]), there.publish([wanted])
+    assert first == again and (first.fault, first.bytes) == ("", PART + 1)
+    (report,) = take(here, "datong-1.out")
+    found = Path(report.path)
+    assert (found / "model").read_bytes() == (left / "model").read_bytes()
+    assert sorted(str(p.relative_to(found)) for p in found.rglob("*")) == ["MANIFEST.json", "deep", "deep/零", "model"]
+    assert set(here.verify("datong-1.out").values()) == {""}
+    (gone,) = there.publish([Publication(run="r", dataset="r.out", folder=str(tmp_path / "gone"))])
+    (bad,) = there.publish([Publication(run="r", dataset="../r", folder=str(left))])
+    assert gone.fault == "" or "No such" in gone.fault
+    assert bad.fault and not (tmp_path / "r").exists()
 
 
 def test_a_corrupted_or_missing_source_leaves_nothing(sites: Sites, tmp_path: Path) -> None:

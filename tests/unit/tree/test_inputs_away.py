@@ -46,7 +46,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     world = World(tmp_path)
     found = Site(world)
-    world.nodes[SITE]._fetch = found.asked.extend  # type: ignore[method-assign]
+    world.nodes[SITE].carrier.fetch = found.asked.extend  # type: ignore[method-assign]
     world.turn(6)
     yield found
     world.close()
