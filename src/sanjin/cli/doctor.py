@@ -111,7 +111,21 @@ def _confinement() -> list[Check]:
             needed=False,
         ),
         *_groups(),
+        _images(kind),
     ]
+
+
+def _images(sandbox: str) -> Check:
+    """Whether container images can be fetched, unpacked and run here."""
+    missing = [name for name in ("skopeo", "umoci") if shutil.which(name) is None]
+    apptainer = shutil.which("apptainer") is not None
+    missing += ["bubblewrap"] if sandbox != "bwrap" and not apptainer else []
+    if missing:
+        todo = text("doctor.todo_images", missing=" ".join(missing))
+        return Check("images", False, "", todo, needed=False)
+    told = [text("doctor.images_ready")] if sandbox == "bwrap" else []
+    told += [text("doctor.images_apptainer")] if apptainer else []
+    return Check("images", True, "; ".join(told), needed=False)
 
 
 def _groups() -> list[Check]:

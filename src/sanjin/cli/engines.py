@@ -52,10 +52,12 @@ def _print(found: dict[str, EngineSettings], output: Format) -> None:
         return
     rows: list[list[object]] = []
     for site, settings in found.items():
-        said = {k: v for k, v in asdict(settings).items() if v and k not in ("engine", "bounds", "store")}
+        said = {k: v for k, v in asdict(settings).items() if v and k not in ("engine", "bounds", "store", "images")}
         said |= asdict(settings.bounds)
         if settings.store:
             said |= {f"store.{k}": v for k, v in asdict(settings.store).items() if v}
+        if settings.images:
+            said |= {f"images.{k}": v for k, v in asdict(settings.images).items() if v}
         rows.append([site, settings.engine.value, ", ".join(f"{k}={v}" for k, v in said.items())])
     walled = [s for s, e in found.items() if e.engine is EngineKind.RAY and e.sandbox is not Confinement.NONE]
     table(("head.node", "doctor.engines", "head.settings"), rows, left=(0, 1, 2))

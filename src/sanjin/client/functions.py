@@ -71,6 +71,7 @@ class Conditions(TypedDict, total=False):
     budget_fen: int
     site: str
     reservation: str
+    image: str
 
 
 class How(Conditions, total=False):

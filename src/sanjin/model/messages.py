@@ -6,6 +6,7 @@ from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
 from sanjin.model.confinement_messages import CONFINEMENT, CONFINEMENT_PROBLEMS
 from sanjin.model.data_messages import DATA, DATA_PROBLEMS
 from sanjin.model.function_messages import FUNCTION_PROBLEMS, FUNCTIONS
+from sanjin.model.image_messages import IMAGE_PROBLEMS, IMAGES
 from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
 from sanjin.model.problem_messages import PROBLEMS
@@ -586,7 +587,8 @@ MESSAGES.update(OPERATIONS)
 MESSAGES.update(DATA)
 MESSAGES.update(CONFINEMENT)
 MESSAGES.update(FUNCTIONS)
+MESSAGES.update(IMAGES)
 _MORE = ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS | DATA_PROBLEMS | FUNCTION_PROBLEMS
-for _code, (_what, _todo) in (PROBLEMS | _MORE).items():
+for _code, (_what, _todo) in (PROBLEMS | _MORE | IMAGE_PROBLEMS).items():
     MESSAGES[f"problem.{_code}"] = _what
     MESSAGES[f"todo.{_code}"] = _todo

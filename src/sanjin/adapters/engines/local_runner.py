@@ -50,6 +50,7 @@ FAILURES_TOLD = 8
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _BLOCKED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _SHORT = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_APPTAINER_OWN = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
 _NEVER = float("inf")
 _SECTOR = 4096  # a file may grow so far beyond the quota that it is seen to be over
 _LIBC = ctypes.CDLL(None)
@@ -82,6 +83,7 @@ class Launcher:
         passed = {name: value or os.environ.get(name, "") for name, value in order.get("passed", {}).items()}
         self.variables: dict[str, str] = {**{n: v for n, v in passed.items() if v}, **order["variables"]}
         self.bwrap: list[str] = order["bwrap"]
+        self.apptainer: list[str] = order["apptainer"]
         self.numbered = numbered  # the variable that tells the processes of a run apart; may be empty
         self.arguments = _joined([*self.bwrap[1:], "--clearenv"])
         for name, value in self.variables.items():
@@ -101,6 +103,9 @@ class Launcher:
                 self.ruleset = confining.make_ruleset(self.landlock["read"], self.landlock["write"])
             if self.bwrap:
                 argv, variables = self._confined(own, ours, theirs), {}
+            elif self.apptainer:  # it hands on what has its prefix, and nothing else
+                argv = [*self.apptainer, *self.command]
+                variables = {**_APPTAINER_OWN, **{f"APPTAINERENV_{name}": v for name, v in variables.items()}}
             pid = os.fork()
             if pid == 0:
                 self._become(argv, variables, theirs[1:], parent, theirs[0])
@@ -530,6 +535,7 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         run.groups.remove()
     wall_s = time.monotonic() - began
     queued = f"queued_s={order['queued_s']}" if "queued_s" in order else ""
+    image = f"image={order['image']}" if order["image"] else ""
     return {
         "key": order["key"],
         "reason": reason,
@@ -542,7 +548,7 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         "memory_peak_bytes": run.meter.peak(),
         "busy_s": round(run.busy_s, 6),
         "sandbox": order["sandbox"],
-        "detail": "; ".join(filter(None, (queued, detail[:DETAIL_MAX]))),
+        "detail": "; ".join(filter(None, (queued, image, detail[:DETAIL_MAX]))),
         "members_done": run.done,
         "members_failed": run.failed,
     }

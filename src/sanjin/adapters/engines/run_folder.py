@@ -31,6 +31,8 @@ _PATIENCE_S = 2.0
 _LOG_READ_MAX = 16 << 20
 _INDEX_MAX = 128 << 20
 _INDEXES_KEPT = 4
+INSIDE = ("bwrap", "apptainer")
+"""Kinds of confinement in which a run has a file system of its own, and sees its folders below ``/job``."""
 PROGRAMS = {
     name: str(Path(__file__).with_name(f"{file}.py"))
     for name, file in (
@@ -203,7 +205,7 @@ class RunFolder:
         try:
             for path in (run / "inputs", run / "tmp", *self.writable(order).values()):
                 path.mkdir(exist_ok=True, mode=0o700)
-            if more["sandbox"] != "bwrap":
+            if more["sandbox"] not in INSIDE:
                 for name, path in order.inputs.items():
                     (run / "inputs" / name).unlink(missing_ok=True)
                     (run / "inputs" / name).symlink_to(os.path.realpath(path))
