@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sanjin.adapters.engines.local import LocalEngine
+from sanjin.adapters.engines.run_cards import present
 from sanjin.adapters.engines.run_landlock import landlock_version
 from sanjin.adapters.engines.run_limits import group_homes
 from sanjin.adapters.state_folder import default_folder
@@ -112,7 +113,15 @@ def _confinement() -> list[Check]:
         ),
         *_groups(),
         _images(kind),
+        _cards(),
     ]
+
+
+def _cards() -> Check:
+    """Device files of cards, which runs that ask for accelerators may be given."""
+    count = len(present("nvidia")) or len(present("render"))
+    told = text("doctor.cards_found", count=count) if count else text("doctor.cards_none")
+    return Check("cards", True, told, needed=False)
 
 
 def _images(sandbox: str) -> Check:

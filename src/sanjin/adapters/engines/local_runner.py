@@ -85,9 +85,21 @@ class Launcher:
         self.bwrap: list[str] = order["bwrap"]
         self.apptainer: list[str] = order["apptainer"]
         self.numbered = numbered  # the variable that tells the processes of a run apart; may be empty
-        self.arguments = _joined([*self.bwrap[1:], "--clearenv"])
+        self.arguments, self.cards_each = b"", int(order["accelerators"])
+
+    def take_cards(self, at_once: int, gang: bool) -> int:
+        """Take the cards that the run asks for; for how many processes at once they are enough. ``OSError``."""
+        shown = list[str]()
+        if self.cards_each:
+            self.cards = _beside("run_cards").Cards(at_once)
+            self.cards.take(self.cards_each, gang, os.environ, bool(self.bwrap or self.landlock))
+            at_once, self.variables = self.cards.at_once, {**self.cards.variables, **self.variables}
+            shown = [word for pair in self.cards.files.items() for word in ("--dev-bind", *pair)]
+            self.landlock.get("write", []).extend(self.cards.files)
+        self.arguments = _joined([*self.bwrap[1:], *shown, "--remount-ro", "/dev", "--clearenv"])
         for name, value in self.variables.items():
             self.arguments += _joined(["--setenv", name, value])
+        return at_once
 
     def start(self, number: int) -> tuple[int, int]:
         """Start the command. ``OSError`` when it cannot be started.
@@ -194,7 +206,9 @@ class Supervisor:
         self.members = int(order["members"])
         nodes = int(order["nodes"])
         self.memory_limit, self.processes = int(order["memory_bytes"]), int(order["processes"])
-        self.groups = _groups(self.memory_limit, self.processes)
+        homes = limits.group_homes()
+        limits.sweep_groups(homes)
+        self.groups = limits.Groups(homes, self.memory_limit, self.processes)
         numbered = "SANJIN_INDEX" if self.members else "SANJIN_RANK" if nodes > 1 else ""
         self.launcher = Launcher(order, numbered, self.groups)
         self.quota = limits.Quota(order["kept"], self.launcher.file_bytes, int(order["output_files"]))
@@ -219,6 +233,7 @@ class Supervisor:
 
         Then clear up. ``OSError`` when the command, or a copy of a gang, cannot be started.
         """
+        self.at_once = self.launcher.take_cards(self.at_once, not self.members)
         began = time.monotonic()
         look_at = began + 0.01
         if not self.members:
@@ -467,12 +482,6 @@ def _close(fds: list[int]) -> None:
         os.close(fd)
 
 
-def _groups(memory_bytes: int, processes: int) -> limits.Groups:
-    homes = limits.group_homes()
-    limits.sweep_groups(homes)
-    return limits.Groups(homes, memory_bytes, processes)
-
-
 def _prepare() -> None:
     """Make this process a supervisor: unseen by signals, parent of last resort, holder of the lock."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
@@ -554,12 +563,17 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
     }
 
 
+def _beside(module: str) -> Any:
+    """Another file of the supervisor's, which few runs need."""
+    sys.path.append(os.path.dirname(sys.argv[0]))
+    return __import__(module)
+
+
 def _register_outputs() -> None:
     """List what the run left. Whatever fails here, the engine does it once somebody asks."""
     try:
         if os.listdir("outputs"):
-            sys.path.append(os.path.dirname(sys.argv[0]))
-            __import__("run_outputs").register(".")
+            _beside("run_outputs").register(".")
     except Exception as error:
         print(f"outputs not listed: {error}", file=sys.stderr, flush=True)
 

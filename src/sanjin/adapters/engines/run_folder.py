@@ -37,6 +37,7 @@ PROGRAMS = {
     name: str(Path(__file__).with_name(f"{file}.py"))
     for name, file in (
         ("run_limits", "run_limits"), ("run_landlock", "run_landlock"), ("run_outputs", "run_outputs"),
+        ("run_cards", "run_cards"),
         ("supervisor", "local_runner"),
     )
 }  # fmt: skip
@@ -214,6 +215,7 @@ class RunFolder:
                 "command": order.command,
                 "inputs": order.inputs,
                 "cores": order.cores,
+                "accelerators": order.accelerators,
                 "memory_bytes": order.memory_bytes,
                 "time_limit_s": order.time_limit_s,
                 "nodes": order.nodes,

@@ -204,7 +204,7 @@ def bwrap_arguments(
         arguments += ["--ro-bind", os.path.realpath(path), f"/job/inputs/{name}"]
     for name, path in writable.items():
         arguments += ["--bind", str(path), f"/job/{name}"]
-    for path in ("/job/inputs", "/dev", "/"):
+    for path in ("/job/inputs", "/"):  # /dev too, by the supervisor, when it has put the run's cards there
         arguments += ["--remount-ro", path]
     return [*arguments, "--chdir", "/job/work"]
 
