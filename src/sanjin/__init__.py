@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from sanjin.client.functions import map as map
     from sanjin.client.functions import task as task
     from sanjin.client.handle import Handle as Handle
+    from sanjin.client.sweeps import grid as grid
+    from sanjin.client.sweeps import sweep as sweep
     from sanjin.model.job import Effects as Effects
     from sanjin.model.job import JobSpec as JobSpec
     from sanjin.model.job import JobState as JobState
@@ -29,13 +31,15 @@ _PLACES = {
     "DataGrade": "sanjin.model.region",
     "PoolKind": "sanjin.model.region",
     "as_completed": "sanjin.client.functions",
+    "grid": "sanjin.client.sweeps",
     "map": "sanjin.client.functions",
+    "sweep": "sanjin.client.sweeps",
     "task": "sanjin.client.functions",
 }
 
 __all__ = [
     "Client", "DataGrade", "Effects", "Handle", "JobSpec", "JobState", "PoolKind", "Submission",
-    "as_completed", "task",
+    "as_completed", "grid", "sweep", "task",
 ]  # fmt: skip
 # not `map`: a star import would put it in the place of Python's own
 

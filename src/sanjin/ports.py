@@ -75,7 +75,7 @@ class RunOrder:
     inputs: dict[str, str] = field(default_factory=dict[str, str])
     cores: int = 1
     accelerators: int = 0
-    """Cards of each copy or member; an engine that has none to give leaves it to the command to find them."""
+    """Cards of each copy or member; on a machine without any it is left to the command to find that out."""
     memory_bytes: int = 0
     time_limit_s: float = 0.0
     nodes: int = 1
@@ -98,6 +98,10 @@ class RunOrder:
     """A folder at this site whose files are put in place of what the checkpoint holds before the run begins."""
     stop_grace_s: float = 10.0
     """Wall seconds between the request to stop (TERM) and KILL; see :meth:`Engine.stop`."""
+    image: str = ""
+    """The container image whose root file system the run sees (:mod:`sanjin.model.image`); empty: the site's own. Its
+    folders and variables are the same. One that the site does not allow, or cannot have, is NOT_STARTED. The detail of
+    the report names the image that ran, with its digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +131,7 @@ class RunReport:
     ended_at: float = 0.0
     usage: Usage = Usage()
     sandbox: str = ""
-    """How it was confined: ``bwrap``, ``landlock`` or ``none``."""
+    """How it was confined: ``bwrap``, ``landlock``, ``apptainer`` or ``none``."""
     detail: str = ""
     outputs: str = ""
     checkpoint: str = ""

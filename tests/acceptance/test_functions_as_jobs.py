@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import os
 import re
 import signal
@@ -51,6 +52,13 @@ def script(region: Region, code: str, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_notebook_prints_what_it_shows(region: Region, client: Client, tmp_path: Path) -> None:
+    cells = json.loads(PAGE.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    shown = "".join("".join(each["text"]) for cell in code for each in cell["outputs"])
+    assert script(region, "\n".join("".join(cell["source"]) for cell in code), tmp_path) == shown
 
 
 def paths_simulated(seed: int) -> tuple[int, float]:

@@ -28,10 +28,11 @@ from sanjin.adapters.engines.run_sweeper import RunSweeper
 from sanjin.adapters.engines.sandbox import find_bwrap, find_landlock
 from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.model.data import RunOutputs
-from sanjin.model.engines import EngineSettings, Keep
+from sanjin.model.engines import EngineSettings, ImageSettings, Keep
 from sanjin.model.errors import NotFound
 from sanjin.ports import EndReason, Engine, RunOrder, RunReport, RunState, Usage
 from tests import support
+from tests.images import make_layout, needs_tools
 from tests.support import needs_bwrap
 
 Make = Callable[..., Engine]
@@ -87,14 +88,15 @@ def make(
     monkeypatch.setattr(cluster_engine, "SETTLE_S", 1.0)  # the file system here does not lag
     monkeypatch.setattr(cluster_engine, "POLL_S", 1.0)
 
-    def build(slots: HostSlots | None = None) -> Engine:
+    def build(slots: HostSlots | None = None, images: ImageSettings | None = None) -> Engine:
         if kind in CLUSTERS:
             if slots is not None:
                 pytest.skip("the slots of this host are for the local engine alone")
             lab, cluster = CLUSTERS[kind]
-            engine: Engine = ClusterEngine(tmp_path / "site", cluster(request.getfixturevalue(lab).settings))
+            reached = cluster(request.getfixturevalue(lab).settings)
+            engine: Engine = ClusterEngine(tmp_path / "site", reached, images=images)
         else:
-            engine = LocalEngine(tmp_path / "site", sandbox=kind, slots=slots)
+            engine = LocalEngine(tmp_path / "site", sandbox=kind, slots=slots, images=images)
         made.append(engine)
         return engine
 
@@ -760,3 +762,32 @@ def test_an_order_of_no_known_shape_is_refused(make: Make, tmp_path: Path) -> No
     ]
     assert [r.reason for r in engine.start(orders)] == [EndReason.NOT_STARTED] * len(orders)
     assert os.listdir(tmp_path / "site/runs") == []
+
+
+def test_a_run_in_an_image_finds_what_others_find(make: Make, tmp_path: Path) -> None:
+    needs_bwrap()
+    needs_tools()
+    (tmp_path / "coal").write_text("coal\n")
+    reference = make_layout(tmp_path / "shelf", "box", "v1", {"etc/said": b"image\n"})
+    engine = make(images=ImageSettings(allow=("oci:box:*",), folder=str(tmp_path / "shelf")))
+    script = "cat /etc/said $SANJIN_INPUTS/coal >> $SANJIN_OUTPUTS/a; echo $SANJIN_RANK$SANJIN_INDEX"
+    plain = order("plain", "sh", "-c", f"{script}; echo x >> $SANJIN_CHECKPOINT/seen; cat $SANJIN_CHECKPOINT/seen")
+    plain = replace(plain, inputs={"coal": str(tmp_path / "coal")}, checkpoint="kept", image=reference)
+    gang = "touch $SANJIN_GANG/$SANJIN_RANK; until [ -e $SANJIN_GANG/0 ] && [ -e $SANJIN_GANG/1 ]; do sleep 0.05; done"
+    several = order("gang", "sh", "-c", gang)
+    array = order("array", "sh", "-c", "echo $SANJIN_INDEX; [ $SANJIN_INDEX = 3 ]")
+    stop = order("stop", "sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done")
+    engine.start([plain, replace(several, nodes=2, image=reference), replace(stop, image=reference)])
+    engine.start([replace(array, members=2, first_member=3, image=reference)])  # four: Ray takes seconds for each
+    refusals = engine.start([replace(plain, key="other", image="oci:other:v1")])
+    until(lambda: engine.logs("stop", "stdout", 0, 10) == b"up\n", "start")
+    engine.stop(["stop"])
+    one, both, members, stopped = ends(engine, "plain", "gang", "array", "stop")
+    refused = refusals[0] if refusals else ends(engine, "other")[0]
+    assert (one.exit_status, one.sandbox, both.exit_status) == (0, "bwrap", 0)
+    assert engine.output("plain", "a", 0, 100) == b"image\ncoal\n"
+    assert engine.logs("plain", "stdout", 0, 100) == b"\nx\n"
+    assert (members.members_done, members.members_failed) == (1, 1)
+    assert stopped.reason is EndReason.STOPPED
+    assert all(f"image={reference}@sha256:" in r.detail for r in (one, both, members, stopped))
+    assert refused.reason is EndReason.NOT_STARTED and "allows" in refused.detail

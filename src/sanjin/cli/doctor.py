@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sanjin.adapters.engines.local import LocalEngine
+from sanjin.adapters.engines.run_cards import present
 from sanjin.adapters.engines.run_landlock import landlock_version
 from sanjin.adapters.engines.run_limits import group_homes
 from sanjin.adapters.engines.run_sweeper import size_of
@@ -119,7 +120,29 @@ def _confinement() -> list[Check]:
             needed=False,
         ),
         *_groups(),
+        _images(kind),
+        _cards(),
     ]
+
+
+def _cards() -> Check:
+    """Device files of cards, which runs that ask for accelerators may be given."""
+    count = len(present("nvidia")) or len(present("render"))
+    told = text("doctor.cards_found", count=count) if count else text("doctor.cards_none")
+    return Check("cards", True, told, needed=False)
+
+
+def _images(sandbox: str) -> Check:
+    """Whether container images can be fetched, unpacked and run here."""
+    missing = [name for name in ("skopeo", "umoci") if shutil.which(name) is None]
+    apptainer = shutil.which("apptainer") is not None
+    missing += ["bubblewrap"] if sandbox != "bwrap" and not apptainer else []
+    if missing:
+        todo = text("doctor.todo_images", missing=" ".join(missing))
+        return Check("images", False, "", todo, needed=False)
+    told = [text("doctor.images_ready")] if sandbox == "bwrap" else []
+    told += [text("doctor.images_apptainer")] if apptainer else []
+    return Check("images", True, "; ".join(told), needed=False)
 
 
 def _groups() -> list[Check]:

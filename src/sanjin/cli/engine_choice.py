@@ -18,6 +18,7 @@ from sanjin.cli.store_choice import ObjectsOf
 from sanjin.model.catalogue import problem
 from sanjin.model.engines import EngineKind, EngineSettings
 from sanjin.model.errors import ProblemsFound
+from sanjin.model.region import Node
 from sanjin.ports import Engine
 
 _USED = "engine.json"
@@ -42,14 +43,16 @@ def engine_choice(engines: Mapping[str, EngineSettings], objects: ObjectsOf) -> 
         keeper = _keeper(site, place, objects)
         if settings.engine is EngineKind.LOCAL:
             return LocalEngine(
-                place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds, keeper=keeper, keep=settings.keep
-            )
+                place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds, keeper=keeper, keep=settings.keep,
+                images=settings.images,
+            )  # fmt: skip
         from sanjin.adapters.engines.cluster_engine import ClusterEngine
 
         cluster, bounds = _cluster(settings), settings.bounds
         return ClusterEngine(
             place, cluster, sandbox=settings.sandbox, bounds=bounds, python=settings.python, keeper=keeper,
             keep=settings.keep,
+            images=settings.images,
         )  # fmt: skip
 
     return make
@@ -99,8 +102,13 @@ def _keep_to(site: str, used: Path, settings: EngineSettings, place: Path) -> No
     made.rename(used)
 
 
-def check_sites(engines: Mapping[str, EngineSettings], sites: Mapping[str, object]) -> None:
-    """Raises ProblemsFound for each engine of a site that the region has not."""
-    faults = [problem("engine_of_no_site", f"engines.{site}", value=site) for site in engines if site not in sites]
+def check_sites(engines: Mapping[str, EngineSettings], nodes: Mapping[str, Node]) -> None:
+    """Raises ProblemsFound for each engine of a site that the region has not, and for images unknown to it."""
+    faults = [problem("engine_of_no_site", f"engines.{site}", value=site) for site in engines if site not in nodes]
+    faults += [
+        problem("images_not_declared", f"engines.{site}.images", site=site)
+        for site, settings in engines.items()
+        if settings.images and site in nodes and not nodes[site].site.images
+    ]
     if faults:
         raise ProblemsFound(faults)

@@ -52,10 +52,13 @@ def _print(found: dict[str, EngineSettings], output: Format) -> None:
         return
     rows: list[list[object]] = []
     for site, settings in found.items():
-        said = {k: v for k, v in asdict(settings).items() if v and k not in ("engine", "bounds", "keep", "store")}
+        apart = ("engine", "bounds", "keep", "store", "images")
+        said = {k: v for k, v in asdict(settings).items() if v and k not in apart}
         said |= asdict(settings.bounds) | asdict(settings.keep)
         if settings.store:
             said |= {f"store.{k}": v for k, v in asdict(settings.store).items() if v}
+        if settings.images:
+            said |= {f"images.{k}": v for k, v in asdict(settings.images).items() if v}
         rows.append([site, settings.engine.value, ", ".join(f"{k}={v}" for k, v in said.items())])
     walled = [s for s, e in found.items() if e.engine is EngineKind.RAY and e.sandbox is not Confinement.NONE]
     table(("head.node", "doctor.engines", "head.settings"), rows, left=(0, 1, 2))

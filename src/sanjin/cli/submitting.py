@@ -47,6 +47,7 @@ class CommandOptions:
     reservation: Annotated[str, Parameter(help="Run inside this reservation. 所用预留。")] = ""
     site: Annotated[str, Parameter(help="Only at this site. 指定站点。")] = ""
     input: Annotated[tuple[str, ...], Parameter(help="A dataset it reads; repeat for more. 输入数据集。")] = ()
+    image: Annotated[str, Parameter(help="Container image: docker://..., oci:..., sif:... 容器镜像。")] = ""
     env: Annotated[tuple[str, ...], Parameter(help="NAME=VALUE; repeat for more. 环境变量。")] = ()
     queue: Annotated[str, Parameter(help="Queue. 队列。")] = "batch"
     priority: Annotated[int, Parameter(help="Before others of its queue. 优先级。")] = 0
@@ -175,5 +176,6 @@ def _spec(options: CommandOptions, command: Sequence[str], now_s: int, offset_h:
         replace_after_s=to_seconds(options.replace_after, "--replace-after"),
         budget_fen=round(options.budget * 100),
         site=options.site,
+        image=options.image,
         reservation=options.reservation,
     )

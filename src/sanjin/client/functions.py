@@ -36,6 +36,10 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+class Point(dict[str, Any]):
+    """An item whose values are arguments by name: ``f(**point)``; see :func:`~sanjin.client.sweeps.grid`."""
+
+
 class Conditions(TypedDict, total=False):
     """Under which conditions a function runs; units and defaults as in :class:`~sanjin.model.job.JobSpec`.
 
@@ -71,6 +75,7 @@ class Conditions(TypedDict, total=False):
     budget_fen: int
     site: str
     reservation: str
+    image: str
 
 
 class How(Conditions, total=False):
@@ -263,7 +268,7 @@ class _Map:
         for name, value in (("parts", parts), ("chunk", chunk), ("sites", self._sites)):
             if isinstance(value, int) and value < 1:
                 raise ProblemsFound([problem("too_small", name, value=value, least=1)])
-        calls: list[Call] = [((item,), {}) for item in items]
+        calls: list[Call] = [((), dict(item)) if isinstance(item, Point) else ((item,), {}) for item in items]
         self.count = len(calls)
         number = min(-(-self.count // chunk) if chunk else parts or PARTS, self.count)
         bounds = [self.count * at // number for at in range(number + 1)] if number else []
@@ -347,7 +352,9 @@ class _Map:
         """Raise what was raised for this item."""
         assert outcome.error is not None and part.record is not None
         others = len(self._parts) - 1
-        told = {"item": item, "job": part.record.id, "site": part.record.site or "-", "others": others}
+        named = part.calls[item - part.first][1]
+        shown = f"{item} ({', '.join(f'{name}={value!r:.60}' for name, value in named.items())})" if named else item
+        told = {"item": shown, "job": part.record.id, "site": part.record.site or "-", "others": others}
         note = say("task.item", "en", **told, ended=others - self._cancelled, cancelled=self._cancelled)
         outcome.error.add_note(note)
         raise outcome.error from outcome.cause

@@ -496,6 +496,7 @@ class Loop:
             checkpoint_from=here.get(record.checkpoint.dataset, "") if record.checkpoint else "",
             cores=spec.sample_cores or spec.cores,
             accelerators=0 if spec.sample_cores else spec.accelerators,
+            image=spec.image,
             memory_bytes=round(spec.all_memory_bytes() / spec.scale()),
             time_limit_s=spec.limit_s() / self.clock.rate,
         )

@@ -64,8 +64,7 @@ def asked(view: View, records: Sequence[JobRecord], now_s: int) -> Asked:
         origin = spec.latency_origin or origin_of(record)
         key = (
             spec.grade, spec.latency_class_ms, origin, spec.site, spec.inputs, record.artifacts, record.barred,
-            record.bound,
-            _size(spec) if supply.policy.rule.at_home else None,
+            record.bound, _size(spec) if supply.policy.rule.at_home else None, bool(spec.image),
         )  # fmt: skip
         mask = masks.get(key)
         if mask is None:
@@ -128,6 +127,8 @@ def barred_sites(view: View, record: JobRecord) -> Ints:
     if spec.latency_class_ms:
         distance = view.network.latency_ms[index[spec.latency_origin or origin]]
         mask[distance > spec.latency_class_ms] = _CODE[Reason.LATENCY_CLASS]
+    if spec.image:
+        mask[[not view.region.nodes[site].site.images for site in supply.sites]] = _CODE[Reason.IMAGES]
     if allowed is not None:
         mask[[site not in allowed for site in supply.sites]] = _CODE[Reason.RESIDENCY]
     for reason, only in ((Reason.KEPT_AT_HOME, home), (Reason.SITE_PINNED, spec.site)):

@@ -13,6 +13,7 @@ from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.catalogue import problem
 from sanjin.model.errors import Problem
+from sanjin.model.image import image_name
 from sanjin.model.job import Effects, JobSpec, Submission
 from sanjin.model.region import DataGrade
 from sanjin.model.units import MIB, SLOT_S
@@ -121,6 +122,10 @@ def _names(view: View, spec: JobSpec, at: str) -> Iterator[Problem]:
     for field, node in (("site", spec.site), ("latency_origin", spec.latency_origin)):
         if node and node not in region.nodes:
             yield problem("unknown_node", f"{at}.{field}", value=node, known=", ".join(region.nodes))
+    if spec.image and image_name(spec.image) is None:
+        yield problem("bad_image", f"{at}.image", value=spec.image[:100])
+    elif spec.image and not any(node.site.images for node in region.nodes.values()):
+        yield problem("no_images", f"{at}.image")
     for number, dataset in enumerate(spec.inputs):
         model = region.datasets.get(dataset)
         if model is None:

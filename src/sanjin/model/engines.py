@@ -26,6 +26,27 @@ class Confinement(StrEnum):
     NONE = "none"
 
 
+class ImageWay(StrEnum):
+    """What runs the images of a site."""
+
+    BWRAP = "bwrap"
+    """Our own sandbox, with the image's root file system in place of the machine's."""
+    APPTAINER = "apptainer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSettings:
+    """How container images run at a site."""
+
+    allow: tuple[str, ...]
+    """Patterns of the references that may run; ``*`` is any text, ``/`` too. What none allows is refused."""
+    folder: str = ""
+    """Where OCI image layouts and SIF files of the site are, for ``oci:`` and ``sif:``."""
+    way: ImageWay = ImageWay.BWRAP
+    unpacked_bytes: int = 50 * 10**9
+    """What an image may take on disk while it is unpacked, layers included."""
+
+
 class StoreKind(StrEnum):
     """What kind of object store a site may have."""
 
@@ -79,7 +100,7 @@ DEFAULT_KEEP = Keep()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """The engine of a site, and its object store where it has one. What is empty is left to the engine; after
-    ``keep`` all but ``store`` is for clusters."""
+    ``keep`` all but ``store`` and ``images`` is for clusters."""
 
     engine: EngineKind = EngineKind.LOCAL
     sandbox: Confinement = Confinement.AUTO
@@ -120,3 +141,5 @@ class EngineSettings:
     python: str = ""
     """The Python of the cluster's machines that watches over runs; empty: the one of the node, under the same name."""
     store: StoreSettings | None = None
+    images: ImageSettings | None = None
+    """Where this is missing, no image runs."""

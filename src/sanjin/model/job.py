@@ -131,6 +131,9 @@ class JobSpec:
     """Run nothing, but keep this capacity of ``site`` from the earliest start on, for ``duration_s``."""
     reservation: str = ""
     """Run inside this reservation (the id of a job that reserves)."""
+    image: str = ""
+    """The container image that is the run's root file system: a reference as in :mod:`sanjin.model.image`; empty: the
+    site's own system. A site runs those alone that it allows."""
     sample_cores: int = 0
     """Cores that the command really uses, where it is a sample of a job of ``cores``: measured CPU
     and memory are then multiplied by cores / sample_cores, and every figure says so. 0: no sample."""

@@ -6,6 +6,7 @@ from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
 from sanjin.model.confinement_messages import CONFINEMENT, CONFINEMENT_PROBLEMS
 from sanjin.model.data_messages import DATA, DATA_PROBLEMS
 from sanjin.model.function_messages import FUNCTION_PROBLEMS, FUNCTIONS
+from sanjin.model.image_messages import IMAGE_PROBLEMS, IMAGES
 from sanjin.model.kubernetes_messages import KUBERNETES, KUBERNETES_PROBLEMS
 from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
@@ -581,11 +582,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "event.job.reported": ("reported", "上报状态"),
 }
 
-for _more in (REPLAYS, PERFORMANCE, ACCESS, OPERATIONS, DATA, CONFINEMENT, FUNCTIONS, WORKFLOW, KUBERNETES):
+for _more in (REPLAYS, PERFORMANCE, ACCESS, OPERATIONS, DATA, CONFINEMENT, FUNCTIONS, WORKFLOW, KUBERNETES, IMAGES):
     MESSAGES.update(_more)
 for _problems in (
     PROBLEMS, ACCESS_PROBLEMS, OPERATIONS_PROBLEMS, CONFINEMENT_PROBLEMS, DATA_PROBLEMS, FUNCTION_PROBLEMS,
-    WORKFLOW_PROBLEMS, KUBERNETES_PROBLEMS,
+    WORKFLOW_PROBLEMS, KUBERNETES_PROBLEMS, IMAGE_PROBLEMS,
 ):  # fmt: skip
     for _code, (_what, _todo) in _problems.items():
         MESSAGES[f"problem.{_code}"] = _what

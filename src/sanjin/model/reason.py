@@ -33,6 +33,7 @@ class Reason(StrEnum):
     LINK_CAPACITY = "link_capacity"
     SILENT = "silent"
     EARLIER_COPY = "earlier_copy"
+    IMAGES = "images"
     # why a job waits
     QUOTA = "quota"
     BUDGET = "budget"
@@ -87,5 +88,6 @@ KERNEL_REASONS: tuple[Reason | None, ...] = (
     Reason.CHECKPOINT_ELSEWHERE,
     Reason.LINK_CAPACITY,
     Reason.SILENT,
+    Reason.IMAGES,
 )
 """Reason of each code that :mod:`sanjin.kernels.place` returns; code 0 is feasible."""

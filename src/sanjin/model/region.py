@@ -238,6 +238,8 @@ class Site:
     tariff: str
     climate: str
     facilities: tuple[Facility, ...] = ()
+    images: bool = False
+    """Whether work in container images can run here."""
 
 
 @dataclass(frozen=True, slots=True)

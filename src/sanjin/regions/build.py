@@ -247,6 +247,7 @@ def _site(table: Table) -> Site:
         tariff=table.reference("tariff", "tariff"),
         climate=table.reference("climate", "climate"),
         facilities=tuple(_facility(*each) for each in table.by_id("facilities", optional=True)),
+        images=table.flag("images"),
     )
 
 

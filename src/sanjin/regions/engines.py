@@ -14,6 +14,7 @@
         engine: local
         sandbox: bwrap
         store: {kind: s3, endpoint: "https://s3.luliang.example", bucket: sanjin, credentials: /etc/sanjin/s3-keys}
+        images: {allow: ["oci:tools/*", "docker://registry.example/team/*@sha256:*"], folder: /srv/images}
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sanjin.model.engines import Bounds, Confinement, EngineKind, EngineSettings, Keep, StoreKind, StoreSettings
+from sanjin.model.engines import (
+    Bounds,
+    Confinement,
+    EngineKind,
+    EngineSettings,
+    ImageSettings,
+    ImageWay,
+    Keep,
+    StoreKind,
+    StoreSettings,
+)
 from sanjin.model.errors import ProblemsFound
 from sanjin.regions.fields import Table
 from sanjin.regions.load import root_of, text_of
@@ -97,8 +108,20 @@ def _engine_in(table: Table) -> EngineSettings:
     bounds = Bounds(**{key: table.whole(key) for key in _BOUNDS if table.has(key)})
     keep = Keep(**{key: table.whole(key) for key in _KEEP if table.has(key)})
     store = _store_in(table.table("store")) if table.has("store") else None
+    images = _images_in(table.table("images")) if table.has("images") else None
     table.close()
-    return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, keep=keep, store=store, **said)
+    return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, keep=keep, store=store, images=images, **said)
+
+
+def _images_in(table: Table) -> ImageSettings:
+    way = table.choice("way", ImageWay, "way", "方式") if table.has("way") else ImageWay.BWRAP
+    folder = table.text("folder") if table.has("folder") else ""
+    if folder and not folder.startswith("/"):
+        table.note("not_a_whole_path", "folder", found=folder)
+    most = {key: table.whole(key, 1) for key in ("unpacked_bytes",) if table.has(key)}
+    found = ImageSettings(allow=table.texts("allow"), folder=folder, way=way, **most)
+    table.close()
+    return found
 
 
 def _check_address(table: Table) -> None:

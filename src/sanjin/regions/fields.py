@@ -188,6 +188,25 @@ class Table:
             self.note("empty_text", key)
         return str(node.value)
 
+    def flag(self, key: str) -> bool:
+        """``true`` or ``false``; false where it is missing."""
+        node = self._scalar(key, "true or false", "true 或 false", optional=True)
+        if node is not None and str(node.value) not in ("true", "false"):
+            self._wrong_type(node, self.at(key), "true or false", "true 或 false")
+        return node is not None and str(node.value) == "true"
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts, at least one."""
+        found: list[str] = []
+        for node, path in self.items(key):
+            if isinstance(node, ScalarNode) and str(node.tag).endswith(":str") and node.value:
+                found.append(str(node.value))
+            else:
+                self._wrong_type(node, path, "a text", "文字")
+        if not found and key in self.keys:
+            self.note("empty_section", key)
+        return tuple(found)
+
     def digits(self, key: str) -> str:
         """An optional code of digits, with or without quotes."""
         node = self._scalar(key, "digits", "数字代码", optional=True)

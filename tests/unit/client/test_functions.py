@@ -341,3 +341,16 @@ def test_sites_take_the_parts_in_turn_and_progress_is_told() -> None:
     sanjin.map(abs, range(6), parts=3, sites=("a", "b"), client=site, progress=lambda *done: told.append(done))
     assert [s.site for s in site.specs.values()] == ["a", "b", "a"]
     assert told == [(0, 6), (2, 6), (4, 6), (6, 6)]
+
+
+def test_a_sweep_is_a_loop_over_the_grid_and_names_the_parameters_at_fault() -> None:
+    site = client()
+    found = sanjin.sweep(lambda a, b: a * 10 + b, {"a": [1, 2], "b": (3, 4, 5)}, parts=2, client=site)
+    pairs = [(a, b) for a in (1, 2) for b in (3, 4, 5)]
+    assert [(r.parameters, r.value) for r in found] == [({"a": a, "b": b}, a * 10 + b) for a, b in pairs]
+    points = sanjin.grid({"a": [1, 0]})
+    assert dict(sanjin.as_completed(lambda a: -a, points, client=site)) == {0: -1, 1: 0}
+    assert sanjin.sweep(abs, {"x": []}, client=site) == []
+    with pytest.raises(ZeroDivisionError) as caught:
+        sanjin.sweep(lambda a, b: a // b, {"a": [1], "b": [2, 0]}, parts=1, client=site)
+    assert caught.value.__notes__[0].startswith("item 1 (a=1, b=0), in home-")

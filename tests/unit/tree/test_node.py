@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sanjin.flow import audit
+from sanjin.flow import audit, place
+from sanjin.flow import submit as submission
 from sanjin.flow.settle import settle
 from sanjin.model import event as ev
 from sanjin.model.errors import KeyReused, ProblemsFound, StoreFailed
 from sanjin.model.job import JobSpec, JobState, Submission
-from sanjin.model.reason import Reason
+from sanjin.model.reason import KERNEL_REASONS, Reason
 from sanjin.model.region import DataGrade, PoolKind
 from sanjin.ports import Stored
 from sanjin.regions.load import bundled, load_region
@@ -275,3 +276,25 @@ def test_no_turn_is_taken_on_a_view_that_could_not_be_made_anew(world: World, mo
     monkeypatch.setattr(node.parts.store, "load", loaded)
     node._failed(StoreFailed("line cut"))
     assert away == [] and node.view is not before
+
+
+def test_work_in_an_image_goes_where_images_run_and_elsewhere_it_is_said_why(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = JobSpec(name="boxed", command=("true",), image="oci:box:v1", delay_price_fen_per_hour=100_000)
+    node = world.nodes["datong"]
+    told = [(p.code, p.path) for p in submission.check(node.view, spec)]
+    assert told == [("no_images", "spec.image")]  # no site says that it has any
+    assert [p.code for p in submission.check(node.view, replace(spec, image="oci:../x"))] == ["bad_image"]
+    there = node.view.region.nodes["yuncheng"]
+    for each in world.nodes.values():
+        changed = replace(there, site=replace(there.site, images=True))
+        monkeypatch.setitem(each.view.region.nodes, "yuncheng", changed)
+    job = submit(world, "datong", image="oci:box:v1", delay_price_fen_per_hour=100_000)
+    barred = dict(zip(node.view.supply.sites, place.barred_sites(node.view, record(world, job)).tolist(), strict=True))
+    assert {site for site, code in barred.items() if code == 0} == {"yuncheng"}
+    assert KERNEL_REASONS[barred["datong"]] is Reason.IMAGES
+    world.turn(6)
+    world.run(1800)
+    assert record(world, job).state is JobState.SUCCEEDED
+    assert [name for name, e in world.engines.items() if e.started] == ["yuncheng"]

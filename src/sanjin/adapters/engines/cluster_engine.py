@@ -38,7 +38,7 @@ from sanjin.adapters.engines.cluster import (
 from sanjin.adapters.engines.folder_engine import FolderEngine
 from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import Refused, check, not_started, valid_name
-from sanjin.model.engines import DEFAULT_BOUNDS, Bounds, Keep
+from sanjin.model.engines import DEFAULT_BOUNDS, Bounds, ImageSettings, Keep
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
 _log = logging.getLogger("sanjin.engines")
@@ -97,8 +97,11 @@ class ClusterEngine(FolderEngine):
         python: str = "",
         keeper: OutputKeeper | None = None,
         keep: Keep | None = None,
+        images: ImageSettings | None = None,
     ) -> None:
-        super().__init__(folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper, keep=keep)
+        super().__init__(
+            folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper, keep=keep, images=images
+        )
         self._cluster = cluster
         program = self._files.supervisor_source() if python else self._files.supervisor()
         self._launch = (python or sys.executable, program)
@@ -108,6 +111,7 @@ class ClusterEngine(FolderEngine):
         self._queued: dict[str, RunOrder] = {}  # to be prepared and submitted
         self._prepared: dict[str, Shape] = {}  # to be submitted
         self._sent: dict[str, _Sent] = {}
+        self._fetching = set[str]()  # of the queued: those whose image is still to come
         self._ask_waiting = False  # whether a task that may not have begun is to end
         self._machine, self._machine_s = Machine(cores=0, memory_mib=0, cards=0), -MACHINE_S
         self._fault = ""  # why the cluster did not answer last
@@ -186,6 +190,11 @@ class ClusterEngine(FolderEngine):
             self._news.notify_all()
         self._thread.join(CLOSE_S)
         super().close()
+
+    def _image_came(self) -> None:
+        with self._guard:
+            self._fetching.clear()
+            self._news.notify_all()
 
     def _let_go(self, key: str) -> None:
         self._sent.pop(key, None)
@@ -289,7 +298,7 @@ class ClusterEngine(FolderEngine):
 
     def _due_s(self, retry_s: float) -> float:
         """When there is something to do, monotonic seconds; not before ``retry_s``."""
-        if self._queued or self._prepared or self._fault or (self._ask_waiting and self._sent):
+        if self._queued.keys() - self._fetching or self._prepared or self._fault or (self._ask_waiting and self._sent):
             return retry_s
         return max(retry_s, self._next_poll_s) if self._sent else math.inf
 
@@ -299,6 +308,10 @@ class ClusterEngine(FolderEngine):
             orders = list(self._queued.values())
         for order in orders:
             try:
+                with self._guard:  # so that no image comes between the two
+                    if self._waits_for_image(order):
+                        self._fetching.add(order.key)
+                        continue
                 self._prepare(order)
             except (Refused, ClusterRefused) as refused:
                 self._refuse([order.key], str(refused))
@@ -318,7 +331,7 @@ class ClusterEngine(FolderEngine):
             if self._queued.get(order.key) is None:
                 return
             more = self._confined(order)
-            more["passed"] = self._cluster.passes(self._sandbox.kind)
+            more["passed"] = self._cluster.passes(str(more["sandbox"]))
             lock = self._files.prepare(order, more)
             del self._queued[order.key]
             if lock is None:  # another engine has begun it

@@ -24,7 +24,7 @@ from sanjin.adapters.engines.host_slots import HostSlots, Ticket
 from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import Refused, check, not_started, valid_name
 from sanjin.adapters.engines.run_limits import group_homes, sweep_groups
-from sanjin.model.engines import DEFAULT_BOUNDS, Bounds, Keep
+from sanjin.model.engines import DEFAULT_BOUNDS, Bounds, ImageSettings, Keep
 from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
 
 
@@ -63,8 +63,11 @@ class LocalEngine(FolderEngine):
         bounds: Bounds = DEFAULT_BOUNDS,
         keeper: OutputKeeper | None = None,
         keep: Keep | None = None,
+        images: ImageSettings | None = None,
     ) -> None:
-        super().__init__(folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper, keep=keep)
+        super().__init__(
+            folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper, keep=keep, images=images
+        )
         self._program = self._files.supervisor()
         self._slots = slots
         sweep_groups(group_homes())
@@ -105,10 +108,18 @@ class LocalEngine(FolderEngine):
         """Runs that ended and are not forgotten, also those whose supervisor was killed."""
         with self._guard:
             self._collect()
-            for report in self._start_waiting():
-                # Nobody waits for this answer any more, so it is told like an end.
-                self._told[report.key] = report
+            self._go_on()
             return list(self._told.values())
+
+    def _go_on(self) -> None:
+        """Start what may start by now. Nobody waits for the answer any more: what cannot is told like an end."""
+        for report in self._start_waiting():
+            self._told[report.key] = report
+
+    def _image_came(self) -> None:
+        with self._guard:
+            if not self._closed:
+                self._go_on()
 
     def find(self, keys: Sequence[str]) -> list[RunReport]:
         """What became of these keys. Runs that are still active are watched from now on."""
@@ -134,10 +145,17 @@ class LocalEngine(FolderEngine):
     # -- starting --------------------------------------------------------------------------
 
     def _start_waiting(self) -> list[RunReport]:
-        """Start what may start now, in order. Reports of what could not."""
+        """Start what may start now, in order, without what waits for its image. Reports of what could not."""
         failed: list[RunReport] = []
-        while self._waiting:
-            key = next(iter(self._waiting))
+        for key in list(self._waiting):
+            try:
+                if self._waits_for_image(self._waiting[key].order):
+                    continue
+            except Refused as refused:
+                del self._waiting[key]
+                self._leave(key)
+                failed.append(not_started(key, str(refused)))
+                continue
             if self._slots is not None and not self._slots.enter(self._ticket(key)):
                 break
             waiting = self._waiting.pop(key)
@@ -222,7 +240,9 @@ class LocalEngine(FolderEngine):
         if not valid_name(key):
             return RunReport(key=key, state=RunState.ABSENT)
         if key in self._waiting:
-            return RunReport(key=key, state=RunState.RUNNING, detail="waits for the host")
+            order = self._waiting[key].order
+            what = "its image" if order.image and key not in self._image_of else "the host"
+            return RunReport(key=key, state=RunState.RUNNING, detail=f"waits for {what}")
         if key in self._told:
             return self._told[key]
         report = self._files.look(key)

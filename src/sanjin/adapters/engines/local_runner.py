@@ -53,6 +53,7 @@ FAILURES_TOLD = 8
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _BLOCKED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _SHORT = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_APPTAINER_OWN = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
 _NEVER = float("inf")
 _SECTOR = 4096  # a file may grow so far beyond the quota that it is seen to be over
 _LIBC = ctypes.CDLL(None)
@@ -85,10 +86,23 @@ class Launcher:
         passed = {name: value or os.environ.get(name, "") for name, value in order.get("passed", {}).items()}
         self.variables: dict[str, str] = {**{n: v for n, v in passed.items() if v}, **order["variables"]}
         self.bwrap: list[str] = order["bwrap"]
+        self.apptainer: list[str] = order["apptainer"]
         self.numbered = numbered  # the variable that tells the processes of a run apart; may be empty
-        self.arguments = _joined([*self.bwrap[1:], "--clearenv"])
+        self.arguments, self.cards_each = b"", int(order["accelerators"])
+
+    def take_cards(self, at_once: int, gang: bool) -> int:
+        """Take the cards that the run asks for; for how many processes at once they are enough. ``OSError``."""
+        shown = list[str]()
+        if self.cards_each:
+            self.cards = _beside("run_cards").Cards(at_once)
+            self.cards.take(self.cards_each, gang, os.environ, bool(self.bwrap or self.landlock))
+            at_once, self.variables = self.cards.at_once, {**self.cards.variables, **self.variables}
+            shown = [word for pair in self.cards.files.items() for word in ("--dev-bind", *pair)]
+            self.landlock.get("write", []).extend(self.cards.files)
+        self.arguments = _joined([*self.bwrap[1:], *shown, "--remount-ro", "/dev", "--clearenv"])
         for name, value in self.variables.items():
             self.arguments += _joined(["--setenv", name, value])
+        return at_once
 
     def start(self, number: int) -> tuple[int, int]:
         """Start the command. ``OSError`` when it cannot be started.
@@ -104,6 +118,9 @@ class Launcher:
                 self.ruleset = confining.make_ruleset(self.landlock["read"], self.landlock["write"])
             if self.bwrap:
                 argv, variables = self._confined(own, ours, theirs), {}
+            elif self.apptainer:  # it hands on what has its prefix, and nothing else
+                argv = [*self.apptainer, *self.command]
+                variables = {**_APPTAINER_OWN, **{f"APPTAINERENV_{name}": v for name, v in variables.items()}}
             pid = os.fork()
             if pid == 0:
                 self._become(argv, variables, theirs[1:], parent, theirs[0])
@@ -192,7 +209,9 @@ class Supervisor:
         self.members = int(order["members"])
         nodes = int(order["nodes"])
         self.memory_limit, self.processes = int(order["memory_bytes"]), int(order["processes"])
-        self.groups = _groups(self.memory_limit, self.processes)
+        homes = limits.group_homes()
+        limits.sweep_groups(homes)
+        self.groups = limits.Groups(homes, self.memory_limit, self.processes)
         numbered = "SANJIN_INDEX" if self.members else "SANJIN_RANK" if nodes > 1 else ""
         self.launcher = Launcher(order, numbered, self.groups)
         self.quota = limits.Quota(order["kept"], self.launcher.file_bytes, int(order["output_files"]))
@@ -217,6 +236,7 @@ class Supervisor:
 
         Then clear up. ``OSError`` when the command, or a copy of a gang, cannot be started.
         """
+        self.at_once = self.launcher.take_cards(self.at_once, not self.members)
         began = time.monotonic()
         look_at = began + 0.01
         if not self.members:
@@ -465,12 +485,6 @@ def _close(fds: list[int]) -> None:
         os.close(fd)
 
 
-def _groups(memory_bytes: int, processes: int) -> limits.Groups:
-    homes = limits.group_homes()
-    limits.sweep_groups(homes)
-    return limits.Groups(homes, memory_bytes, processes)
-
-
 def _prepare() -> None:
     """Make this process a supervisor: unseen by signals, parent of last resort, holder of the lock."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
@@ -524,7 +538,7 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         reason = _requested()
         if not reason:
             if order.get("checkpoint_from"):
-                _part("run_checkpoint").restore(order["checkpoint_from"], order["checkpoint_to"])
+                _beside("run_checkpoint").restore(order["checkpoint_from"], order["checkpoint_to"])
             run.work()
             reason, status, number, detail = run.outcome()
     except OSError as error:
@@ -535,6 +549,7 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         run.groups.remove()
     wall_s = time.monotonic() - began
     queued = f"queued_s={order['queued_s']}" if "queued_s" in order else ""
+    image = f"image={order['image']}" if order["image"] else ""
     return {
         "key": order["key"],
         "reason": reason,
@@ -547,23 +562,23 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         "memory_peak_bytes": run.meter.peak(),
         "busy_s": round(run.busy_s, 6),
         "sandbox": order["sandbox"],
-        "detail": "; ".join(filter(None, (queued, detail[:DETAIL_MAX]))),
+        "detail": "; ".join(filter(None, (queued, image, detail[:DETAIL_MAX]))),
         "members_done": run.done,
         "members_failed": run.failed,
     }
 
 
-def _part(name: str) -> Any:
-    """A part of the supervisor that few runs need: a file that lies beside it."""
+def _beside(module: str) -> Any:
+    """Another file of the supervisor's, which few runs need."""
     sys.path.append(os.path.dirname(sys.argv[0]))
-    return __import__(name)
+    return __import__(module)
 
 
 def _register_outputs() -> None:
     """List what the run left. Whatever fails here, the engine does it once somebody asks."""
     try:
         if os.listdir("outputs"):
-            _part("run_outputs").register(".")
+            _beside("run_outputs").register(".")
     except Exception as error:
         print(f"outputs not listed: {error}", file=sys.stderr, flush=True)
 

@@ -35,11 +35,13 @@ _PATIENCE_S = 2.0
 _LOG_READ_MAX = 16 << 20
 _INDEX_MAX = 128 << 20
 _INDEXES_KEPT = 4
+INSIDE = ("bwrap", "apptainer")
+"""Kinds of confinement in which a run has a file system of its own, and sees its folders below ``/job``."""
 PROGRAMS = {
     name: str(Path(__file__).with_name(f"{file}.py"))
     for name, file in (
         ("run_limits", "run_limits"), ("run_landlock", "run_landlock"), ("run_outputs", "run_outputs"),
-        ("run_checkpoint", "run_checkpoint"), ("supervisor", "local_runner"),
+        ("run_checkpoint", "run_checkpoint"), ("run_cards", "run_cards"), ("supervisor", "local_runner"),
     )
 }  # fmt: skip
 """What a supervisor is made of, by the names in the engine's folder: what it looks for beside itself, and it."""
@@ -208,7 +210,7 @@ class RunFolder:
         try:
             for path in (run / "inputs", run / "tmp", *self.writable(order).values()):
                 path.mkdir(exist_ok=True, mode=0o700)
-            if more["sandbox"] != "bwrap":
+            if more["sandbox"] not in INSIDE:
                 for name, path in order.inputs.items():
                     (run / "inputs" / name).unlink(missing_ok=True)
                     (run / "inputs" / name).symlink_to(os.path.realpath(path))
@@ -218,6 +220,7 @@ class RunFolder:
                 "command": order.command,
                 "inputs": order.inputs,
                 "cores": order.cores,
+                "accelerators": order.accelerators,
                 "memory_bytes": order.memory_bytes,
                 "time_limit_s": order.time_limit_s,
                 "nodes": order.nodes,
