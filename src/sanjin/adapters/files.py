@@ -121,3 +121,9 @@ def secret(path: Path, make: Callable[[bytes], str]) -> str:
     if path.stat().st_mode & 0o077:
         raise NotAllowed(f"{path}: others can read this secret; run: chmod 600 {path}")
     return path.read_text(encoding="utf-8").strip()
+
+
+def private_text(path: str, encoding: str) -> str | None:
+    """The text of a file that its owner alone may read; None where others may. Raises OSError, UnicodeDecodeError."""
+    with open(path, encoding=encoding) as file:
+        return None if os.fstat(file.fileno()).st_mode & 0o077 else file.read()

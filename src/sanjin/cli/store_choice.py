@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sanjin.adapters.files import private_text
 from sanjin.model.catalogue import problem
 from sanjin.model.engines import EngineSettings, StoreKind, StoreSettings
 from sanjin.model.errors import ProblemsFound
@@ -91,12 +92,12 @@ def _keys(site: str, settings: StoreSettings) -> tuple[str, str]:
     at = f"engines.{site}.store.credentials"
     if settings.credentials:
         try:
-            with open(settings.credentials, encoding="utf-8") as file:
-                if os.fstat(file.fileno()).st_mode & 0o077:
-                    raise ProblemsFound([problem("store_keys_open", at, value=settings.credentials)])
-                read = configparser.RawConfigParser()
-                read.read_file(file)
-                found = read["default"]
+            text = private_text(settings.credentials, "utf-8")
+            if text is None:
+                raise ProblemsFound([problem("store_keys_open", at, value=settings.credentials)])
+            read = configparser.RawConfigParser()
+            read.read_string(text)
+            found = read["default"]
         except (OSError, KeyError, ValueError, configparser.Error):
             raise ProblemsFound([problem("no_store_keys", at, value=settings.credentials)]) from None
     key, secret = (found.get(name, "") for name in _NAMES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import stat
 import threading
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from sanjin.adapters.engines.cluster import (
     TaskState,
     shared_script,
 )
+from sanjin.adapters.files import private_text
 from sanjin.model.catalogue import problem
 from sanjin.model.engines import EngineSettings
 from sanjin.model.errors import ProblemsFound
@@ -210,14 +210,13 @@ class RayCluster:
 def _token(file: str) -> str:
     """The token in a file that its owner alone may read. Raises ProblemsFound."""
     try:
-        with open(file, encoding="ascii") as opened:
-            mode = os.fstat(opened.fileno()).st_mode
-            token = opened.read().strip()
+        text = private_text(file, "ascii")
     except (OSError, UnicodeDecodeError) as fault:
         why = (fault.strerror if isinstance(fault, OSError) else "") or "not text"
         raise ProblemsFound([problem("token_unreadable", "token_file", value=file, fault=why)]) from None
-    if stat.S_IMODE(mode) & 0o077:
+    if text is None:
         raise ProblemsFound([problem("token_open", "token_file", value=file)])
+    token = text.strip()
     if not token or not token.isprintable():
         raise ProblemsFound([problem("token_unreadable", "token_file", value=file, fault="no token")])
     return token
