@@ -66,7 +66,7 @@ def test_the_workflow_of_the_how_to(region: Region, tmp_path: Path) -> None:
     kinds = [e["kind"] for e in region.json("job", serve)["events"]]
     assert kinds.count("job.fed") == 2 and kinds.index("job.fed") < kinds.index("job.admitted")
     moved = [e for e in region.json("job", train)["events"] if e["kind"] == "transfer.started"]
-    assert [e["event"]["dataset"] for e in moved] == [f"{prepare}.out"]
+    assert [e["body"]["dataset"] for e in moved] == [f"{prepare}.out"]
     # a later job may come after what was published; what was not is refused with the remedy
     done = region.run("submit", "--node", "yangquan", "--after", train, "--wait", "--",
                       "sh", "-c", f"cat $SANJIN_INPUTS/{train}/model")  # fmt: skip
@@ -107,7 +107,7 @@ def test_a_run_goes_on_at_another_site_from_its_files(region: Region, tmp_path: 
     assert set(ran) == {"datong", "luliang"}
     # the bill is of all sites, and so are the outputs, after the number of the run
     bill = region.ask(f"jobs/{name}/bill")
-    assert bill["fen"] == found["job"]["fen"] == sum(e["event"]["fen"] for e in events if e["kind"] == "job.settled")
+    assert bill["fen"] == found["job"]["fen"] == sum(e["body"]["fen"] for e in events if e["kind"] == "job.settled")
     assert region.run("outputs", name, "--to", str(tmp_path / "out")).returncode == 0
     (sites,) = (tmp_path / "out").rglob("sites")
     assert sites.parent.name == str(len(ran))
