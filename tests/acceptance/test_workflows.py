@@ -72,7 +72,7 @@ def test_the_workflow_of_the_how_to(region: Region, tmp_path: Path) -> None:
                       "sh", "-c", f"cat $SANJIN_INPUTS/{train}/model")  # fmt: skip
     assert done.returncode == 0, done.stderr
     done = region.run("submit", "--node", "yangquan", "--after", serve, "--", "true")
-    assert done.returncode == 2 and "publish: true" in done.stderr
+    assert done.returncode == 3 and "publish: true" in done.stderr
 
 
 def test_what_waits_is_held_and_says_for_what(region: Region, tmp_path: Path) -> None:
