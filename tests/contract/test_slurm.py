@@ -13,7 +13,7 @@ from sanjin.adapters.engines.cluster import ClusterAway, Shape
 from sanjin.adapters.engines.cluster_engine import ClusterEngine
 from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.model.engines import EngineSettings
-from sanjin.ports import EndReason, RunOrder, RunReport, RunState
+from sanjin.ports import EndReason, RunOrder, RunReport, RunState, TakenBy
 from tests.slurm_lab import MACHINE_CORES, SlurmLab
 from tests.support import until
 
@@ -28,8 +28,8 @@ def make(lab: SlurmLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(cluster_engine, "SETTLE_S", 1.0)
     made: list[ClusterEngine] = []
 
-    def build(cluster: SlurmCluster | None = None) -> ClusterEngine:
-        made.append(ClusterEngine(tmp_path / "site", cluster or SlurmCluster(lab.settings)))
+    def build(cluster: SlurmCluster | None = None, shared_s: float = 0.0) -> ClusterEngine:
+        made.append(ClusterEngine(tmp_path / "site", cluster or SlurmCluster(lab.settings), shared_s=shared_s))
         return made[-1]
 
     yield build
@@ -190,3 +190,38 @@ def test_a_setting_that_slurm_does_not_know_is_said(make: Make, lab: SlurmLab) -
     (odd,) = ends(engine, "odd")
     assert odd.reason is EndReason.NOT_STARTED
     assert "nowhere" in odd.detail
+
+
+def test_what_others_have_is_told_and_until_when(make: Make, lab: SlurmLab) -> None:
+    engine = make(shared_s=0.5)
+    engine.start([order("ours", "sleep 60", 4)])
+    others = ["--output=/dev/null", "--mem=64", "--time=30", "--job-name=他人", "--wrap=sleep 600"]
+    lab.say("sbatch", "--ntasks=12", *others)
+    lab.say("sbatch", f"--ntasks={MACHINE_CORES}", *others)
+    lab.say("sbatch", f"--ntasks={MACHINE_CORES}", *others)
+
+    def taken() -> dict[TakenBy, tuple[float, int]]:
+        use = engine.others()
+        found: dict[TakenBy, tuple[float, int]] = {}
+        for each in use.taken if use else ():
+            cores, count = found.get(each.by, (0.0, 0))
+            found[each.by] = cores + each.amount.cores, count + each.count
+        return found
+
+    full = {TakenBy.OURS: (4, 1), TakenBy.OTHERS: (12 + MACHINE_CORES, 2), TakenBy.QUEUE: (MACHINE_CORES, 1)}
+    until(lambda: taken() == full, "a full cluster", 60)
+    use = engine.others()
+    assert use is not None and use.plain.cores == MACHINE_CORES * len(lab.machines)
+    ends = {t.by: t.lasts_s for t in use.taken}
+    assert 1700 < ends[TakenBy.OTHERS] <= 1800 and ends[TakenBy.QUEUE] == 1800 and 60 < ends[TakenBy.OURS] <= 240
+    lab.say("scancel", "--user=root")
+    lab.say("scontrol", "create", "reservation", "reservationname=kept", "starttime=now+60minutes", "duration=60",
+            "nodes=n0", "users=root")  # fmt: skip
+    lab.say("scontrol", "update", "nodename=n1", "state=drain", "reason=test")
+    try:
+        down = {TakenBy.DOWN: (MACHINE_CORES, 1), TakenBy.RESERVED: (MACHINE_CORES, 1)}
+        until(lambda: taken() == down, "machines that take no work", 60)
+    finally:
+        lab.say("scontrol", "update", "nodename=n1", "state=resume")
+        lab.say("scontrol", "delete", "reservationname=kept")
+    until(lambda: taken() == {}, "an empty cluster")

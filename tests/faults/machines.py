@@ -167,6 +167,9 @@ class SimEngine:
             members_done=(order.members - bad) if own else 0, members_failed=bad,
         )  # fmt: skip
 
+    def others(self) -> None:
+        """Nobody else works here."""
+
     def watch(self) -> list[RunReport]:
         """Runs that are over and were not forgotten."""
         return [self._report(k) for k, r in self.runs.items() if r.over and not r.forgotten]

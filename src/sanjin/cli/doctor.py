@@ -46,6 +46,7 @@ def checks(state: Path | None) -> list[Check]:
         _kernels(),
         _region(folder),
         _engines(),
+        *_clusters(folder),
     ]
 
 
@@ -152,3 +153,19 @@ def _region(folder: Path) -> Check:
 
 def _engines() -> Check:
     return Check("engines", True, say("doctor.engines_met"), needed=False)
+
+
+def _clusters(folder: Path) -> list[Check]:
+    """What the clusters say of which the document of engines speaks."""
+    from sanjin.adapters.state_folder import StateFolder
+    from sanjin.cli.clusters import asked
+    from sanjin.cli.engines import kept_engines
+    from sanjin.model.engines import EngineKind
+
+    found: list[Check] = []
+    for site, settings in kept_engines(StateFolder(folder)).items():
+        if settings.engine is not EngineKind.LOCAL:
+            said, fault = asked(site, settings)
+            todo = f"{fault}; {text('doctor.todo_cluster')}" if fault else ""
+            found.append(Check("cluster", not fault, said, todo, needed=False))
+    return found

@@ -44,15 +44,16 @@ def engine_choice(engines: Mapping[str, EngineSettings], objects: ObjectsOf) -> 
             return LocalEngine(place, slots=slots, sandbox=settings.sandbox, bounds=settings.bounds, keeper=keeper)
         from sanjin.adapters.engines.cluster_engine import ClusterEngine
 
-        cluster, bounds = _cluster(settings), settings.bounds
+        cluster, bounds = cluster_of(settings), settings.bounds
         return ClusterEngine(
-            place, cluster, sandbox=settings.sandbox, bounds=bounds, python=settings.python, keeper=keeper
-        )
+            place, cluster, sandbox=settings.sandbox, bounds=bounds, python=settings.python, keeper=keeper,
+            shared_s=settings.shared_s,
+        )  # fmt: skip
 
     return make
 
 
-def _cluster(settings: EngineSettings) -> Cluster:
+def cluster_of(settings: EngineSettings) -> Cluster:
     """How the cluster of a site is spoken to."""
     if settings.engine is EngineKind.RAY:
         from sanjin.adapters.engines.ray import RayCluster
@@ -61,6 +62,8 @@ def _cluster(settings: EngineSettings) -> Cluster:
     from sanjin.adapters.engines.slurm import SlurmCluster
 
     return SlurmCluster(settings)
+
+
 def _keeper(site: str, place: Path, objects: ObjectsOf) -> OutputKeeper | None:
     store = objects(site)
     return OutputKeeper(place, store) if store is not None else None

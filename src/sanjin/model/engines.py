@@ -84,4 +84,7 @@ class EngineSettings:
     """Of Ray: the file, of mode 600, with the token that the dashboard asks for; empty where it asks for none."""
     python: str = ""
     """The Python of the cluster's machines that watches over runs; empty: the one of the node, under the same name."""
+    shared_s: float = 0.0
+    """Where others use the cluster too: seconds between two looks at what they have of it, which is then not in what
+    the site offers. 0: nobody else uses it."""
     store: StoreSettings | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
+from sanjin.model.cluster_messages import CLUSTERS
 from sanjin.model.confinement_messages import CONFINEMENT, CONFINEMENT_PROBLEMS
 from sanjin.model.data_messages import DATA, DATA_PROBLEMS
 from sanjin.model.function_messages import FUNCTION_PROBLEMS, FUNCTIONS
@@ -585,6 +586,7 @@ MESSAGES.update(ACCESS)
 MESSAGES.update(OPERATIONS)
 MESSAGES.update(DATA)
 MESSAGES.update(CONFINEMENT)
+MESSAGES.update(CLUSTERS)
 MESSAGES.update(FUNCTIONS)
 _MORE = ACCESS_PROBLEMS | OPERATIONS_PROBLEMS | CONFINEMENT_PROBLEMS | DATA_PROBLEMS | FUNCTION_PROBLEMS
 for _code, (_what, _todo) in (PROBLEMS | _MORE).items():

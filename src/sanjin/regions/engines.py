@@ -4,7 +4,7 @@
 ::
 
     engines:
-      datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch}
+      datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch, shared_s: 60}
       yangquan: {engine: ray, folder: /shared/sanjin, address: "http://127.0.0.1:8265", token_file: /etc/sanjin/ray}
       changzhi: {engine: local, sandbox: bwrap, output_bytes: 1e11, output_files: 1e6, processes: 4096}
       luliang:
@@ -68,10 +68,13 @@ def _engine_in(table: Table) -> EngineSettings:
             table.note("not_a_whole_path", key, found=value)
         if key in _WORDS and value and not _WORD.fullmatch(value):
             table.note("not_a_slurm_name", key, found=value)
+    shared_s = 0.0
+    if kind is not EngineKind.LOCAL and table.has("shared_s"):
+        shared_s = table.number("shared_s", 1.0, 3600.0)
     bounds = Bounds(**{key: table.whole(key) for key in _BOUNDS if table.has(key)})
     store = _store_in(table.table("store")) if table.has("store") else None
     table.close()
-    return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, store=store, **said)
+    return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, shared_s=shared_s, store=store, **said)
 
 
 def _check_address(table: Table) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+from sanjin.ports import ClusterUse
 
 
 class ClusterAway(Exception):
@@ -115,6 +117,11 @@ class Cluster(Protocol):
 
     def largest(self) -> Machine:
         """The largest machine. Raises :class:`ClusterRefused` where there is none."""
+        ...
+
+    def use(self, ours: Callable[[str], bool], held: Shape) -> ClusterUse:
+        """What it has, and what others have of it. ``ours`` says whether a batch is this engine's; ``held`` is what the
+        runs of this engine have that have begun. One look, of one or a few calls."""
         ...
 
     def passes(self, sandbox: str) -> dict[str, str]:

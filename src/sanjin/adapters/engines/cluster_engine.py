@@ -39,7 +39,7 @@ from sanjin.adapters.engines.folder_engine import FolderEngine
 from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import Refused, check, not_started, valid_name
 from sanjin.model.engines import DEFAULT_BOUNDS, Bounds
-from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
+from sanjin.ports import ClusterUse, EndReason, EngineInfo, RunOrder, RunReport, RunState
 
 _log = logging.getLogger("sanjin.engines")
 
@@ -84,7 +84,8 @@ class _Sent:
 class ClusterEngine(FolderEngine):
     """Runs work in a cluster. ``folder`` as above; how runs are confined is tried on this machine. ``python`` is the
     Python of the cluster's machines that runs the supervisor; empty: the one in use here, which must be there under the
-    same name. For the rest see :class:`FolderEngine`."""
+    same name. ``shared_s``: others use the cluster too, and it is asked every so many seconds what they have of it; 0:
+    never. For the rest see :class:`FolderEngine`."""
 
     def __init__(
         self,
@@ -96,9 +97,12 @@ class ClusterEngine(FolderEngine):
         bounds: Bounds = DEFAULT_BOUNDS,
         python: str = "",
         keeper: OutputKeeper | None = None,
+        shared_s: float = 0.0,
     ) -> None:
         super().__init__(folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper)
         self._cluster = cluster
+        self._use: ClusterUse | None = None
+        self._use_s, self._next_use_s = shared_s, 0.0 if shared_s else math.inf
         program = self._files.supervisor_source() if python else self._files.supervisor()
         self._launch = (python or sys.executable, program)
         self._batches = self._files.root / "batches"
@@ -120,6 +124,10 @@ class ClusterEngine(FolderEngine):
         with self._guard:
             remarks = (self._sandbox.remark,) if self._sandbox.remark else ()
             return EngineInfo(name=self._cluster.name, sandbox=self._sandbox.kind, remarks=remarks, fault=self._fault)
+
+    def others(self) -> ClusterUse | None:
+        """What others had of the cluster at the last look."""
+        return self._use
 
     def start(self, orders: Sequence[RunOrder]) -> list[RunReport]:
         """Take these runs on; they are submitted together, at once. A report for each that cannot be."""
@@ -278,7 +286,7 @@ class ClusterEngine(FolderEngine):
                     return
                 now = time.monotonic()
                 look = bool(self._fault) or (bool(self._sent) and (self._ask_waiting or now >= self._next_poll_s))
-            todo = (self._submit, self._look) if look else (self._submit,)
+            todo = (self._submit, *((self._look,) if look else ()), *((self._see,) if now >= self._next_use_s else ()))
             faults = [fault for what in todo if (fault := _try(what))]
             if faults:
                 retry_s = time.monotonic() + RETRY_S
@@ -290,7 +298,19 @@ class ClusterEngine(FolderEngine):
         """When there is something to do, monotonic seconds; not before ``retry_s``."""
         if self._queued or self._prepared or self._fault or (self._ask_waiting and self._sent):
             return retry_s
-        return max(retry_s, self._next_poll_s) if self._sent else math.inf
+        return max(retry_s, min(self._next_poll_s if self._sent else math.inf, self._next_use_s))
+
+    def _see(self) -> None:
+        """One look at what others have of the cluster."""
+        with self._guard:
+            shapes = [self._asked_for(key) for key in self._sent if self._files.marker(key) is not None]
+        held = Shape(*map(sum, zip(*filter(None, shapes), strict=True))) if any(shapes) else Shape(0, 0, 0, 0)
+        self._use = self._cluster.use(lambda batch: (self._batches / batch).exists(), held)
+        self._next_use_s = time.monotonic() + self._use_s
+
+    def _asked_for(self, key: str) -> Shape | None:
+        """What the task of a run asked for, where that is known."""
+        return Shape.of(self._files.read(key, _BY, 0, 200).decode(errors="replace").split()[-1:])
 
     def _submit(self) -> None:
         """Submit what is to be, one shape at a time. Raises :class:`ClusterAway`; what was not submitted stays."""
@@ -438,8 +458,7 @@ class ClusterEngine(FolderEngine):
             reason = EndReason.STOPPED if asked == "stop" else EndReason.CANCELLED
             self._end_unbegun(key, reason, f"{reason} before it began")
         elif state is TaskState.OVER:  # the cluster lost it, or its machine: it has not begun
-            shape = Shape.of(self._files.read(key, _BY, 0, 200).decode(errors="replace").split()[-1:])
-            if shape is None:
+            if (shape := self._asked_for(key)) is None:
                 self._end_unbegun(key, EndReason.NOT_STARTED, f"{_BY}: damaged")
                 return
             self._sent.pop(key, None)

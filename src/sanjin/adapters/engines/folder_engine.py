@@ -11,7 +11,7 @@ from sanjin.adapters.engines.run_folder import RunFolder, valid_name
 from sanjin.adapters.engines.sandbox import choose, confine
 from sanjin.model.data import RunOutputs
 from sanjin.model.engines import DEFAULT_BOUNDS, Bounds
-from sanjin.ports import EndReason, RunOrder, RunReport
+from sanjin.ports import ClusterUse, EndReason, RunOrder, RunReport
 
 
 class FolderEngine:
@@ -36,6 +36,10 @@ class FolderEngine:
         self._keeper = keeper
         self._guard = threading.RLock()
         self._told: dict[str, RunReport] = {}  # ended and not forgotten
+
+    def others(self) -> ClusterUse | None:
+        """Nothing: here nobody else has a part."""
+        return None
 
     def cancel(self, keys: Sequence[str]) -> None:
         """Ask these runs to end: TERM, and KILL two seconds later. It wins over a stop under way."""
