@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,3 +229,105 @@ def test_what_others_have_is_told_and_until_when(make: Make, lab: SlurmLab) -> N
         lab.say("scontrol", "update", "nodename=n1", "state=resume")
         lab.say("scontrol", "delete", "reservationname=kept")
     until(lambda: taken() == {}, "an empty cluster")
+
+
+HALF = MACHINE_CORES // 2
+MEET = "touch $SANJIN_GANG/$SANJIN_RANK; while [ $(ls $SANJIN_GANG | wc -l) -lt $SANJIN_NODES ]; do sleep 0.05; done"
+BUSY = "while [ ! -e $SANJIN_GANG/go ]; do sleep 0.05; done"
+
+
+def gang(key: str, code: str, nodes: int = 3, **more: object) -> RunOrder:
+    """Of which two copies fit on a machine."""
+    found = RunOrder(
+        key=key, command=("sh", "-c", code), cores=HALF, nodes=nodes, memory_bytes=nodes * (100 << 20), time_limit_s=60
+    )
+    return replace(found, **more)
+
+
+def test_a_gang_that_fits_on_no_machine_runs_on_several_and_meets(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
+    engine = make()
+    said = "echo $SANJIN_RANK of $SANJIN_NODES on $SANJIN_HOSTS $SANJIN_PORTS"
+    count = "echo x >> $SANJIN_OUTPUTS/count.$SANJIN_RANK"
+    engine.start([gang("meets", f"{MEET}; {said}; {count}; sleep 0.3")])
+    (report,) = ends(engine, "meets")
+    assert (report.reason, report.exit_status) == (EndReason.EXIT, 0), report
+    lines = sorted(engine.logs("meets", "stdout", 0, 1000).decode().splitlines())
+    assert [line.rpartition(" ")[0] for line in lines] == [f"{n} of 3 on n0,n0,n1" for n in range(3)]
+    assert len({line.rpartition(" ")[2] for line in lines}) == 1 and "-" in lines[0]
+    assert engine.logs("meets", "stderr", 0, 1000) == b""
+    counts = [(tmp_path / f"site/runs/meets/outputs/count.{n}").read_text() for n in range(3)]
+    assert counts == ["x\n"] * 3
+    assert report.usage.busy_s > 0.9 and report.usage.memory_peak_bytes > 0 and report.usage.cpu_s > 0
+    assert "memory peaks: n0 " in report.detail and "n1 " in report.detail
+
+
+def test_the_first_failure_on_a_machine_ends_the_copies_on_the_others(make: Make, tmp_path: Path) -> None:
+    engine = make()
+    fails = f"trap 'echo bye $SANJIN_RANK; exit 0' TERM; {MEET}; [ $SANJIN_RANK != 2 ] || exit 7; {BUSY}"
+    eat = "kept = []\nwhile True: kept.append(bytearray(8 << 20))"
+    eats = f"[ $SANJIN_RANK != 2 ] || exec python3 -S -c '{eat}'; {BUSY}"
+    engine.start([gang("fails", fails)])
+    (failed,) = ends(engine, "fails")
+    assert (failed.reason, failed.exit_status) == (EndReason.EXIT, 7)
+    assert failed.detail.startswith("on n1")
+    assert sorted(engine.logs("fails", "stdout", 0, 1000).split()) == [b"0", b"1", b"bye", b"bye"]
+    engine.start([gang("eats", eats)])
+    (big,) = ends(engine, "eats")
+    assert big.reason is EndReason.MEMORY_LIMIT, big
+
+
+def test_a_gang_on_several_machines_is_cancelled_stopped_and_limited_whole(make: Make, tmp_path: Path) -> None:
+    engine = make()
+
+    def begun(key: str) -> None:
+        until(lambda: engine.logs(key, "stdout", 0, 100).count(b"up") == 3, "all copies")
+
+    polite = f"trap 'echo bye; exit 5' TERM; echo up; {BUSY}"
+    engine.start([gang("cancelled", polite)])
+    begun("cancelled")
+    engine.cancel(["cancelled"])
+    assert ends(engine, "cancelled")[0].reason is EndReason.CANCELLED
+    assert engine.logs("cancelled", "stdout", 0, 100).count(b"bye") == 3
+    engine.start([gang("stopped", polite, checkpoint="kept")])
+    begun("stopped")
+    engine.stop(["stopped"])
+    assert ends(engine, "stopped")[0].reason is EndReason.STOPPED
+    engine.start([gang("late", f"echo up; {BUSY}", time_limit_s=1.5)])
+    assert ends(engine, "late")[0].reason is EndReason.TIME_LIMIT
+
+
+def part_on(run: Path, machine: str) -> int:
+    """The supervisor of the part of a gang that is on a machine."""
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+            there = f"SLURMD_NODENAME={machine}".encode() in Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
+            if there and words[-2:] == [str(run).encode(), b""] and b"-I" in words[:3]:
+                return int(name)
+    raise AssertionError(machine)
+
+
+def test_what_slurm_ends_of_a_gang_is_told_by_what_slurm_says(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
+    engine = make()
+    engine.start([gang("ended", f"echo up; {BUSY}")])
+    until(lambda: engine.logs("ended", "stdout", 0, 100).count(b"up") == 3, "all copies")
+    lab.say("scancel", "--user=root")
+    assert ends(engine, "ended")[0].reason is EndReason.CANCELLED
+    engine.start([gang("killed", f"echo up; {BUSY}")])
+    until(lambda: engine.logs("killed", "stdout", 0, 100).count(b"up") == 3, "all copies")
+    pid = int((tmp_path / "site/runs/killed/started").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    assert ends(engine, "killed")[0].state is RunState.INTERRUPTED
+    engine.start([gang("lost", f"echo up; {BUSY}")])
+    until(lambda: engine.logs("lost", "stdout", 0, 100).count(b"up") == 3, "all copies")
+    os.kill(part_on(tmp_path / "site/runs/lost", "n1"), signal.SIGKILL)
+    (lost,) = ends(engine, "lost")
+    assert (lost.state, "no word from n1" in lost.detail) == (RunState.INTERRUPTED, True), lost
+    until(lambda: not lab.say("squeue", "--noheader").strip(), "an empty queue")
+
+
+def test_a_gang_for_which_there_are_too_few_machines_is_refused(make: Make) -> None:
+    engine = make()
+    engine.start([gang("wide", "true", 5)])
+    (wide,) = ends(engine, "wide")
+    assert wide.reason is EndReason.NOT_STARTED and "of which there are 2" in wide.detail

@@ -337,6 +337,9 @@ class ClusterEngine(FolderEngine):
             if self._queued.get(order.key) is None:
                 return
             more = self._confined(order)
+            if shape.machines > 1 and (spread := self._cluster.spread(shape)):
+                each = shape.cores // max(order.cores, 1)
+                more["spread"] = {**spread._asdict(), "machines": shape.machines, "each": each}
             more["passed"] = self._cluster.passes(self._sandbox.kind)
             lock = self._files.prepare(order, more)
             del self._queued[order.key]
@@ -354,14 +357,23 @@ class ClusterEngine(FolderEngine):
         each = max(-(-order.memory_bytes // copies) // 2**20, 1) if order.memory_bytes else MIB_A_CORE * order.cores
         fit = min(machine.cores // max(order.cores, 1), (machine.memory_mib - SPARE_MIB) // max(each, 1))
         fit = min(fit, machine.cards // order.accelerators) if order.accelerators else fit
-        if order.nodes > fit or fit < 1:
+        machines = -(-order.nodes // max(fit, 1))
+        asked = f"{order.nodes} x ({order.cores} cores, {each} MiB, {order.accelerators} cards) at once are more than "
+        if fit < 1 or machines > machine.count:
             raise Refused(
-                f"{order.nodes} x ({order.cores} cores, {each} MiB, {order.accelerators} cards) at once are more than "
-                f"the largest machine of the cluster has ({machine.cores}, {machine.memory_mib}, {machine.cards})"
+                f"{asked}the largest machine of the cluster has ({machine.cores}, {machine.memory_mib}, "
+                f"{machine.cards}), of which there are {machine.count}"
             )
-        at_once = max(order.nodes, min(order.parallel, order.members or 1, fit))
-        bound = -(-order.memory_bytes * at_once // copies)
-        order = replace(order, parallel=at_once if order.members else 1, memory_bytes=bound)
+        if machines > 1 and self._cluster.spread(Shape(1, 1, 0, 0, machines)) is None:
+            raise Refused(
+                f"{asked}the largest machine of the cluster has, and {self._cluster.name} runs a gang on one machine"
+            )
+        here = -(-order.nodes // machines)  # copies on each machine, at most
+        machines = -(-order.nodes // here)
+        at_once = max(here, min(order.parallel, order.members or 1, fit))
+        bound = -(-order.memory_bytes * at_once // copies)  # of each machine
+        whole = order.memory_bytes if order.nodes > 1 else bound
+        order = replace(order, parallel=at_once if order.members else 1, memory_bytes=whole)
         memory = -(-bound // 2**20) or each * at_once
         seconds = order.time_limit_s * -(-max(order.members, 1) // order.parallel) + order.stop_grace_s + SPARE_S
         shape = Shape(
@@ -369,6 +381,7 @@ class ClusterEngine(FolderEngine):
             memory_mib=memory + SPARE_MIB,
             cards=order.accelerators * at_once,
             minutes=math.ceil(seconds / 60) if order.time_limit_s > 0 else 0,
+            machines=machines,
         )
         return shape, order
 

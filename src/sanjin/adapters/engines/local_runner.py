@@ -78,6 +78,7 @@ class Launcher:
         self.landlock: dict[str, list[str]] = order["landlock"]
         self.ruleset = -1
         self.file_bytes = int(order["output_bytes"])
+        self.streams = bool(order.get("streams", True))  # else the command has those of its supervisor
         self.command: list[str] = order["command"]
         passed = {name: value or os.environ.get(name, "") for name, value in order.get("passed", {}).items()}
         self.variables: dict[str, str] = {**{n: v for n, v in passed.items() if v}, **order["variables"]}
@@ -139,8 +140,8 @@ class Launcher:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             make = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            os.dup2(os.open("stdout", make, 0o600), 1)
-            os.dup2(os.open("stderr", make, 0o600), 2)
+            for number, name in ((1, "stdout"), (2, "stderr")) if self.streams else ():
+                os.dup2(os.open(name, make, 0o600), number)
             for fd in keep:
                 os.set_inheritable(fd, True)
             os.chdir("work")
@@ -187,15 +188,15 @@ class Supervisor:
 
     def __init__(self, order: dict[str, Any]) -> None:
         self.members = int(order["members"])
-        nodes = int(order["nodes"])
+        nodes, copies = int(order["nodes"]), int(order.get("copies", order["nodes"]))  # of the gang, and here
         self.memory_limit, self.processes = int(order["memory_bytes"]), int(order["processes"])
         self.groups = _groups(self.memory_limit, self.processes)
         numbered = "SANJIN_INDEX" if self.members else "SANJIN_RANK" if nodes > 1 else ""
         self.launcher = Launcher(order, numbered, self.groups)
         self.quota = limits.Quota(order["kept"], self.launcher.file_bytes, int(order["output_files"]))
-        self.next = int(order["first_member"]) if self.members else 0
-        self.end = self.next + (self.members or nodes)
-        self.at_once = int(order["parallel"]) if self.members else nodes
+        self.next = int(order["first_member"]) if self.members else int(order.get("first_rank", 0))
+        self.end = self.next + (self.members or copies)
+        self.at_once = int(order["parallel"]) if self.members else copies
         self.time_limit_s = float(order["time_limit_s"]) if order["time_limit_s"] > 0 else _NEVER
         self.stop_grace_s = float(order["stop_grace_s"])
         self.meter = limits.Meter()
@@ -207,7 +208,7 @@ class Supervisor:
         self.busy_s = 0.0
         self.failures: list[str] = []
         self.detail = ""  # of the bound that it reached
-        self.signalled = self.clearing = self.stuck = False
+        self.signalled = self.clearing = self.stuck = self.lost = False
 
     def work(self) -> None:
         """Start what is to be started, until all has ended, a limit is reached or an end is asked for.
@@ -222,7 +223,7 @@ class Supervisor:
             again = self._start_due()
             wake_at = min(look_at, self.kill_at, self.deadline, *(one.deadline for one in self.live.values()))
             got = signal.sigtimedwait(_BLOCKED, 0.0 if again else max(0.0, wake_at - time.monotonic()))
-            self.signalled = got is not None and got.si_signo != signal.SIGCHLD
+            self.signalled |= got is not None and got.si_signo != signal.SIGCHLD
             self._reap()
             if not self.live and not self._due():
                 break
@@ -468,12 +469,13 @@ def _groups(memory_bytes: int, processes: int) -> limits.Groups:
     return limits.Groups(homes, memory_bytes, processes)
 
 
-def _prepare() -> None:
-    """Make this process a supervisor: unseen by signals, parent of last resort, holder of the lock."""
+def prepare(locked: bool = True) -> None:
+    """Make this process a supervisor: unseen by signals, parent of last resort, holder of the lock if there is one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    os.set_inheritable(LOCK_FD, False)  # a job that held the lock would look like a live supervisor
-    os.closerange(LOCK_FD + 1, max(map(int, os.listdir("/proc/self/fd"))) + 1)
+    if locked:
+        os.set_inheritable(LOCK_FD, False)  # a job that held the lock would look like a live supervisor
+    os.closerange(LOCK_FD + locked, max(map(int, os.listdir("/proc/self/fd"))) + 1)
 
 
 def _mark_started() -> bool:
@@ -511,8 +513,8 @@ def write_result(result: dict[str, object], temporary: str, final: str) -> None:
 
 
 def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
-    """Do the whole run. Its result; None when the key has begun before."""
-    run = Supervisor(order)
+    """Do the whole run. Its result; None when the key has begun before, or it is not known how it ended."""
+    run = _other("run_gang").Lead(order) if order.get("spread") else Supervisor(order)
     started_at, began = time.time(), time.monotonic()
     reason, status, number, detail = "", 0, 0, ""
     try:
@@ -522,6 +524,8 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         if not reason:
             run.work()
             reason, status, number, detail = run.outcome()
+            if run.lost:
+                return None
     except OSError as error:
         run.clear()
         reason, detail = "not_started", error.strerror or str(error)
@@ -548,12 +552,18 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
     }
 
 
+def _other(name: str) -> Any:
+    """One of the programs that lie beside this one, loaded when it is needed."""
+    if (there := os.path.dirname(os.path.abspath(sys.argv[0]))) not in sys.path:
+        sys.path.append(there)
+    return __import__(name)
+
+
 def _register_outputs() -> None:
     """List what the run left. Whatever fails here, the engine does it once somebody asks."""
     try:
         if os.listdir("outputs"):
-            sys.path.append(os.path.dirname(sys.argv[0]))
-            __import__("run_outputs").register(".")
+            _other("run_outputs").register(".")
     except Exception as error:
         print(f"outputs not listed: {error}", file=sys.stderr, flush=True)
 
@@ -561,7 +571,7 @@ def _register_outputs() -> None:
 def main(run_folder: str, ended_folder: str) -> None:
     """Supervise the run in ``run_folder`` and leave its result in ``ended_folder``."""
     os.chdir(run_folder)
-    _prepare()
+    prepare()
     with open("order.json", "rb") as file:
         order = json.load(file)
     if (result := _supervise(order)) is None:
@@ -577,4 +587,4 @@ def main(run_folder: str, ended_folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1], sys.argv[2]) if len(sys.argv) == 3 else _other("run_gang").main(sys.argv[1])

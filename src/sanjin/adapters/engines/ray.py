@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from sanjin.adapters.engines.cluster import ClusterAway, ClusterRefused, Machine, Seen, Shape, Tasks, TaskState
+from sanjin.adapters.engines.cluster import ClusterAway, ClusterRefused, Machine, Seen, Shape, Spread, Tasks, TaskState
 from sanjin.model.catalogue import problem
 from sanjin.model.engines import EngineSettings
 from sanjin.model.errors import ProblemsFound
@@ -199,6 +199,10 @@ class RayCluster:
         )
         plain, with_cards = (Amount(), whole) if carded else (whole, Amount())
         return ClusterUse(at=now_s, plain=plain, carded=with_cards, taken=taken)
+
+    def spread(self, shape: Shape) -> Spread | None:
+        """None: a job of Ray's has one machine; work that uses Ray itself has more by its own means."""
+        return None
 
     def passes(self, sandbox: str) -> dict[str, str]:
         """Work finds its cluster by them. In a sandbox none can be reached, and Ray says so at once: without an address

@@ -35,6 +35,7 @@ PROGRAMS = {
     name: str(Path(__file__).with_name(f"{file}.py"))
     for name, file in (
         ("run_limits", "run_limits"), ("run_landlock", "run_landlock"), ("run_outputs", "run_outputs"),
+        ("run_gang", "run_gang"),
         ("supervisor", "local_runner"),
     )
 }  # fmt: skip

@@ -7,9 +7,10 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from sanjin.adapters.engines.cluster import ClusterAway, ClusterRefused, Machine, Seen, Shape, Tasks, TaskState
+from sanjin.adapters.engines.cluster import ClusterAway, ClusterRefused, Machine, Seen, Shape, Spread, Tasks, TaskState
 from sanjin.adapters.engines.slurm_use import (
     SlurmJob,
     SlurmMachine,
@@ -78,7 +79,8 @@ class SlurmCluster:
         words = ["sbatch", "--parsable", "--quiet", f"--job-name={batch}"]
         words += [f"--array=0-{count - 1}"] if count > 1 else []
         words += ["--output=/dev/null", "--error=/dev/null", "--no-requeue", f"--chdir={folder}"]
-        words += ["--nodes=1", "--ntasks=1", f"--cpus-per-task={shape.cores}", f"--mem={shape.memory_mib}"]
+        words += [f"--nodes={shape.machines}", f"--ntasks={shape.machines}", "--ntasks-per-node=1"]
+        words += [f"--cpus-per-task={shape.cores}", f"--mem={shape.memory_mib}"]
         words += [f"--time={shape.minutes}"] if shape.minutes else []
         words += [f"--gres=gpu:{shape.cards}"] if shape.cards else []
         for option, value in (("partition", s.partition), ("account", s.account), ("qos", s.qos)):
@@ -106,7 +108,8 @@ class SlurmCluster:
     def largest(self) -> Machine:
         """The largest machine of the partition, by cores."""
         found = [Machine(cores=m.cores, memory_mib=m.memory_mib, cards=m.cards) for m in self._machines()[1]]
-        return max(found, key=lambda m: (m.cores, m.memory_mib))
+        best = max(found, key=lambda m: (m.cores, m.memory_mib, m.cards))
+        return replace(best, count=found.count(best))
 
     def _machines(self) -> tuple[str, list[SlurmMachine]]:
         """The partition that work goes to, and its machines. Raises :class:`ClusterRefused` where it has none."""
@@ -138,6 +141,14 @@ class SlurmCluster:
             if (found := _KEPT.search(line))
         ]
         return use_of(time.time(), partition, machines, map(_job_in, lines), kept, ours)
+
+    def spread(self, shape: Shape) -> Spread | None:
+        """By ``srun``, one task a machine. What they print is the run's; that one fails says that it was lost, since
+        what fails of the work they tell by themselves: then all are to end."""
+        count = shape.machines
+        words = ["srun", "--quiet", f"--nodes={count}", f"--ntasks={count}", "--ntasks-per-node=1", "--mpi=none"]
+        words += [f"--cpus-per-task={shape.cores}", "--kill-on-bad-exit=1", "--wait=0", "--input=none"]
+        return Spread(tuple(words), ("scontrol", "show", "hostnames"), "SLURM_PROCID")
 
     def passes(self, sandbox: str) -> dict[str, str]:
         """None."""
