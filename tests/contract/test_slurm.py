@@ -18,7 +18,7 @@ from sanjin.adapters.engines.cluster_engine import ClusterEngine
 from sanjin.adapters.engines.slurm import SlurmCluster
 from sanjin.model.engines import EngineSettings
 from sanjin.ports import EndReason, RunOrder, RunReport, RunState, TakenBy
-from tests.slurm_lab import MACHINE_CORES, SlurmLab
+from tests.slurm_lab import MACHINE_CARDS, MACHINE_CORES, SlurmLab
 from tests.support import until
 
 Make = Callable[..., ClusterEngine]
@@ -331,3 +331,27 @@ def test_a_gang_for_which_there_are_too_few_machines_is_refused(make: Make) -> N
     engine.start([gang("wide", "true", 5)])
     (wide,) = ends(engine, "wide")
     assert wide.reason is EndReason.NOT_STARTED and "of which there are 2" in wide.detail
+
+
+def test_a_run_that_slurm_preempts_is_interrupted(make: Make, lab: SlurmLab) -> None:
+    engine = make()
+    fill(engine, lab)
+    engine.start([order("waits", "true")])
+    until(lambda: pending(lab) != [], "a queue")
+    lab.say("sbatch", "--partition=urgent", "--output=/dev/null", "--mem=64", "--time=5", "--wrap=true",
+            f"--ntasks={MACHINE_CORES * len(lab.machines)}")  # fmt: skip
+    for report in ends(engine, "full0", "full1"):
+        assert (report.state, "PREEMPTED" in report.detail) == (RunState.INTERRUPTED, True), report
+    assert ends(engine, "waits")[0].exit_status == 0
+
+
+def test_cards_are_asked_for_by_their_name_and_type(make: Make, lab: SlurmLab) -> None:
+    engine = make(SlurmCluster(EngineSettings(conf=lab.settings.conf, gres="npu:910b")))
+    cards = [replace(order(f"c{n}", "sleep 0.2"), accelerators=n) for n in (1, MACHINE_CARDS, MACHINE_CARDS + 1)]
+    engine.start(cards)
+    one, all_, more = ends(engine, *(c.key for c in cards))
+    assert (one.exit_status, all_.exit_status, more.reason) == (0, 0, EndReason.NOT_STARTED)
+    asked = lab.say("squeue", "--noheader", "--states=all", "--format=%b").split()
+    assert {f"gres:npu:910b:{n}" for n in (1, MACHINE_CARDS)} <= set(asked)
+    use = SlurmCluster(EngineSettings(conf=lab.settings.conf, gres="npu")).use(lambda _: False, Shape(0, 0, 0, 0))
+    assert use.carded.accelerators == MACHINE_CARDS * len(lab.machines)

@@ -78,6 +78,8 @@ class EngineSettings:
     partition: str = ""
     account: str = ""
     qos: str = ""
+    gres: str = "gpu"
+    """Of Slurm: the generic resource that cards are, ``name`` or ``name:type``."""
     address: str = ""
     """Of Ray: where its dashboard answers, as ``http://127.0.0.1:8265``."""
     token_file: str = ""

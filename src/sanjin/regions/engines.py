@@ -27,8 +27,9 @@ from sanjin.regions.fields import Table
 from sanjin.regions.load import root_of, text_of
 
 _WORD = re.compile(r"[A-Za-z0-9._,+-]{1,200}")
+_GRES = re.compile(r"[A-Za-z0-9._+-]{1,100}(:[A-Za-z0-9._+-]{1,100})?")
 _BOUNDS = tuple(field.name for field in fields(Bounds))
-_WORDS = ("partition", "account", "qos")
+_WORDS = ("partition", "account", "qos", "gres")
 _KEYS = {
     EngineKind.LOCAL: (),
     EngineKind.SLURM: ("folder", "python", "conf", *_WORDS),
@@ -66,7 +67,7 @@ def _engine_in(table: Table) -> EngineSettings:
     for key, value in said.items():
         if key in _PATHS and value and not value.startswith("/"):
             table.note("not_a_whole_path", key, found=value)
-        if key in _WORDS and value and not _WORD.fullmatch(value):
+        if key in _WORDS and value and not (_GRES if key == "gres" else _WORD).fullmatch(value):
             table.note("not_a_slurm_name", key, found=value)
     shared_s = 0.0
     if kind is not EngineKind.LOCAL and table.has("shared_s"):

@@ -44,12 +44,16 @@ def test_time_limits(text: str, seconds: float) -> None:
 
 
 def test_amounts() -> None:
-    assert amount_of("cpu=4,mem=1.50G,node=2,billing=4,gres/gpu=3,gres/gpu:h100=3") == (
+    assert amount_of("cpu=4,mem=1.50G,node=2,billing=4,gres/gpu=3,gres/gpu:h100=3", "gpu") == (
         Amount(cores=4, memory_bytes=1.5 * 2**30, accelerators=3), 2,
     )  # fmt: skip
-    assert amount_of("cpu=1,mem=200M")[0].memory_bytes == 200 << 20
-    assert amount_of("nonsense,cpu=x") == (Amount(), 1)
-    assert [cards_in(text) for text in ("(null)", "gpu:h100:4(S:0-1),gpu:2", "gres/gpu:h100=2")] == [0, 6, 2]
+    assert amount_of("cpu=1,mem=200M", "gpu")[0].memory_bytes == 200 << 20
+    assert amount_of("nonsense,cpu=x", "gpu") == (Amount(), 1)
+    machine = "gpu:h100:4(S:0-1),gpu:2,npu:910b:8"
+    assert [cards_in(machine, gres) for gres in ("gpu", "gpu:h100", "npu", "npu:910b", "npu:x")] == [6, 4, 8, 8, 0]
+    job = "cpu=4,gres/gpu=3,gres/gpu:h100=2,gres/npu=1"
+    assert [cards_in(job, gres) for gres in ("gpu", "gpu:h100", "npu:910b", "mps")] == [3, 2, 1, 0]
+    assert [cards_in("(null)", "gpu"), cards_in("gres/gpu:h100=2", "gpu")] == [0, 2]
 
 
 def job(name: str = "other", machines: str = "", tres: str = "cpu=4,mem=4G,node=1", **more: object) -> SlurmJob:

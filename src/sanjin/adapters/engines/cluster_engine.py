@@ -445,7 +445,8 @@ class ClusterEngine(FolderEngine):
                     sent.over_s = 0.0
                     continue
                 sent.over_s = sent.over_s or time.monotonic()
-                settle_s = SETTLE_S if self._files.marker(key) is not None else 0.0
+                begun = self._files.marker(key) is not None and self._files.terminated(key) is None
+                settle_s = SETTLE_S if begun else 0.0
                 if time.monotonic() >= sent.over_s + settle_s:
                     self._conclude(key, self._seen(key, tasks))
 
@@ -488,7 +489,8 @@ class ClusterEngine(FolderEngine):
             key=key, state=RunState.INTERRUPTED, started_at=started_at, sandbox=self._sandbox.kind, detail=detail
         )
         if reason := _REASONS.get(state):
-            self._tell(replace(report, state=RunState.ENDED, reason=reason, ended_at=time.time()))
+            left = self._files.terminated(key) or replace(report, ended_at=time.time())
+            self._tell(replace(left, state=RunState.ENDED, reason=reason, detail=detail))
             return
         with contextlib.suppress(OSError):
             self._files.leave(key, "cancel")  # should it live all the same, it must not go on beside a repeat

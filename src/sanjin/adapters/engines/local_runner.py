@@ -569,16 +569,19 @@ def _register_outputs() -> None:
 
 
 def main(run_folder: str, ended_folder: str) -> None:
-    """Supervise the run in ``run_folder`` and leave its result in ``ended_folder``."""
+    """Supervise the run in ``run_folder`` and leave its result in ``ended_folder``; where its cluster ended it, and knows
+    why, in the run's folder as ``terminated.json``."""
     os.chdir(run_folder)
     prepare()
     with open("order.json", "rb") as file:
         order = json.load(file)
     if (result := _supervise(order)) is None:
         return
+    by_cluster = result["reason"] == "cancelled" and not os.path.exists("cancel") and "SANJIN_BATCH" in os.environ
+    final = os.path.abspath("terminated.json") if by_cluster else os.path.join(ended_folder, f"{order['key']}.json")
     for attempt in range(20):
         try:
-            write_result(result, "result.tmp", os.path.join(ended_folder, f"{order['key']}.json"))
+            write_result(result, "result.tmp", final)
             break
         except OSError as error:
             print(f"result not written: {error}", file=sys.stderr, flush=True)

@@ -231,6 +231,13 @@ class RunFolder:
             raise
         return lock
 
+    def terminated(self, key: str) -> RunReport | None:
+        """What the supervisor of a run left that its cluster ended: all but why."""
+        try:
+            return _report_of(key, (self.runs / key / "terminated.json").read_bytes())
+        except OSError:
+            return None
+
     def _lock(self, run: Path) -> int | None:
         until = time.monotonic() + _PATIENCE_S
         fd = os.open(run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

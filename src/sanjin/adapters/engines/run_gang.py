@@ -108,8 +108,7 @@ class Lead(runner.Supervisor):
         return "exit", 0, 0, ""
 
     def outcome(self) -> tuple[str, int, int, str]:
-        """As of any run. It is lost where a part has left no result, or the cluster asked it to end: why, the cluster
-        says."""
+        """As of any run. It is lost where a part has left no result, and nobody here asked it to end."""
         until = time.monotonic() + (LOST_S if self.status or self.reason else LAG_S)
         while not self._hear() and time.monotonic() < until:
             time.sleep(0.1)
@@ -118,8 +117,9 @@ class Lead(runner.Supervisor):
         self.meter.sampled_cpu_s = sum(float(told["cpu_s"]) for told in parts)
         self.meter.sampled_peak = sum(int(told["memory_peak_bytes"]) for told in parts)
         cut = self.reason == "cancelled" or any(told["reason"] == "cancelled" for told in parts)
-        by_cluster = cut and not os.path.exists("cancel")
-        self.lost = self.failure is None and (by_cluster or (len(parts) < self.machines and not self.reason))
+        if cut and self.failure is None:
+            self.reason = "cancelled"
+        self.lost = len(parts) < self.machines and self.failure is None and not os.path.exists("cancel")
         if self.lost:
             missing = [name for n, name in enumerate(self.hosts) if n not in self.told]
             print(f"no word from {', '.join(missing) or 'nobody'}", file=sys.stderr, flush=True)

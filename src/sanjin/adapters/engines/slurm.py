@@ -82,7 +82,7 @@ class SlurmCluster:
         words += [f"--nodes={shape.machines}", f"--ntasks={shape.machines}", "--ntasks-per-node=1"]
         words += [f"--cpus-per-task={shape.cores}", f"--mem={shape.memory_mib}"]
         words += [f"--time={shape.minutes}"] if shape.minutes else []
-        words += [f"--gres=gpu:{shape.cards}"] if shape.cards else []
+        words += [f"--gres={s.gres}:{shape.cards}"] if shape.cards else []
         for option, value in (("partition", s.partition), ("account", s.account), ("qos", s.qos)):
             words += [f"--{option}={value}"] if value else []
         self._say([*words, *script, *(["0"] if count == 1 else [])])
@@ -122,9 +122,8 @@ class SlurmCluster:
             partition, machine, cores, memory, cards, state = line.split(_BETWEEN)
             if self._settings.partition or partition.endswith("*"):  # the default one
                 name = partition.rstrip("*")
-                found[machine] = SlurmMachine(
-                    machine, int(cores.rstrip("+")), int(memory.rstrip("+")), cards_in(cards), state
-                )
+                count = cards_in(cards, self._settings.gres)
+                found[machine] = SlurmMachine(machine, int(cores.rstrip("+")), int(memory.rstrip("+")), count, state)
         if not found:
             raise ClusterRefused(f"partition {self._settings.partition or '(default)'} has no machine")
         return name, list(found.values())
@@ -140,7 +139,7 @@ class SlurmCluster:
             for line in self._say(["scontrol", "--oneliner", "show", "reservation"])
             if (found := _KEPT.search(line))
         ]
-        return use_of(time.time(), partition, machines, map(_job_in, lines), kept, ours)
+        return use_of(time.time(), partition, machines, map(_job_in, lines), kept, ours, self._settings.gres)
 
     def spread(self, shape: Shape) -> Spread | None:
         """By ``srun``, one task a machine. What they print is the run's; that one fails says that it was lost, since

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from sanjin.ports import Amount, ClusterUse, Taken, TakenBy
 
-_CARDS = re.compile(r"\b(?:gres/)?gpu(?::[^:,(=]+)?[:=](\d+)")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
 _TAKES_WORK = {"allocated", "completing", "idle", "mixed", "planned", "powered_down", "powering_up", "powering_down"}
 """States of machines that take work, now or once there is room; a state ends in a sign where more is to be said, and
@@ -59,16 +58,19 @@ class SlurmReservation:
     end_s: float
 
 
-def cards_in(text: str) -> int:
-    """Cards in a list of generic resources: ``gpu:h100:4(S:0)``, or ``cpu=4,gres/gpu=2,gres/gpu:h100=2``."""
-    found = [(int(m[1]), ":" in m[0].partition("=")[0]) for m in _CARDS.finditer(text)]
-    if "=" in text:  # there all cards are one entry, and those of each type are one more
-        whole = [n for n, typed in found if not typed]
-        return sum(whole) or sum(n for n, _ in found)
-    return sum(n for n, _ in found)
+def cards_in(text: str, gres: str) -> int:
+    """Cards that are ``gres`` (``name`` or ``name:type``) in a list of generic resources: ``gpu:h100:4(S:0),npu:2``, or
+    ``cpu=4,gres/gpu=2,gres/gpu:h100=2``, where all of a name are one entry, and those of a type may be one more."""
+    name, _, kind = gres.partition(":")
+    found = re.findall(rf"(?:^|,|gres/){re.escape(name)}(?::([^:,(=]*[^\d:,(=][^:,(=]*))?[:=](\d+)", text)
+    of_kind = [int(n) for each, n in found if each and each == kind]
+    untyped = [int(n) for each, n in found if not each]
+    if "=" in text:
+        return sum(of_kind) or sum(untyped) or (0 if kind else sum(int(n) for _, n in found))
+    return sum(of_kind) if kind else sum(int(n) for _, n in found)
 
 
-def amount_of(tres: str) -> tuple[Amount, int]:
+def amount_of(tres: str, gres: str) -> tuple[Amount, int]:
     """What ``cpu=4,mem=8000M,node=2,gres/gpu=2`` says: the amount, and on how many machines it is."""
     said = dict(part.split("=", 1) for part in tres.split(",") if "=" in part)
     memory = said.get("mem", "0")
@@ -78,7 +80,7 @@ def amount_of(tres: str) -> tuple[Amount, int]:
         cores, machines = float(said.get("cpu", "0")), int(said.get("node", "1"))
     except ValueError:
         return Amount(), 1
-    return Amount(cores=cores, memory_bytes=held, accelerators=cards_in(tres)), max(machines, 1)
+    return Amount(cores=cores, memory_bytes=held, accelerators=cards_in(tres, gres)), max(machines, 1)
 
 
 def hosts(text: str) -> list[str]:
@@ -161,6 +163,7 @@ def use_of(
     jobs: Iterable[SlurmJob],
     reservations: Sequence[SlurmReservation],
     ours: Callable[[str], bool],
+    gres: str = "gpu",
 ) -> ClusterUse:
     """What others have of these machines: jobs that run on any of them, whatever partition they came by, and jobs that
     wait for the partition and would begin if there were room. A machine that is down or kept is taken whole, but for
@@ -171,7 +174,7 @@ def use_of(
     has_both = [any(bool(m.cards) is carded for m in machines) for carded in (False, True)]
     left = {name: by_name[name].all() for name in closed}
     for job in jobs:
-        amount, count = amount_of(job.tres)
+        amount, count = amount_of(job.tres, gres)
         is_ours = ours(job.name)
         if job.waits:
             if not is_ours and partition in job.partitions and job.reason in _IN_TURN:
