@@ -569,8 +569,8 @@ def _register_outputs() -> None:
 
 
 def main(run_folder: str, ended_folder: str) -> None:
-    """Supervise the run in ``run_folder`` and leave its result in ``ended_folder``; where its cluster ended it, and knows
-    why, in the run's folder as ``terminated.json``."""
+    """Supervise the run in ``run_folder`` and leave its result in ``ended_folder``; where its cluster ended it, and
+    knows why, in the run's folder as ``terminated.json``."""
     os.chdir(run_folder)
     prepare()
     with open("order.json", "rb") as file:
