@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ class RayCluster:
         largest = max(found, key=lambda m: (m.cores, m.memory_mib), default=None)
         if largest is None or largest.cores == 0:
             raise ClusterAway("no machine with a core lives")
-        return largest
+        return replace(largest, count=found.count(largest))
 
     def use(self, ours: Callable[[str], bool], held: Shape) -> ClusterUse:
         """From the autoscaler's report: what machines that live have, and what is in use. Ray knows of no end, and what
