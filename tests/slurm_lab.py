@@ -18,7 +18,7 @@ import pytest
 from sanjin.model.engines import EngineSettings
 from tests.support import free_ports, give_up, needs, until
 
-MACHINE_CORES, MACHINE_MIB = 16, 32_000
+MACHINE_CORES, MACHINE_MIB, MACHINE_CARDS = 16, 32_000, 4
 
 CONF = """
 ClusterName={name}
@@ -51,6 +51,9 @@ KillWait=2
 MaxJobCount=100000
 SlurmdParameters=config_overrides
 JobCompType=jobcomp/none
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
+GresTypes=npu
 """
 
 
@@ -82,9 +85,12 @@ class SlurmLab:
             (self.folder / "spool" / machine).mkdir()
             lines.append(
                 f"NodeName={machine} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={MACHINE_CORES} "
-                f"RealMemory={MACHINE_MIB}"
+                f"RealMemory={MACHINE_MIB} Gres=npu:910b:{MACHINE_CARDS}"
             )
-        lines.append("PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n")
+        lines.append("PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1")
+        lines.append("PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10\n")
+        cards = [f"NodeName={machine} Name=npu Type=910b Count={MACHINE_CARDS}\n" for machine in self.machines]
+        (self.folder / "gres.conf").write_text("".join(cards))
         (self.folder / "slurm.conf").write_text("\n".join(lines))
         (self.folder / "cgroup.conf").write_text("")
         folder = self.folder / "munge"

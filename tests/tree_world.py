@@ -17,6 +17,7 @@ from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import SLOT_S
 from sanjin.ports import (
+    ClusterUse,
     EndReason,
     EngineInfo,
     Publication,
@@ -56,6 +57,10 @@ class ModelEngine:
     over: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     stopped: set[str] = field(default_factory=set)
+    use: ClusterUse | None = None
+
+    def others(self) -> ClusterUse | None:
+        return self.use
 
     def info(self) -> EngineInfo:
         return EngineInfo(name="model", sandbox="none")

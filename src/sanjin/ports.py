@@ -155,11 +155,66 @@ class EngineInfo:
     """Why it can start nothing now: its cluster does not answer. Empty while it can."""
 
 
+class TakenBy(StrEnum):
+    """Why a part of a cluster is not for new work."""
+
+    OTHERS = "others"
+    """Work of others runs there."""
+    QUEUE = "queue"
+    """Work of others waits, and comes first."""
+    DOWN = "down"
+    """Machines that take no work."""
+    RESERVED = "reserved"
+    """Machines that the cluster keeps for something else, for maintenance say."""
+    OURS = "ours"
+    """Runs of this engine: what they have is in the node's own books."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """A part of the machines of a cluster, or all of them."""
+
+    cores: float = 0
+    memory_bytes: float = 0
+    accelerators: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What somebody has of a cluster, or will. ``count`` is of jobs, or machines."""
+
+    by: TakenBy
+    amount: Amount
+    carded: bool = False
+    """Whether it is of the machines that have accelerators, of which a cluster may have both kinds."""
+    since: float = 0.0
+    """Wall seconds since the epoch; 0 for what waits and begins as soon as there is room."""
+    lasts_s: float = 0.0
+    """Wall seconds that it lasts at most; 0 where the cluster does not know."""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterUse:
+    """What a cluster has, and what of it is not for new work of ours, as it said at ``at``, wall seconds since the
+    epoch. ``plain`` are its machines without accelerators, ``carded`` those with."""
+
+    at: float
+    plain: Amount
+    carded: Amount
+    taken: tuple[Taken, ...]
+
+
 class Engine(Protocol):
     """Runs work at one site. Every call is in bulk; none blocks for the length of a run."""
 
     def info(self) -> EngineInfo:
         """How runs are confined and what this machine lacks."""
+        ...
+
+    def others(self) -> ClusterUse | None:
+        """What others have of this site's cluster, as it last said: never waits for it. None where nobody else uses it,
+        or nothing is known yet."""
         ...
 
     def start(self, orders: Sequence[RunOrder]) -> list[RunReport]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import sanjin
 from sanjin.client import Client
 from sanjin.model.job import Effects, JobSpec, Submission
 from tests.live import Region
-from tests.slurm_lab import SlurmLab
+from tests.slurm_lab import MACHINE_CORES, SlurmLab
 from tests.support import until
 
 SITE = "datong"
@@ -28,11 +29,10 @@ def region(lab: SlurmLab, tmp_path: Path) -> Iterator[Region]:
     lab.say("scancel", "--user=root")
 
 
-def document(folder: Path, lab: SlurmLab) -> str:
+def document(folder: Path, lab: SlurmLab, more: str = "") -> str:
     file = folder / "engines.yaml"
-    file.write_text(
-        f"engines:\n  {SITE}: {{engine: slurm, folder: {folder}/shared, conf: {lab.settings.conf}, partition: batch}}\n"
-    )
+    said = f"engine: slurm, folder: {folder}/shared, conf: {lab.settings.conf}, partition: batch{more}"
+    file.write_text(f"engines:\n  {SITE}: {{{said}}}\n")
     return str(file)
 
 
@@ -109,6 +109,45 @@ def test_a_map_over_sites_of_different_engines_is_the_serial_answer(
     assert sorted(r.site for r in records) == [SITE, SITE, "linfen", "linfen"]
     seen = lab.say("squeue", "--noheader", "--array", "--states=all", "--format=%j").split()
     assert sum(name.startswith("sanjin-") for name in seen) >= 2
+
+
+def test_work_goes_round_what_others_have_of_a_shared_cluster_and_back(
+    region: Region, lab: SlurmLab, tmp_path: Path
+) -> None:
+    region.run("engines", "set", document(tmp_path, lab, ", shared_s: 1"))
+    region.up("--sample-data")
+
+    def others() -> dict[str, int]:
+        site = next(s for s in region.ask("sites") if s["site"] == SITE)
+        return {p["what"]: p["cores"] for p in site["cluster"]["parts"]} if site["cluster"] else {}
+
+    def start_s() -> int:
+        """When work for the site would begin, from now."""
+        done = region.run("submit", "--dry-run", str(file), "--node", SITE, "--output", "json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        found = found[0] if isinstance(found, list) else found
+        option = next(o for o in found["options"] if o["site"] == SITE)
+        assert option["reason"] is None, option
+        return option["start_s"] - found["at_s"]
+
+    file = tmp_path / "job.yaml"
+    file.write_text(
+        f"{{name: one, command: [hostname], cores: 2, memory_bytes: 100000000, duration_s: 600, site: {SITE}, "
+        "delay_price_fen_per_hour: 100000}\n"
+    )
+    cores = MACHINE_CORES * len(lab.machines)
+    until(lambda: others() == {"whole": cores}, "an empty cluster", 60)
+    assert start_s() == 0
+    lab.say("sbatch", "--output=/dev/null", f"--ntasks={cores}", "--mem=64", "--time=120", "--wrap=sleep 6000")
+    until(lambda: others() == {"whole": cores, "others": cores}, "others in it", 90)
+    assert 119 * 60 <= start_s() <= 136 * 60  # from the next slot on
+    said = region.run("sites").stdout
+    assert "others' work" in said
+    assert f"others' work: 1, {cores} cores" in region.run("doctor").stdout
+    lab.say("scancel", "--user=root")
+    until(lambda: others() == {"whole": cores}, "an empty cluster", 90)
+    assert start_s() == 0
 
 
 def test_a_site_keeps_its_engine_while_work_runs_there(region: Region, lab: SlurmLab, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from sanjin.adapters.engines.ray import RayCluster
 from sanjin.adapters.engines.sandbox import find_bwrap
 from sanjin.model.engines import EngineKind, EngineSettings
 from sanjin.model.errors import ProblemsFound
-from sanjin.ports import EndReason, RunOrder, RunReport, RunState
+from sanjin.ports import EndReason, RunOrder, RunReport, RunState, TakenBy
 from tests import support
 from tests.ray_lab import MACHINE_CORES, RayLab
 
@@ -38,8 +38,11 @@ def make(ray_lab: RayLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr(cluster_engine, "SETTLE_S", 3.0)  # Ray looks once a second whether a machine's work is left
     made: list[ClusterEngine] = []
 
-    def build(cluster: RayCluster | None = None, sandbox: str = "auto") -> ClusterEngine:
-        made.append(ClusterEngine(tmp_path / "site", cluster or RayCluster(ray_lab.settings), sandbox=sandbox))
+    def build(
+        cluster: RayCluster | None = None, sandbox: str = "auto", site: str = "site", shared_s: float = 0.0
+    ) -> ClusterEngine:
+        cluster = cluster or RayCluster(ray_lab.settings)
+        made.append(ClusterEngine(tmp_path / site, cluster, sandbox=sandbox, shared_s=shared_s))
         return made[-1]
 
     yield build
@@ -107,6 +110,25 @@ def test_what_waits_ends_when_asked_and_never_begins_and_a_new_engine_adopts_the
     until(lambda: not ray_lab.jobs("PENDING", "RUNNING"), "an empty queue")
     assert counted(tmp_path, "waits", "stops", "begins") == [0, 0, 1]
     assert second.find(["waits"])[0].reason is EndReason.CANCELLED
+
+
+def test_what_others_have_is_told(make: Make, ray_lab: RayLab, tmp_path: Path) -> None:
+    engine, other = make(shared_s=0.5), make(site="other")
+    engine.start([order("ours", HOLD, 2)])
+    other.start([order("theirs", HOLD, 5)])
+
+    def taken() -> dict[TakenBy, float]:
+        use = engine.others()
+        return {each.by: each.amount.cores for each in use.taken} if use else {}
+
+    until(lambda: taken() == {TakenBy.OURS: 2, TakenBy.OTHERS: 5}, "others")
+    use = engine.others()
+    assert use is not None
+    assert (use.plain.cores, use.carded.cores) == (MACHINE_CORES * len(ray_lab.machines), 0)
+    (tmp_path / "other/runs/theirs/outputs/go").touch()
+    until(lambda: taken() == {TakenBy.OURS: 2}, "only ours")
+    let_go(tmp_path, ["ours"])
+    ends(engine, "ours")
 
 
 def test_what_an_administrator_stops_is_cancelled(make: Make, ray_lab: RayLab, tmp_path: Path) -> None:

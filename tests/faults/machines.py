@@ -174,6 +174,9 @@ class SimEngine:
             checkpoint=str(self.saved.get(order.checkpoint, 0.0)) if run.reason is EndReason.STOPPED else "",
         )  # fmt: skip
 
+    def others(self) -> None:
+        """Nobody else works here."""
+
     def watch(self) -> list[RunReport]:
         """Runs that are over and were not forgotten."""
         return [self._report(k) for k, r in self.runs.items() if r.over and not r.forgotten]

@@ -55,6 +55,7 @@ def checks(state: Path | None) -> list[Check]:
         *_kept(folder),
         _engines(),
         _kubernetes(),
+        *_clusters(folder),
     ]
 
 
@@ -212,3 +213,19 @@ def _kubernetes() -> Check:
     here = importlib.util.find_spec("lightkube") is not None
     todo = "" if here else text("doctor.todo_kubernetes")
     return Check("kubernetes", here, text("doctor.kubernetes_met"), todo, needed=False)
+
+
+def _clusters(folder: Path) -> list[Check]:
+    """What the clusters say of which the document of engines speaks."""
+    from sanjin.adapters.state_folder import StateFolder
+    from sanjin.cli.clusters import asked
+    from sanjin.cli.engines import kept_engines
+    from sanjin.model.engines import EngineKind
+
+    found: list[Check] = []
+    for site, settings in kept_engines(StateFolder(folder)).items():
+        if settings.engine is not EngineKind.LOCAL:
+            said, fault = asked(site, settings)
+            todo = f"{fault}; {text('doctor.todo_cluster')}" if fault else ""
+            found.append(Check("cluster", not fault, said, todo, needed=False))
+    return found

@@ -48,17 +48,18 @@ def engine_choice(engines: Mapping[str, EngineSettings], objects: ObjectsOf) -> 
             )  # fmt: skip
         from sanjin.adapters.engines.cluster_engine import ClusterEngine
 
-        cluster, bounds = _cluster(settings), settings.bounds
+        cluster, bounds = cluster_of(settings), settings.bounds
         return ClusterEngine(
             place, cluster, sandbox=settings.sandbox, bounds=bounds, python=settings.python, keeper=keeper,
             keep=settings.keep,
             images=settings.images,
+            shared_s=settings.shared_s,
         )  # fmt: skip
 
     return make
 
 
-def _cluster(settings: EngineSettings) -> Cluster:
+def cluster_of(settings: EngineSettings) -> Cluster:
     """How the cluster of a site is spoken to."""
     if settings.engine is EngineKind.RAY:
         from sanjin.adapters.engines.ray import RayCluster

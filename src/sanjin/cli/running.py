@@ -183,6 +183,11 @@ def sites(*, state: State = None, output: Format = "table") -> None:
         heads = ("site", "name", "tier", "free_of", "running", "waiting", "jobs", "tariff", "pue", "kg_kwh", "fault")
         table([f"head.{h}" for h in heads], rows, left=(0, 1, 2, 3, 10))
         note(text("cli.energy_modelled"))
+        if any(s.cluster for s in found):
+            from sanjin.cli.clusters import print_clusters
+
+            print()
+            print_clusters(found, client.region().utc_offset_h)
         figures = [each for s in found for each in s.performance]
         if figures:
             from sanjin.cli.measuring import print_figures

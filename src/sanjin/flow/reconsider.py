@@ -45,27 +45,30 @@ def reconsider(view: View, records: list[JobRecord], now_s: int) -> Iterator[ev.
     if least < 0:
         return
     for record in records:
-        gain = gain_micro(view, record, now_s)
-        if gain > 0 and gain >= least:
-            yield ev.Unplaced(job=record.id, reason=Reason.BETTER_PLACE, gain_micro=gain)
+        gain, lost = gain_micro(view, record, now_s)
+        if lost or (gain > 0 and gain >= least):
+            reason = Reason.CAPACITY if lost else Reason.BETTER_PLACE
+            yield ev.Unplaced(job=record.id, reason=reason, gain_micro=gain)
 
 
-def gain_micro(view: View, record: JobRecord, now_s: int) -> int:
-    """What the best place of now saves against the one that the job has, both at the prices of now; micro-yuan.
+def gain_micro(view: View, record: JobRecord, now_s: int) -> tuple[int, bool]:
+    """What the best place of now saves against the one that the job has, both at the prices of now, micro-yuan; and
+    whether there is one, while others in the site's cluster have taken the one that it has.
 
     The members of a part of an array move together or not at all; the best place is one window.
     """
     placement, supply, gang = record.placement, view.supply, together(record)
     if placement is None:
-        return 0
+        return 0, False
     pool = supply.pool_of(placement)
     need = supply.need(gang.spec, pool)
     held = asked(view, [gang], now_s)
     with supply.trial():
         for begin, end in placement.windows():
             supply.shift(pool, begin, end, need, -1)
+        lost = any(not supply.has_beside_others(pool, begin, end, need) for begin, end in placement.windows())
         rows, choice = run_kernel(supply, now_s, held)
     if choice[0] < 0:
-        return 0
+        return 0, False
     best = int(rows[0, choice[0], tables.ENERGY :].sum())
-    return total_now(supply, held, pool, placement, Need(*need)) - best
+    return total_now(supply, held, pool, placement, Need(*need)) - best, lost

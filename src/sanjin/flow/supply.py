@@ -211,7 +211,8 @@ class Supply:
     ``heard`` marks sites whose capacity is known: the node's own, and those
     of which an offer came. ``version`` counts changes of free capacity, ``own_version`` those in the
     own subtree, ``freed`` those that can give a waiting job a place; ``site_version`` int64[S] has the version of
-    each site's last change.
+    each site's last change. ``others`` is what others have of a site's cluster,
+    int64[3, its pools, T]: cores, MiB and cards, not in the free capacity.
     """
 
     def __init__(
@@ -251,6 +252,7 @@ class Supply:
         self.free_cores, self.free_mem = self.board.cores, self.board.mem
         self.free_acc, self.free_mw = self.board.cards, self.board.mw
         self._unsettled: set[int] | None = None
+        self.others: dict[int, NDArray[np.int64]] = {}
         self._clear()
 
     def _clear(self) -> None:
@@ -286,6 +288,8 @@ class Supply:
             for free in (self.free_cores, self.free_mem, self.free_acc, self.free_mw):
                 free[:, :-by] = free[:, by:].copy()
             self._fill(slice(self.slots - by, self.slots))
+        for had in self.others.values():
+            had[:, :, :-by], had[:, :, -by:] = had[:, :, by:].copy(), 0
         self.first_slot = first
         self._reprice()
         self.changed(own=True, freed=True, sites=range(len(self.sites)))
@@ -354,6 +358,26 @@ class Supply:
         if self.shift(pool, start_s, finish_s, need, sign):
             site = int(self.pool[pool, tables.SITE])
             self.changed(own=bool(self.own[site]), freed=sign < 0, sites=(site,))
+
+    def give_others(self, site: int, taken: NDArray[np.int64]) -> None:
+        """Let others have this of a site's pools, as in ``others``, in place of what they had."""
+        more = taken - self.others.get(site, np.zeros_like(taken))
+        self.others[site] = taken
+        if more.any():
+            for free, part in zip((self.free_cores, self.free_mem, self.free_acc), more, strict=True):
+                free[self.pools_at[site]] -= part
+            self._unsettled = None
+            self.changed(own=bool(self.own[site]), freed=bool((more < 0).any()), sites=(site,))
+
+    def has_beside_others(self, pool: int, start_s: int, finish_s: int, need: tuple[int, int, int, int]) -> bool:
+        """Whether a pool has ``need`` free in a window, or lacks it though others have nothing there."""
+        site = int(self.pool[pool, tables.SITE])
+        if site not in self.others:
+            return True
+        window = slice(max(start_s // SLOT_S - self.first_slot, 0), (finish_s - 1) // SLOT_S - self.first_slot + 1)
+        free = np.array([part[pool, window] for part in (self.free_cores, self.free_mem, self.free_acc)])
+        had = self.others[site][:, self.pools_at[site].index(pool)]
+        return not ((free < np.array(need[:3])[:, None]) & (had[:, window] > 0)).any()
 
     @contextmanager
     def trial(self) -> Generator[None]:

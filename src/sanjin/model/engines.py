@@ -113,6 +113,8 @@ class EngineSettings:
     partition: str = ""
     account: str = ""
     qos: str = ""
+    gres: str = "gpu"
+    """Of Slurm: the generic resource that cards are, ``name`` or ``name:type``."""
     address: str = ""
     """Of Ray: where its dashboard answers, as ``http://127.0.0.1:8265``."""
     token_file: str = ""
@@ -140,6 +142,9 @@ class EngineSettings:
     """The resource that cards are; empty: nvidia.com/gpu."""
     python: str = ""
     """The Python of the cluster's machines that watches over runs; empty: the one of the node, under the same name."""
+    shared_s: float = 0.0
+    """Where others use the cluster too: seconds between two looks at what they have of it, which is then not in what
+    the site offers. 0: nobody else uses it."""
     store: StoreSettings | None = None
     images: ImageSettings | None = None
     """Where this is missing, no image runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
+from sanjin.model.cluster_messages import CLUSTERS
 from sanjin.model.confinement_messages import CONFINEMENT, CONFINEMENT_PROBLEMS
 from sanjin.model.data_messages import DATA, DATA_PROBLEMS
 from sanjin.model.function_messages import FUNCTION_PROBLEMS, FUNCTIONS
@@ -582,7 +583,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "event.job.reported": ("reported", "上报状态"),
 }
 
-for _more in (REPLAYS, PERFORMANCE, ACCESS, OPERATIONS, DATA, CONFINEMENT, FUNCTIONS, WORKFLOW, KUBERNETES, IMAGES):
+for _more in (
+    REPLAYS, PERFORMANCE, ACCESS, OPERATIONS, DATA, CONFINEMENT, FUNCTIONS, WORKFLOW, KUBERNETES, IMAGES, CLUSTERS,
+):  # fmt: skip
     MESSAGES.update(_more)
 for _problems in (
     PROBLEMS, ACCESS_PROBLEMS, OPERATIONS_PROBLEMS, CONFINEMENT_PROBLEMS, DATA_PROBLEMS, FUNCTION_PROBLEMS,

@@ -48,6 +48,28 @@ class SiteFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterPart:
+    """A part of a site's cluster: all of it (``what`` is ``whole``), or what is not for new work here, as in
+    :class:`sanjin.ports.TakenBy`. ``count`` is of jobs or machines, ``until_s`` when the last of it ends at the latest
+    (0: the cluster does not know)."""
+
+    what: str
+    count: int
+    cores: int
+    memory_bytes: int
+    accelerators: int
+    until_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStatus:
+    """The cluster of a site that others use too, as it said at ``seen_s``. The pools' free capacity counts it in."""
+
+    seen_s: int
+    parts: tuple[ClusterPart, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteStatus:
     """A node and its site now.
 
@@ -55,6 +77,7 @@ class SiteStatus:
     meter and modelled like ``pue``; ``it_reserved_kw`` is what placed work may draw at most of
     ``it_cap_kw``. ``fault`` is the last failure of the node or its engine, empty while they work. ``performance`` is of
     this site, and of those below it whose nodes other processes run, where anything is declared or measured.
+    ``cluster`` is there where the site shares its cluster with others.
     """
 
     site: str
@@ -77,6 +100,7 @@ class SiteStatus:
     it_cap_kw: float
     it_reserved_kw: float
     performance: tuple[SiteFigures, ...] = ()
+    cluster: ClusterStatus | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@
 ::
 
     engines:
-      datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch}
+      datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch, shared_s: 60}
       yangquan: {engine: ray, folder: /shared/sanjin, address: "http://127.0.0.1:8265", token_file: /etc/sanjin/ray}
       jincheng: {engine: kubernetes, folder: /shared/sanjin, claim: sanjin-runs, kubeconfig: /etc/sanjin/kubeconfig,
                  namespace: sanjin, image: "registry.example/python:3.12", python: /usr/local/bin/python3}
@@ -41,9 +41,10 @@ from sanjin.regions.fields import Table
 from sanjin.regions.load import root_of, text_of
 
 _WORD = re.compile(r"[A-Za-z0-9._,+-]{1,200}")
+_GRES = re.compile(r"[A-Za-z0-9._+-]{1,100}(:[A-Za-z0-9._+-]{1,100})?")
 _BOUNDS = tuple(field.name for field in fields(Bounds))
 _KEEP = tuple(field.name for field in fields(Keep))
-_WORDS = ("partition", "account", "qos")
+_WORDS = ("partition", "account", "qos", "gres")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _CARD = re.compile(rf"{_SUBDOMAIN.pattern}/[A-Za-z0-9]([A-Za-z0-9._-]{{0,61}}[A-Za-z0-9])?")
@@ -101,16 +102,21 @@ def _engine_in(table: Table) -> EngineSettings:
     for key, value in said.items():
         if key in _PATHS and value and not value.startswith("/"):
             table.note("not_a_whole_path", key, found=value)
-        if key in _WORDS and value and not _WORD.fullmatch(value):
+        if key in _WORDS and value and not (_GRES if key == "gres" else _WORD).fullmatch(value):
             table.note("not_a_slurm_name", key, found=value)
         if key in _KUBERNETES and value and not _KUBERNETES[key].fullmatch(value):
             table.note("not_a_kubernetes_name", key, found=value)
+    shared_s = 0.0
+    if kind in (EngineKind.SLURM, EngineKind.RAY) and table.has("shared_s"):
+        shared_s = table.number("shared_s", 1.0, 3600.0)
     bounds = Bounds(**{key: table.whole(key) for key in _BOUNDS if table.has(key)})
     keep = Keep(**{key: table.whole(key) for key in _KEEP if table.has(key)})
     store = _store_in(table.table("store")) if table.has("store") else None
     images = _images_in(table.table("images")) if table.has("images") else None
     table.close()
-    return EngineSettings(engine=kind, sandbox=sandbox, bounds=bounds, keep=keep, store=store, images=images, **said)
+    return EngineSettings(
+        engine=kind, sandbox=sandbox, bounds=bounds, keep=keep, shared_s=shared_s, store=store, images=images, **said
+    )
 
 
 def _images_in(table: Table) -> ImageSettings:

@@ -110,6 +110,9 @@ class ModelledEngine:
         """Whether something is to be reported, or reported again."""
         return bool(self._over) or self.has_ended()
 
+    def others(self) -> None:
+        """Nobody else works here."""
+
     def watch(self) -> list[RunReport]:
         """Runs that have ended and are not forgotten."""
         while self._ends and self._ends[0][0] <= self._clock.now():

@@ -41,6 +41,7 @@ from sanjin.tree.children import Child, Held, told_of
 from sanjin.tree.exchange import Answer, Request, Uplink
 from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Published, Said, Submit, fail, refuse
 from sanjin.tree.mail import TreeRouter
+from sanjin.tree.others import Others
 from sanjin.tree.performance import Performances
 from sanjin.tree.pricing import Pricing, Seen
 from sanjin.tree.set_back import Lines, Restored, uncertain_ends
@@ -122,6 +123,7 @@ class Node:
         self.pricing = Pricing(parts.region, parts.policy, root, parts.scarcity, now)
         self.pricing.remember(parts.store, now)
         self.performances = Performances(parts.region, name, self._inbox.put)
+        self.others = Others(name, parts.engine, parts.clock)
         self._found: list[RunReport] = []
         self._heard_at: dict[str, tuple[float, int]] = {}
         self._rebuild()
@@ -323,6 +325,7 @@ class Node:
         """Take in what has come (waiting up to ``patience_s`` wall seconds), take one turn, act."""
         work = Work()
         self.loop.roll()
+        self.others.see(self.view.supply)
         asked: list[Submit] = []
         cancels: list[Cancel] = []
         dry: list[DryRun] = []

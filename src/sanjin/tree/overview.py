@@ -80,6 +80,7 @@ def site_status(node: Node, also: Collection[str] = ()) -> SiteStatus:
         it_cap_kw=model.site.power.it_cap.value,
         it_reserved_kw=(int(supply.it_cap_mw[index]) - int(supply.free_mw[index, ahead])) / 1e6,
         performance=tuple(site_figures(node, also)),
+        cluster=node.others.status(),
     )
 
 

@@ -208,7 +208,7 @@ def test_work_in_pieces_is_not_placed_again_for_nothing(make: Make) -> None:
     placed = record(world, job).placement
     assert len(placed.pieces) > 1 and placed.start_s - world.clock.now() > 8 * SLOT_S
     before = world.nodes[HOME].view.supply.free_cores.copy()
-    assert gain_micro(world.nodes[HOME].view, record(world, job), world.clock.now()) <= 0
+    assert gain_micro(world.nodes[HOME].view, record(world, job), world.clock.now())[0] <= 0
     assert (world.nodes[HOME].view.supply.free_cores == before).all()
     world.run(8 * SLOT_S, by=SLOT_S)
     assert not any(isinstance(e, ev.Unplaced) for e in events(world, job))

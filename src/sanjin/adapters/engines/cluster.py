@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+from sanjin.ports import ClusterUse
 
 
 class ClusterAway(Exception):
@@ -19,12 +21,14 @@ class ClusterRefused(Exception):
 
 
 class Shape(NamedTuple):
-    """What a task asks for of one machine. ``minutes`` 0 is for no limit."""
+    """What a task asks for of each of its ``machines``, of which all but gangs that fit on none have one. ``minutes`` 0
+    is for no limit."""
 
     cores: int
     memory_mib: int
     cards: int
     minutes: int
+    machines: int = 1
 
     def told(self) -> str:
         """As one word; :meth:`of` reads it."""
@@ -34,7 +38,19 @@ class Shape(NamedTuple):
     def of(words: Sequence[str]) -> Shape | None:
         """The shape that was told in the one word; nothing where it is none."""
         parts = [part for word in words for part in word.split(",")]
-        return Shape(*map(int, parts)) if len(parts) == len(Shape._fields) and all(map(str.isdecimal, parts)) else None
+        whole = len(Shape._fields)
+        return Shape(*map(int, parts)) if len(parts) in (whole - 1, whole) and all(map(str.isdecimal, parts)) else None
+
+
+class Spread(NamedTuple):
+    """How a task that has several machines begins something on each of them."""
+
+    launch: tuple[str, ...]
+    """The command, to be followed by what to run once on each machine."""
+    hosts: tuple[str, ...]
+    """A command that prints the names of the machines, a line each, in order."""
+    number: str
+    """The variable that tells what was begun which machine it is on, from 0."""
 
 
 class TaskState(StrEnum):
@@ -83,11 +99,12 @@ class Tasks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The largest machine that a cluster has."""
+    """The largest machine that a cluster has; ``count``: how many of that size."""
 
     cores: int
     memory_mib: int
     cards: int
+    count: int = 1
 
 
 class Cluster(Protocol):
@@ -116,6 +133,15 @@ class Cluster(Protocol):
 
     def largest(self) -> Machine:
         """The largest machine. Raises :class:`ClusterRefused` where there is none."""
+        ...
+
+    def use(self, ours: Callable[[str], bool], held: Shape) -> ClusterUse:
+        """What it has, and what others have of it. ``ours`` says whether a batch is this engine's; ``held`` is what the
+        runs of this engine have that have begun. One look, of one or a few calls."""
+        ...
+
+    def spread(self, shape: Shape) -> Spread | None:
+        """How a task of several machines begins something on each; nothing where no task can have several."""
         ...
 
     def passes(self, sandbox: str) -> dict[str, str]:

@@ -39,7 +39,7 @@ from sanjin.adapters.engines.folder_engine import FolderEngine
 from sanjin.adapters.engines.output_keeper import OutputKeeper
 from sanjin.adapters.engines.run_folder import Refused, check, not_started, valid_name
 from sanjin.model.engines import DEFAULT_BOUNDS, Bounds, ImageSettings, Keep
-from sanjin.ports import EndReason, EngineInfo, RunOrder, RunReport, RunState
+from sanjin.ports import ClusterUse, EndReason, EngineInfo, RunOrder, RunReport, RunState
 
 _log = logging.getLogger("sanjin.engines")
 
@@ -84,7 +84,8 @@ class _Sent:
 class ClusterEngine(FolderEngine):
     """Runs work in a cluster. ``folder`` as above; how runs are confined is tried on this machine. ``python`` is the
     Python of the cluster's machines that runs the supervisor; empty: the one in use here, which must be there under the
-    same name. For the rest see :class:`FolderEngine`."""
+    same name. ``shared_s``: others use the cluster too, and it is asked every so many seconds what they have of it; 0:
+    never. For the rest see :class:`FolderEngine`."""
 
     def __init__(
         self,
@@ -98,11 +99,14 @@ class ClusterEngine(FolderEngine):
         keeper: OutputKeeper | None = None,
         keep: Keep | None = None,
         images: ImageSettings | None = None,
+        shared_s: float = 0.0,
     ) -> None:
         super().__init__(
             folder, sandbox=sandbox, read_only=read_only, bounds=bounds, keeper=keeper, keep=keep, images=images
         )
         self._cluster = cluster
+        self._use: ClusterUse | None = None
+        self._use_s, self._next_use_s = shared_s, 0.0 if shared_s else math.inf
         program = self._files.supervisor_source() if python else self._files.supervisor()
         self._launch = (python or sys.executable, program)
         self._batches = self._files.root / "batches"
@@ -125,6 +129,10 @@ class ClusterEngine(FolderEngine):
         with self._guard:
             remarks = (self._sandbox.remark,) if self._sandbox.remark else ()
             return EngineInfo(name=self._cluster.name, sandbox=self._sandbox.kind, remarks=remarks, fault=self._fault)
+
+    def others(self) -> ClusterUse | None:
+        """What others had of the cluster at the last look."""
+        return self._use
 
     def start(self, orders: Sequence[RunOrder]) -> list[RunReport]:
         """Take these runs on; they are submitted together, at once. A report for each that cannot be."""
@@ -288,7 +296,7 @@ class ClusterEngine(FolderEngine):
                     return
                 now = time.monotonic()
                 look = bool(self._fault) or (bool(self._sent) and (self._ask_waiting or now >= self._next_poll_s))
-            todo = (self._submit, self._look) if look else (self._submit,)
+            todo = (self._submit, *((self._look,) if look else ()), *((self._see,) if now >= self._next_use_s else ()))
             faults = [fault for what in todo if (fault := _try(what))]
             if faults:
                 retry_s = time.monotonic() + RETRY_S
@@ -300,7 +308,19 @@ class ClusterEngine(FolderEngine):
         """When there is something to do, monotonic seconds; not before ``retry_s``."""
         if self._queued.keys() - self._fetching or self._prepared or self._fault or (self._ask_waiting and self._sent):
             return retry_s
-        return max(retry_s, self._next_poll_s) if self._sent else math.inf
+        return max(retry_s, min(self._next_poll_s if self._sent else math.inf, self._next_use_s))
+
+    def _see(self) -> None:
+        """One look at what others have of the cluster."""
+        with self._guard:
+            shapes = [self._asked_for(key) for key in self._sent if self._files.marker(key) is not None]
+        held = Shape(*map(sum, zip(*filter(None, shapes), strict=True))) if any(shapes) else Shape(0, 0, 0, 0)
+        self._use = self._cluster.use(lambda batch: (self._batches / batch).exists(), held)
+        self._next_use_s = time.monotonic() + self._use_s
+
+    def _asked_for(self, key: str) -> Shape | None:
+        """What the task of a run asked for, where that is known."""
+        return Shape.of(self._files.read(key, _BY, 0, 200).decode(errors="replace").split()[-1:])
 
     def _submit(self) -> None:
         """Submit what is to be, one shape at a time. Raises :class:`ClusterAway`; what was not submitted stays."""
@@ -331,6 +351,9 @@ class ClusterEngine(FolderEngine):
             if self._queued.get(order.key) is None:
                 return
             more = self._confined(order)
+            if shape.machines > 1 and (spread := self._cluster.spread(shape)):
+                each = shape.cores // max(order.cores, 1)
+                more["spread"] = {**spread._asdict(), "machines": shape.machines, "each": each}
             more["passed"] = self._cluster.passes(str(more["sandbox"]))
             lock = self._files.prepare(order, more)
             del self._queued[order.key]
@@ -348,14 +371,23 @@ class ClusterEngine(FolderEngine):
         each = max(-(-order.memory_bytes // copies) // 2**20, 1) if order.memory_bytes else MIB_A_CORE * order.cores
         fit = min(machine.cores // max(order.cores, 1), (machine.memory_mib - SPARE_MIB) // max(each, 1))
         fit = min(fit, machine.cards // order.accelerators) if order.accelerators else fit
-        if order.nodes > fit or fit < 1:
+        machines = -(-order.nodes // max(fit, 1))
+        asked = f"{order.nodes} x ({order.cores} cores, {each} MiB, {order.accelerators} cards) at once are more than "
+        if fit < 1 or machines > machine.count:
             raise Refused(
-                f"{order.nodes} x ({order.cores} cores, {each} MiB, {order.accelerators} cards) at once are more than "
-                f"the largest machine of the cluster has ({machine.cores}, {machine.memory_mib}, {machine.cards})"
+                f"{asked}the largest machine of the cluster has ({machine.cores}, {machine.memory_mib}, "
+                f"{machine.cards}), of which there are {machine.count}"
             )
-        at_once = max(order.nodes, min(order.parallel, order.members or 1, fit))
-        bound = -(-order.memory_bytes * at_once // copies)
-        order = replace(order, parallel=at_once if order.members else 1, memory_bytes=bound)
+        if machines > 1 and self._cluster.spread(Shape(1, 1, 0, 0, machines)) is None:
+            raise Refused(
+                f"{asked}the largest machine of the cluster has, and {self._cluster.name} runs a gang on one machine"
+            )
+        here = -(-order.nodes // machines)  # copies on each machine, at most
+        machines = -(-order.nodes // here)
+        at_once = max(here, min(order.parallel, order.members or 1, fit))
+        bound = -(-order.memory_bytes * at_once // copies)  # of each machine
+        whole = order.memory_bytes if order.nodes > 1 else bound
+        order = replace(order, parallel=at_once if order.members else 1, memory_bytes=whole)
         memory = -(-bound // 2**20) or each * at_once
         seconds = order.time_limit_s * -(-max(order.members, 1) // order.parallel) + order.stop_grace_s + SPARE_S
         shape = Shape(
@@ -363,6 +395,7 @@ class ClusterEngine(FolderEngine):
             memory_mib=memory + SPARE_MIB,
             cards=order.accelerators * at_once,
             minutes=math.ceil(seconds / 60) if order.time_limit_s > 0 else 0,
+            machines=machines,
         )
         return shape, order
 
@@ -426,7 +459,8 @@ class ClusterEngine(FolderEngine):
                     sent.over_s = 0.0
                     continue
                 sent.over_s = sent.over_s or time.monotonic()
-                settle_s = SETTLE_S if self._files.marker(key) is not None else 0.0
+                begun = self._files.marker(key) is not None and self._files.terminated(key) is None
+                settle_s = SETTLE_S if begun else 0.0
                 if time.monotonic() >= sent.over_s + settle_s:
                     self._conclude(key, self._seen(key, tasks))
 
@@ -452,8 +486,7 @@ class ClusterEngine(FolderEngine):
             reason = EndReason.STOPPED if asked == "stop" else EndReason.CANCELLED
             self._end_unbegun(key, reason, f"{reason} before it began")
         elif state is TaskState.OVER:  # the cluster lost it, or its machine: it has not begun
-            shape = Shape.of(self._files.read(key, _BY, 0, 200).decode(errors="replace").split()[-1:])
-            if shape is None:
+            if (shape := self._asked_for(key)) is None:
                 self._end_unbegun(key, EndReason.NOT_STARTED, f"{_BY}: damaged")
                 return
             self._sent.pop(key, None)
@@ -470,7 +503,8 @@ class ClusterEngine(FolderEngine):
             key=key, state=RunState.INTERRUPTED, started_at=started_at, sandbox=self._sandbox.kind, detail=detail
         )
         if reason := _REASONS.get(state):
-            self._tell(replace(report, state=RunState.ENDED, reason=reason, ended_at=time.time()))
+            left = self._files.terminated(key) or replace(report, ended_at=time.time())
+            self._tell(replace(left, state=RunState.ENDED, reason=reason, detail=detail))
             return
         with contextlib.suppress(OSError):
             self._files.leave(key, "cancel")  # should it live all the same, it must not go on beside a repeat

@@ -13,7 +13,7 @@ from sanjin.adapters.engines.run_sweeper import RunSweeper
 from sanjin.adapters.engines.sandbox import choose, confine, image_runner
 from sanjin.model.data import RunOutputs
 from sanjin.model.engines import DEFAULT_BOUNDS, Bounds, ImageSettings, Keep
-from sanjin.ports import EndReason, RunOrder, RunReport
+from sanjin.ports import ClusterUse, EndReason, RunOrder, RunReport
 
 
 class FolderEngine:
@@ -46,6 +46,10 @@ class FolderEngine:
         self._image_runner = image_runner(images.way) if images else None
         self._images = ImageStore(self._files.root / "images", images, self._image_came) if images else None
         self._told: dict[str, RunReport] = {}  # ended and not forgotten
+
+    def others(self) -> ClusterUse | None:
+        """Nothing: here nobody else has a part."""
+        return None
 
     def cancel(self, keys: Sequence[str]) -> None:
         """Ask these runs to end: TERM, and KILL two seconds later. It wins over a stop under way."""

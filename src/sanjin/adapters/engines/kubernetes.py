@@ -38,6 +38,7 @@ from sanjin.adapters.engines.cluster import (
     Machine,
     Seen,
     Shape,
+    Spread,
     Tasks,
     TaskState,
     shared_script,
@@ -45,6 +46,7 @@ from sanjin.adapters.engines.cluster import (
 from sanjin.model.catalogue import problem
 from sanjin.model.engines import EngineSettings
 from sanjin.model.errors import ProblemsFound
+from sanjin.ports import ClusterUse
 
 _log = logging.getLogger("sanjin.engines")
 _T = TypeVar("_T")
@@ -272,6 +274,14 @@ class KubernetesCluster:
                 self._delete(Pod, pod)
             with self._guard:
                 self._ended.add(f"{job}/{index}")
+
+    def use(self, ours: Callable[[str], bool], held: Shape) -> ClusterUse:
+        """Not told: the account has rights in its own namespace alone. Raises ClusterRefused."""
+        raise ClusterRefused("what others have of a Kubernetes cluster is not looked at")
+
+    def spread(self, shape: Shape) -> Spread | None:
+        """None: a run is one pod, which is on one machine."""
+        return None
 
     def largest(self) -> Machine:
         """The largest machine that is ready and takes any work, by cores. Raises :class:`ClusterAway` where there is

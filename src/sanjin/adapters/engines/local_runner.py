@@ -14,11 +14,9 @@ that a full disk does not lose it); this becomes ``<key>.json`` in the ended fol
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -28,11 +26,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING or __name__ != "__main__":
     from typing import Any
 
-    from sanjin.adapters.engines import run_landlock as confining
+    from sanjin.adapters.engines import run_launcher as launching
     from sanjin.adapters.engines import run_limits as limits
 else:  # by itself: its two other files lie beside it, and the real typing module is slow to import
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    import run_landlock as confining
+    import run_launcher as launching
     import run_limits as limits
 
     del sys.path[0]
@@ -50,18 +48,10 @@ DETAIL_MAX = 1000
 FAILURES_TOLD = 8
 """How many failed members of an array are named."""
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_CHILD_SUBREAPER = 36
 _BLOCKED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _SHORT = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_APPTAINER_OWN = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
 _NEVER = float("inf")
-_SECTOR = 4096  # a file may grow so far beyond the quota that it is seen to be over
-_LIBC = ctypes.CDLL(None)
-
-
-def _prctl(option: int, value: int) -> None:
-    zero = ctypes.c_ulong(0)
-    _LIBC.prctl(option, ctypes.c_ulong(value), zero, zero, zero)
 
 
 def _last_line(path: str) -> str:
@@ -72,122 +62,6 @@ def _last_line(path: str) -> str:
             return file.read().decode(errors="replace").strip().rpartition("\n")[2]
     except OSError:
         return ""
-
-
-class Launcher:
-    """Starts a command as often as wanted; what is the same each time is made once."""
-
-    def __init__(self, order: dict[str, Any], numbered: str, groups: limits.Groups) -> None:
-        self.groups = groups
-        self.landlock: dict[str, list[str]] = order["landlock"]
-        self.ruleset = -1
-        self.file_bytes = int(order["output_bytes"])
-        self.command: list[str] = order["command"]
-        passed = {name: value or os.environ.get(name, "") for name, value in order.get("passed", {}).items()}
-        self.variables: dict[str, str] = {**{n: v for n, v in passed.items() if v}, **order["variables"]}
-        self.bwrap: list[str] = order["bwrap"]
-        self.apptainer: list[str] = order["apptainer"]
-        self.numbered = numbered  # the variable that tells the processes of a run apart; may be empty
-        self.arguments, self.cards_each = b"", int(order["accelerators"])
-
-    def take_cards(self, at_once: int, gang: bool) -> int:
-        """Take the cards that the run asks for; for how many processes at once they are enough. ``OSError``."""
-        shown = list[str]()
-        if self.cards_each:
-            self.cards = _beside("run_cards").Cards(at_once)
-            self.cards.take(self.cards_each, gang, os.environ, bool(self.bwrap or self.landlock))
-            at_once, self.variables = self.cards.at_once, {**self.cards.variables, **self.variables}
-            shown = [word for pair in self.cards.files.items() for word in ("--dev-bind", *pair)]
-            self.landlock.get("write", []).extend(self.cards.files)
-        self.arguments = _joined([*self.bwrap[1:], *shown, "--remount-ro", "/dev", "--clearenv"])
-        for name, value in self.variables.items():
-            self.arguments += _joined(["--setenv", name, value])
-        return at_once
-
-    def start(self, number: int) -> tuple[int, int]:
-        """Start the command. ``OSError`` when it cannot be started.
-
-        Returns its process id and the descriptor where bwrap says how the command ended, or -1.
-        """
-        own = {self.numbered: str(number)} if self.numbered else {}
-        argv, variables = self.command, {**self.variables, **own}
-        ours, theirs, parent = list[int](), list[int](), os.getpid()
-        try:
-            _pipe(ours, theirs)
-            if self.landlock and self.ruleset < 0:
-                self.ruleset = confining.make_ruleset(self.landlock["read"], self.landlock["write"])
-            if self.bwrap:
-                argv, variables = self._confined(own, ours, theirs), {}
-            elif self.apptainer:  # it hands on what has its prefix, and nothing else
-                argv = [*self.apptainer, *self.command]
-                variables = {**_APPTAINER_OWN, **{f"APPTAINERENV_{name}": v for name, v in variables.items()}}
-            pid = os.fork()
-            if pid == 0:
-                self._become(argv, variables, theirs[1:], parent, theirs[0])
-        except OSError:
-            _close(ours)
-            raise
-        finally:
-            _close(theirs)
-        failure = os.read(ours[0], 200)  # empty once exec has closed the other end
-        if failure:
-            _close(ours)
-            os.waitpid(pid, 0)
-            code, _, text = failure.decode(errors="replace").partition(" ")
-            raise OSError(int(code), text)
-        os.close(ours[0])
-        return pid, ours[1] if self.bwrap else -1
-
-    def _become(self, argv: list[str], variables: dict[str, str], keep: list[int], parent: int, failure: int) -> None:
-        """In the child: become the command. Never returns; a failure goes to the pipe ``failure``."""
-        try:
-            os.setsid()
-            # When the supervisor is killed the command must not live on unwatched.
-            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
-            self.groups.join()
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            if self.file_bytes > 0:
-                _lower(resource.RLIMIT_FSIZE, self.file_bytes + _SECTOR)
-            try:
-                with open("/proc/self/oom_score_adj", "w") as file:
-                    file.write("500")  # short of memory, the kernel ends jobs before nodes
-            except OSError:
-                pass
-            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these; the command must not
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            make = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            os.dup2(os.open("stdout", make, 0o600), 1)
-            os.dup2(os.open("stderr", make, 0o600), 2)
-            for fd in keep:
-                os.set_inheritable(fd, True)
-            os.chdir("work")
-            if self.landlock:
-                confining.enter(self.ruleset)
-            elif not self.bwrap:  # that does it itself, and where it is setuid it could not begin
-                confining.no_new_privileges()
-            os.execvpe(argv[0], argv, variables)
-        except OSError as error:
-            os.write(failure, f"{error.errno} {argv[0]}: {error.strerror}".encode()[:200])
-        finally:
-            os._exit(127)  # whatever happened, two supervisors must not go on
-
-    def _confined(self, own: dict[str, str], ours: list[int], theirs: list[int]) -> list[str]:
-        """The command line of bwrap for the command with the variables ``own`` besides the common ones.
-
-        The job's variables go to the sandbox through a file descriptor: given to bwrap itself an
-        LD_PRELOAD would act outside of the sandbox, and on its command line all could read them.
-        """
-        _pipe(ours, theirs)
-        os.set_blocking(ours[1], False)
-        theirs.append(os.memfd_create("bwrap"))
-        status_fd, args_fd = map(str, theirs[1:])
-        extra = [part for name, value in own.items() for part in ("--setenv", name, value)]
-        os.write(theirs[2], self.arguments + _joined(extra))
-        os.lseek(theirs[2], 0, os.SEEK_SET)
-        return [self.bwrap[0], "--args", args_fd, "--json-status-fd", status_fd, "--", *self.command]
 
 
 class Started:
@@ -207,17 +81,17 @@ class Supervisor:
 
     def __init__(self, order: dict[str, Any]) -> None:
         self.members = int(order["members"])
-        nodes = int(order["nodes"])
+        nodes, copies = int(order["nodes"]), int(order.get("copies", order["nodes"]))  # of the gang, and here
         self.memory_limit, self.processes = int(order["memory_bytes"]), int(order["processes"])
         homes = limits.group_homes()
         limits.sweep_groups(homes)
         self.groups = limits.Groups(homes, self.memory_limit, self.processes)
         numbered = "SANJIN_INDEX" if self.members else "SANJIN_RANK" if nodes > 1 else ""
-        self.launcher = Launcher(order, numbered, self.groups)
+        self.launcher = launching.Launcher(order, numbered, self.groups)
         self.quota = limits.Quota(order["kept"], self.launcher.file_bytes, int(order["output_files"]))
-        self.next = int(order["first_member"]) if self.members else 0
-        self.end = self.next + (self.members or nodes)
-        self.at_once = int(order["parallel"]) if self.members else nodes
+        self.next = int(order["first_member"]) if self.members else int(order.get("first_rank", 0))
+        self.end = self.next + (self.members or copies)
+        self.at_once = int(order["parallel"]) if self.members else copies
         self.time_limit_s = float(order["time_limit_s"]) if order["time_limit_s"] > 0 else _NEVER
         self.stop_grace_s = float(order["stop_grace_s"])
         self.meter = limits.Meter()
@@ -229,7 +103,7 @@ class Supervisor:
         self.busy_s = 0.0
         self.failures: list[str] = []
         self.detail = ""  # of the bound that it reached
-        self.signalled = self.clearing = self.stuck = False
+        self.signalled = self.clearing = self.stuck = self.lost = False
 
     def work(self) -> None:
         """Start what is to be started, until all has ended, a limit is reached or an end is asked for.
@@ -245,7 +119,7 @@ class Supervisor:
             again = self._start_due()
             wake_at = min(look_at, self.kill_at, self.deadline, *(one.deadline for one in self.live.values()))
             got = signal.sigtimedwait(_BLOCKED, 0.0 if again else max(0.0, wake_at - time.monotonic()))
-            self.signalled = got is not None and got.si_signo != signal.SIGCHLD
+            self.signalled |= got is not None and got.si_signo != signal.SIGCHLD
             self._reap()
             if not self.live and not self._due():
                 break
@@ -462,35 +336,13 @@ def _requested() -> str:
     return "cancelled" if os.path.exists("cancel") else "stopped" if os.path.exists("stop") else ""
 
 
-def _lower(limit: int, value: int) -> None:
-    """Bound a resource of this process by ``value``, or less where it is less already."""
-    _, hard = resource.getrlimit(limit)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(limit, (value, value))
-
-
-def _joined(parts: list[str]) -> bytes:
-    return b"".join(os.fsencode(part) + b"\0" for part in parts)
-
-
-def _pipe(ours: list[int], theirs: list[int]) -> None:
-    """Open a pipe: the end to read from goes to ``ours``, the other to ``theirs``."""
-    read, write = os.pipe()
-    ours.append(read)
-    theirs.append(write)
-
-
-def _close(fds: list[int]) -> None:
-    for fd in fds:
-        os.close(fd)
-
-
-def _prepare() -> None:
-    """Make this process a supervisor: unseen by signals, parent of last resort, holder of the lock."""
+def prepare(locked: bool = True) -> None:
+    """Make this process a supervisor: unseen by signals, parent of last resort, holder of the lock if there is one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    os.set_inheritable(LOCK_FD, False)  # a job that held the lock would look like a live supervisor
-    os.closerange(LOCK_FD + 1, max(map(int, os.listdir("/proc/self/fd"))) + 1)
+    launching.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    if locked:
+        os.set_inheritable(LOCK_FD, False)  # a job that held the lock would look like a live supervisor
+    os.closerange(LOCK_FD + locked, max(map(int, os.listdir("/proc/self/fd"))) + 1)
 
 
 def _mark_started() -> bool:
@@ -528,8 +380,8 @@ def write_result(result: dict[str, object], temporary: str, final: str) -> None:
 
 
 def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
-    """Do the whole run. Its result; None when the key has begun before."""
-    run = Supervisor(order)
+    """Do the whole run. Its result; None when the key has begun before, or it is not known how it ended."""
+    run = launching.beside("run_gang").Lead(order) if order.get("spread") else Supervisor(order)
     started_at, began = time.time(), time.monotonic()
     reason, status, number, detail = "", 0, 0, ""
     try:
@@ -538,9 +390,11 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
         reason = _requested()
         if not reason:
             if order.get("checkpoint_from"):
-                _beside("run_checkpoint").restore(order["checkpoint_from"], order["checkpoint_to"])
+                launching.beside("run_checkpoint").restore(order["checkpoint_from"], order["checkpoint_to"])
             run.work()
             reason, status, number, detail = run.outcome()
+            if run.lost:
+                return None
     except OSError as error:
         run.clear()
         reason, detail = "not_started", error.strerror or str(error)
@@ -568,34 +422,31 @@ def _supervise(order: dict[str, Any]) -> dict[str, object] | None:
     }
 
 
-def _beside(module: str) -> Any:
-    """Another file of the supervisor's, which few runs need."""
-    sys.path.append(os.path.dirname(sys.argv[0]))
-    return __import__(module)
-
-
 def _register_outputs() -> None:
     """List what the run left. Whatever fails here, the engine does it once somebody asks."""
     try:
         if os.listdir("outputs"):
-            _beside("run_outputs").register(".")
+            launching.beside("run_outputs").register(".")
     except Exception as error:
         print(f"outputs not listed: {error}", file=sys.stderr, flush=True)
 
 
 def main(run_folder: str, ended_folder: str) -> None:
-    """Supervise the run in ``run_folder`` and leave its result in ``ended_folder``."""
+    """Supervise the run in ``run_folder`` and leave its result in ``ended_folder``; where its cluster ended it, and
+    knows why, in the run's folder as ``terminated.json``."""
     os.chdir(run_folder)
-    _prepare()
+    prepare()
     with open("order.json", "rb") as file:
         order = json.load(file)
     if (result := _supervise(order)) is None:
         return
     if result["reason"] == INTERRUPTED:
         sys.exit(128 + signal.SIGTERM)  # an end without a result
+    by_cluster = result["reason"] == "cancelled" and not os.path.exists("cancel") and "SANJIN_BATCH" in os.environ
+    final = os.path.abspath("terminated.json") if by_cluster else os.path.join(ended_folder, f"{order['key']}.json")
     for attempt in range(20):
         try:
-            write_result(result, "result.tmp", os.path.join(ended_folder, f"{order['key']}.json"))
+            write_result(result, "result.tmp", final)
             break
         except OSError as error:
             print(f"result not written: {error}", file=sys.stderr, flush=True)
@@ -604,4 +455,4 @@ def main(run_folder: str, ended_folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1], sys.argv[2]) if len(sys.argv) == 3 else launching.beside("run_gang").main(sys.argv[1])

@@ -6,7 +6,8 @@ import re
 import shlex
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sanjin.adapters.engines.cluster import (
     Machine,
     Seen,
     Shape,
+    Spread,
     Tasks,
     TaskState,
     shared_script,
@@ -26,6 +28,7 @@ from sanjin.adapters.files import private_text
 from sanjin.model.catalogue import problem
 from sanjin.model.engines import EngineSettings
 from sanjin.model.errors import ProblemsFound
+from sanjin.ports import Amount, ClusterUse, Taken, TakenBy
 
 _ANSWER_S = 30.0
 """Seconds that an answer may take: Ray itself waits up to ten for a part of it that is away."""
@@ -173,7 +176,37 @@ class RayCluster:
         largest = max(found, key=lambda m: (m.cores, m.memory_mib), default=None)
         if largest is None or largest.cores == 0:
             raise ClusterAway("no machine with a core lives")
-        return largest
+        return replace(largest, count=found.count(largest))
+
+    def use(self, ours: Callable[[str], bool], held: Shape) -> ClusterUse:
+        """From the autoscaler's report: what machines that live have, and what is in use. Ray knows of no end, and what
+        waits there is not counted: nothing says whose it is, or for how long."""
+        has, used = [0.0] * 3, [0.0] * 3
+        answer = self._say("GET", "/api/cluster_status")
+        try:
+            usage: dict[str, list[float]] = answer.json()["data"]["clusterStatus"]["loadMetricsReport"]["usage"]
+            for i, name in enumerate(("CPU", "memory", "GPU")):
+                used[i], has[i] = usage.get(name, (0.0, 0.0))
+        except (ValueError, KeyError, TypeError) as fault:
+            raise ClusterAway("dashboard: /api/cluster_status answers nothing that can be read") from fault
+        mine = (held.cores, held.memory_mib << 20, held.cards)
+        whole, theirs, own = (
+            Amount(cores=cores, memory_bytes=memory, accelerators=cards)
+            for cores, memory, cards in (has, [max(u - m, 0.0) for u, m in zip(used, mine, strict=True)], mine)
+        )
+        now_s = time.time()
+        carded = has[2] > 0
+        taken = tuple(
+            Taken(by=by, amount=amount, carded=carded, since=now_s)
+            for by, amount in ((TakenBy.OTHERS, theirs), (TakenBy.OURS, own))
+            if amount != Amount()
+        )
+        plain, with_cards = (Amount(), whole) if carded else (whole, Amount())
+        return ClusterUse(at=now_s, plain=plain, carded=with_cards, taken=taken)
+
+    def spread(self, shape: Shape) -> Spread | None:
+        """None: a job of Ray's has one machine; work that uses Ray itself has more by its own means."""
+        return None
 
     def passes(self, sandbox: str) -> dict[str, str]:
         """Work finds its cluster by them. In a sandbox none can be reached, and Ray says so at once: without an address

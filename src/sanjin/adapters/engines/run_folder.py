@@ -41,7 +41,8 @@ PROGRAMS = {
     name: str(Path(__file__).with_name(f"{file}.py"))
     for name, file in (
         ("run_limits", "run_limits"), ("run_landlock", "run_landlock"), ("run_outputs", "run_outputs"),
-        ("run_checkpoint", "run_checkpoint"), ("run_cards", "run_cards"), ("supervisor", "local_runner"),
+        ("run_checkpoint", "run_checkpoint"), ("run_cards", "run_cards"), ("run_gang", "run_gang"),
+        ("run_launcher", "run_launcher"), ("supervisor", "local_runner"),
     )
 }  # fmt: skip
 """What a supervisor is made of, by the names in the engine's folder: what it looks for beside itself, and it."""
@@ -240,6 +241,13 @@ class RunFolder:
             os.close(lock)
             raise
         return lock
+
+    def terminated(self, key: str) -> RunReport | None:
+        """What the supervisor of a run left that its cluster ended: all but why."""
+        try:
+            return _report_of(key, (self.runs / key / "terminated.json").read_bytes())
+        except OSError:
+            return None
 
     def _lock(self, run: Path) -> int | None:
         until = time.monotonic() + _PATIENCE_S

@@ -30,6 +30,7 @@ from pathlib import Path
 import sanjin
 from sanjin.adapters.engines.images import Image
 from sanjin.adapters.engines.run_folder import INSIDE, Refused, RunFolder
+from sanjin.adapters.engines.run_gang import ports_of
 from sanjin.adapters.engines.run_landlock import landlock_version, network_filter
 from sanjin.model.catalogue import problem
 from sanjin.model.engines import Bounds, Confinement, ImageWay
@@ -245,6 +246,8 @@ def variables(
     if order.nodes > 1:
         found["SANJIN_NODES"] = str(order.nodes)
         found["SANJIN_GANG"] = shown["gang"]
+        found["SANJIN_HOSTS"] = ",".join(["127.0.0.1"] * order.nodes)  # its machines, by rank, if it has several
+        found["SANJIN_PORTS"] = ports_of(order.key)
     if order.checkpoint:
         found["SANJIN_CHECKPOINT"] = shown["checkpoint"]
     return found

@@ -1,18 +1,35 @@
-"""A Slurm cluster through its commands: ``sbatch``, ``squeue``, ``scancel`` and ``sinfo`` (22.05 and later)."""
+"""A Slurm cluster through its commands (22.05 and later): sbatch, squeue, scancel, sinfo and scontrol."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from sanjin.adapters.engines.cluster import ClusterAway, ClusterRefused, Machine, Seen, Shape, Tasks, TaskState
+from sanjin.adapters.engines.cluster import ClusterAway, ClusterRefused, Machine, Seen, Shape, Spread, Tasks, TaskState
+from sanjin.adapters.engines.slurm_use import (
+    SlurmJob,
+    SlurmMachine,
+    SlurmReservation,
+    cards_in,
+    seconds_of,
+    use_of,
+)
 from sanjin.model.engines import EngineSettings
+from sanjin.ports import ClusterUse
 
 _BETWEEN = "\x1f"
-_CARDS = re.compile(r"\bgpu(?::[^:,(]+)?:(\d+)")
+_OF_JOBS = {
+    "state": 14, "reason": 30, "partition": 200, "starttime": 14, "endtime": 14, "timelimit": 16, "tres-alloc": 200,
+    "nodelist": 800, "name": 60,
+}  # fmt: skip
+"""What is asked of every job in the cluster, and how many bytes of it, since no sign can stand between; the name may
+be of letters of several bytes, so it is last."""
+_KEPT = re.compile(r"StartTime=(\d+) EndTime=(\d+) .*?\bNodes=(\S+)")
 _ANSWER_S = 60.0
 """Seconds that a command may take: Slurm's own tell after some ten that the controller is away."""
 _AWAY = re.compile(
@@ -51,7 +68,7 @@ class SlurmCluster:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         keep = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-        self._environment = {"LANG": "C.UTF-8", **keep}
+        self._environment = {"LANG": "C.UTF-8", "SLURM_TIME_FORMAT": "%s", **keep}
         if settings.conf:
             self._environment["SLURM_CONF"] = settings.conf
 
@@ -62,9 +79,10 @@ class SlurmCluster:
         words = ["sbatch", "--parsable", "--quiet", f"--job-name={batch}"]
         words += [f"--array=0-{count - 1}"] if count > 1 else []
         words += ["--output=/dev/null", "--error=/dev/null", "--no-requeue", f"--chdir={folder}"]
-        words += ["--nodes=1", "--ntasks=1", f"--cpus-per-task={shape.cores}", f"--mem={shape.memory_mib}"]
+        words += [f"--nodes={shape.machines}", f"--ntasks={shape.machines}", "--ntasks-per-node=1"]
+        words += [f"--cpus-per-task={shape.cores}", f"--mem={shape.memory_mib}"]
         words += [f"--time={shape.minutes}"] if shape.minutes else []
-        words += [f"--gres=gpu:{shape.cards}"] if shape.cards else []
+        words += [f"--gres={s.gres}:{shape.cards}"] if shape.cards else []
         for option, value in (("partition", s.partition), ("account", s.account), ("qos", s.qos)):
             words += [f"--{option}={value}"] if value else []
         self._say([*words, *script, *(["0"] if count == 1 else [])])
@@ -89,16 +107,47 @@ class SlurmCluster:
 
     def largest(self) -> Machine:
         """The largest machine of the partition, by cores."""
-        words = ["sinfo", "--noheader", "--noconvert", "--Node", "--format=%P %c %m %G"]
+        found = [Machine(cores=m.cores, memory_mib=m.memory_mib, cards=m.cards) for m in self._machines()[1]]
+        best = max(found, key=lambda m: (m.cores, m.memory_mib, m.cards))
+        return replace(best, count=found.count(best))
+
+    def _machines(self) -> tuple[str, list[SlurmMachine]]:
+        """The partition that work goes to, and its machines. Raises :class:`ClusterRefused` where it has none."""
+        form = _BETWEEN.join(("%P", "%N", "%c", "%m", "%G", "%T"))
+        words = ["sinfo", "--noheader", "--noconvert", "--Node", f"--format={form}"]
         words += [f"--partition={self._settings.partition}"] if self._settings.partition else []
-        found: list[Machine] = []
-        for partition, cores, memory, cards in (line.split(None, 3) for line in self._say(words)):
+        found: dict[str, SlurmMachine] = {}
+        name = self._settings.partition
+        for line in self._say(words):
+            partition, machine, cores, memory, cards, state = line.split(_BETWEEN)
             if self._settings.partition or partition.endswith("*"):  # the default one
-                count = sum(int(n) for n in _CARDS.findall(cards))
-                found.append(Machine(cores=int(cores.rstrip("+")), memory_mib=int(memory.rstrip("+")), cards=count))
+                name = partition.rstrip("*")
+                count = cards_in(cards, self._settings.gres)
+                found[machine] = SlurmMachine(machine, int(cores.rstrip("+")), int(memory.rstrip("+")), count, state)
         if not found:
             raise ClusterRefused(f"partition {self._settings.partition or '(default)'} has no machine")
-        return max(found, key=lambda m: (m.cores, m.memory_mib))
+        return name, list(found.values())
+
+    def use(self, ours: Callable[[str], bool], held: Shape) -> ClusterUse:
+        """From the machines, all jobs that run or wait, and the reservations: three calls."""
+        partition, machines = self._machines()
+        form = ",".join(f"{field}:{width}" for field, width in _OF_JOBS.items())
+        states = "--states=RUNNING,COMPLETING,CONFIGURING,SUSPENDED,PENDING"
+        lines = self._say(["squeue", "--noheader", "--array", "--all", states, f"--Format={form}"])
+        kept = [
+            SlurmReservation(found[3], float(found[1]), float(found[2]))
+            for line in self._say(["scontrol", "--oneliner", "show", "reservation"])
+            if (found := _KEPT.search(line))
+        ]
+        return use_of(time.time(), partition, machines, map(_job_in, lines), kept, ours, self._settings.gres)
+
+    def spread(self, shape: Shape) -> Spread | None:
+        """By ``srun``, one task a machine. What they print is the run's; that one fails says that it was lost, since
+        what fails of the work they tell by themselves: then all are to end."""
+        count = shape.machines
+        words = ["srun", "--quiet", f"--nodes={count}", f"--ntasks={count}", "--ntasks-per-node=1", "--mpi=none"]
+        words += [f"--cpus-per-task={shape.cores}", "--kill-on-bad-exit=1", "--wait=0", "--input=none"]
+        return Spread(tuple(words), ("scontrol", "show", "hostnames"), "SLURM_PROCID")
 
     def passes(self, sandbox: str) -> dict[str, str]:
         """None."""
@@ -119,3 +168,16 @@ class SlurmCluster:
             said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
             raise (ClusterAway if _AWAY.search(said) else ClusterRefused)(f"{words[0]}: {said}")
         return [line for line in done.stdout.split("\n") if line]
+
+
+def _job_in(line: str) -> SlurmJob:
+    """A job of the queue, from its line."""
+    said: dict[str, str] = {}
+    for field, width in _OF_JOBS.items():
+        said[field], line = line[:width].strip(), line[width:]
+    start_s, end_s = (float(said[at]) if said[at].isdecimal() else 0.0 for at in ("starttime", "endtime"))
+    return SlurmJob(
+        name=said["name"], waits=said["state"] == "PENDING", reason=said["reason"], start_s=start_s, end_s=end_s,
+        partitions=tuple(said["partition"].split(",")), limit_s=seconds_of(said["timelimit"]),
+        tres=said["tres-alloc"], machines=said["nodelist"],
+    )  # fmt: skip
