@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from sanjin.adapters.engines.run_folder import RunFolder
+from sanjin.regions.load import bundled
 from tests.live import Region
 
 
@@ -205,14 +206,17 @@ def test_the_token_is_for_its_owner_alone(region: Region) -> None:
 def test_nothing_up_is_said_and_a_restart_goes_on(tmp_path: Path) -> None:
     region = Region(tmp_path / "state")
     assert region.run("sites").returncode == 6
-    region.up("--rate", "60", "--start", "2026-07-15T06:00")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(bundled("shanxi").read_text(encoding="utf-8").replace("name_en: Shanxi\n", "name_en: Mine\n", 1))
+    region.up("--rate", "60", "--start", "2026-07-15T06:00", "--region", str(mine))
     first = region.run("submit", "--earliest", "2026-07-15T23:00", "--", "true").stdout.strip()
     assert region.down(signal.SIGINT) == 0
     assert region.run("sites").returncode == 6
     # offline, the journals can be verified all the same
     assert region.run("audit", "verify").returncode == 0
     assert region.run("up", "--rate", "30").returncode == 1
-    region.up()
+    region.up()  # with the document of before
+    assert region.ask("region")["name_en"] == "Mine"
     job = region.json("job", first)
     assert isinstance(job, dict)
     assert job["job"]["state"] == "placed"

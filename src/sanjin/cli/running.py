@@ -78,7 +78,9 @@ def show(
 
 def up(
     *,
-    region: Annotated[str, Parameter(help="The document, or the name of one that ships. 区域文档。")] = "shanxi",
+    region: Annotated[
+        str, Parameter(help="The document, or the name of one that ships; by default the last, or shanxi. 区域文档。")
+    ] = "",
     state: State = None,
     port: Annotated[int, Parameter(help="Port on 127.0.0.1; 0 takes a free one. 端口。")] = 0,
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second (default 1). 时间倍率。")] = None,
@@ -103,9 +105,10 @@ def up(
     from sanjin.regions.policy import applied
 
     set_up(log)
-    document = region_file(region)
-    model = load_region(document)
     folder = StateFolder(state or default_folder())
+    kept = folder.path / "region.yaml"
+    document = kept if not region and kept.exists() else region_file(region or "shanxi")
+    model = load_region(document)
     folder.claim()
     try:
         start_s = to_instant(start, 0, model.utc_offset_h, "--start") if start else None

@@ -86,6 +86,15 @@ class Said:
     new: bool
 
 
+def wanted(item: object) -> bool:
+    """Whether anybody still waits for what was asked; from now on it cannot be called off.
+
+    A client that is gone has cancelled its future, and setting the result of such a one is an error.
+    """
+    asks = isinstance(item, Submit | Cancel | DryRun | Confirm | Asked)
+    return not asks or item.future.set_running_or_notify_cancel()
+
+
 def refuse(future: Future[list[JobRecord]]) -> Callable[[list[JobRecord] | BaseException], None]:
     """What tells a client its fault, or its jobs."""
 

@@ -35,11 +35,12 @@ from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
 from sanjin.ports import Clock, Engine, Entry, Mail, Mover, RunReport, Store
+from sanjin.tree import inbox
 from sanjin.tree import offer as offers
 from sanjin.tree.carrier import Carrier
 from sanjin.tree.children import Child, Held, told_of
 from sanjin.tree.exchange import Answer, Request, Uplink
-from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Published, Said, Submit, fail, refuse
+from sanjin.tree.inbox import Answered, Asked, Cancel, Confirm, DryRun, Moved, Published, Said, Submit
 from sanjin.tree.mail import TreeRouter
 from sanjin.tree.others import Others
 from sanjin.tree.performance import Performances
@@ -333,7 +334,7 @@ class Node:
         for item in self._drain(patience_s):
             if isinstance(item, Submit):
                 asked.append(item)
-                work.asks.append(Ask(item.submissions, refuse(item.future)))
+                work.asks.append(Ask(item.submissions, inbox.refuse(item.future)))
             elif isinstance(item, Cancel):
                 cancels.append(item)
                 work.cancels.append(item.job)
@@ -364,7 +365,7 @@ class Node:
             done = self.loop.turn(work)
         except BaseException as fault:
             for item in (*asked, *cancels, *dry, *confirms):
-                fail(item.future, fault)
+                inbox.fail(item.future, fault)
             raise
         self.fault, self.turned_at = "", self.parts.clock.wall()
         self._act(done)
@@ -421,7 +422,7 @@ class Node:
                 items.append(self._inbox.get_nowait())
         except Empty:
             pass
-        return items
+        return list(filter(inbox.wanted, items))
 
     def _act(self, done: Done) -> None:
         engine = self.parts.engine

@@ -298,3 +298,14 @@ def test_work_in_an_image_goes_where_images_run_and_elsewhere_it_is_said_why(
     world.run(1800)
     assert record(world, job).state is JobState.SUCCEEDED
     assert [name for name, e in world.engines.items() if e.started] == ["yuncheng"]
+
+
+def test_a_client_that_is_gone_spoils_no_turn(world: World) -> None:
+    node = world.nodes["taiyuan"]
+    spec = JobSpec(name="t", command=("true",), duration_s=60)
+    gone, stays = (node.submit([Submission(key=key, spec=spec)]) for key in ("gone", "stays"))
+    asked = node.dry_run([spec])
+    assert gone.cancel() and asked.cancel()
+    node.step(0.0)
+    assert stays.result(0)[0].key == "stays" and not stays.cancel()
+    assert not node.fault and node.parts.store.find_keys("public", ["gone"]) == {}
