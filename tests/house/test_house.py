@@ -11,6 +11,7 @@ import pytest
 
 from sanjin.flow import apply
 from sanjin.model import event as ev
+from sanjin.model.engines import EngineKind
 from sanjin.model.forecast import ForecastModel
 from sanjin.model.job import JobState
 from sanjin.model.messages import MESSAGES
@@ -54,6 +55,16 @@ def test_every_text_in_the_catalogue_is_said_by_somebody() -> None:
         and not (key.startswith(("problem.", "head.")) and f'"{key.partition(".")[2]}"' in code)
     ]
     assert silent == []
+
+
+def test_the_table_of_the_engine_contract_has_every_test_and_engine() -> None:
+    root = SOURCE.parents[1]
+    written = (root / "docs/reference/engine-contract.md").read_text(encoding="utf-8")
+    tests = re.findall(r"^def test_(\w+)", (root / "tests/contract/test_engine.py").read_text(encoding="utf-8"), re.M)
+    missing = [name for name in tests if f"| {name.replace('_', ' ')} |" not in written]
+    assert missing == [], "run the contract and renew the table; it says how"
+    assert [kind for kind in EngineKind if kind.value not in written.lower()] == []
+    assert "FAILED" not in written
 
 
 def test_the_reference_is_what_the_code_says() -> None:

@@ -105,6 +105,14 @@ def print_shape(record: JobRecord, events: Sequence[Happening], parts: Sequence[
         left = spec.members - done - failed
         values = {"members": spec.members, "first": spec.first_member, "last": last, "done": done, "failed": failed}
         print(sentence("shape.array", **values, left=left))
+    if spec.after:
+        print(sentence("shape.after", jobs=", ".join(spec.after)))
+    if record.waits_for and not record.state.ended:
+        waits = [name if name == job else f"{name} ({job})" for job, name in record.waits_for]
+        print(sentence("shape.waits_for", jobs=", ".join(waits)))
+    sites = list(dict.fromkeys(happening.node for happening in events if happening.kind == ev.Started.kind))
+    if spec.checkpoint_bytes and len(sites) > 1:
+        print(sentence("shape.ran_at", sites=", ".join(sites)))
     if spec.stoppable:
         done_s, runs = done_of(record, events), sum(w.key != "window.planned" for w in windows(events))
         print(sentence("shape.stoppable", done=span(done_s), whole=span(spec.duration_s), runs=runs))
@@ -143,6 +151,8 @@ def in_short(event: ev.Event) -> str:
         return text("told.parts", count=len(event.parts))
     if isinstance(event, ev.Gathered):
         return f"{event.part} " + text("told.members", done=event.members_done, failed=event.members_failed)
+    if isinstance(event, ev.Fed):
+        return text("told.fed", job=event.by, bytes=sum(a.bytes for a in event.artifacts))
     if isinstance(event, ev.StopAsked) and event.room_for:
         return text("told.room_for", job=event.room_for)
     if isinstance(event, ev.Paused):

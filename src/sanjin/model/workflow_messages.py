@@ -7,6 +7,10 @@ WORKFLOW: dict[str, tuple[str, str]] = {
     "reason.comes_after": ("waits for the jobs that it comes after", "等待其前置作业完成"),
     "reason.upstream_ended": ("a job that it comes after did not succeed", "其前置作业未成功"),
     "reason.not_published": ("its outputs could not be registered for later jobs", "其产出未能登记,后续作业无法使用"),
+    "shape.after": ("comes after {jobs}", "前置作业:{jobs}"),
+    "shape.waits_for": ("waits for {jobs}", "等待 {jobs}"),
+    "shape.ran_at": ("ran at {sites}, and moved its checkpoint", "曾在 {sites} 运行,检查点随之迁移"),
+    "told.fed": ("{job} left {bytes} bytes for it", "{job} 为其留下 {bytes} 字节"),
     "event.job.fed": ("a job before it succeeded", "前置作业已完成"),
 }
 

@@ -213,6 +213,12 @@ def test_a_crash_at_any_moment_loses_no_step(world: World) -> None:
     assert len(fed) == 1
 
 
+def test_a_call_that_is_sent_again_in_another_cut_gives_the_same_jobs(world: World) -> None:
+    first, then = submit(world, ("a", spec()), ("b", spec(after=("a",))))
+    assert submit(world, ("a", spec())) == [first] and submit(world, ("b", spec(after=("a",)))) == [then]
+    assert record(world, first).spec.publish
+
+
 def test_what_is_wrong_with_the_order_is_said_at_once(world: World) -> None:
     submit(world, ("loose", spec()))
     important = spec(grade=DataGrade.IMPORTANT)
