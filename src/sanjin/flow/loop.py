@@ -258,7 +258,8 @@ class Loop:
             if key in fresh:
                 known[key] = fresh[key]
             old = known[key].spec if key in known else specs[key]
-            if replace(old, publish=s.spec.publish) != s.spec:  # sent alone, nothing says that others come after it
+            # sent alone, nothing says that others come after it
+            if old != s.spec and replace(old, publish=s.spec.publish) != s.spec:
                 reused.append(s.key)
         if reused:
             raise KeyReused([problem("key_reused", "key", value=key) for key in reused])
