@@ -47,7 +47,7 @@ lint: setup
 	$(BIN)/pyright --threads 2
 
 test: setup system lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Each prints a table and ends with one line of JSON.
 bench: setup

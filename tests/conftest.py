@@ -28,7 +28,7 @@ LONGEST = (
     "unit/replay/test_checkpoint", "faults/test_simulate", "acceptance/test_cosigning", "unit/replay/test_scenarios",
     "acceptance/test_tutorial", "contract/test_engine", "acceptance/test_functions_as_jobs",
 )  # fmt: skip
-"""Files of twenty seconds and more. With two processes they begin first, so that none is left over at the end."""
+"""Files of twenty seconds and more. They begin first, so that none is left over at the end."""
 
 
 @pytest.hookimpl(optionalhook=True)
