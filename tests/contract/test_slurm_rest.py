@@ -78,8 +78,18 @@ def pending(lab: SlurmLab) -> int:
     return len(lab.say("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i").split())
 
 
-def test_a_batch_waits_is_cancelled_in_part_is_adopted_and_runs_once(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
-    first = make()
+def test_a_batch_waits_is_cancelled_in_part_is_adopted_and_runs_once(
+    make: Make, rest: EngineSettings, lab: SlurmLab, tmp_path: Path
+) -> None:
+    class Halfway(SlurmRestCluster):
+        """It is killed between holding a task and ending it."""
+
+        def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+            if method == "DELETE":
+                raise ClusterAway("killed")
+            return super()._ask(method, path, body)
+
+    first = make(Halfway(rest))
     full, many = ["full0", "full1"], [f"r{n}" for n in range(12)]
     first.start([order(key, HOLD, MACHINE_CORES) for key in full])
     until(lambda: all(first.find([key])[0].started_at for key in full), "a full cluster", 60)
@@ -88,19 +98,21 @@ def test_a_batch_waits_is_cancelled_in_part_is_adopted_and_runs_once(make: Make,
     (name,) = set(lab.say("squeue", "--noheader", "--array", "--states=PENDING", "--format=%F").split())
     assert name.isdecimal()  # one array
     first.cancel(["r3"])
-    first.stop(["r7"])
-    cancelled, stopped = ends(first, "r3", "r7")
-    assert (cancelled.detail, stopped.detail) == ("cancelled before it began", "stopped before it began")
-    until(lambda: pending(lab) == 10, "a shorter queue")
-    first.cancel(["full0"])
-    assert ends(first, "full0")[0].detail == ""
+    until(lambda: "Held" in lab.say("squeue", "--noheader", "--format=%r"), "a held task")
     first.close()
     second = make()
+    assert second.find(["r3", "r7"])[0].state is RunState.RUNNING
+    (cancelled,) = ends(second, "r3")
+    second.stop(["r7"])
+    (stopped,) = ends(second, "r7")
+    assert (cancelled.detail, stopped.detail) == ("cancelled before it began", "stopped before it began")
+    until(lambda: pending(lab) == 10, "a shorter queue")
     left = [key for key in many if key not in ("r3", "r7")]
-    found = second.find([*left, "full1", "never"])
+    found = second.find([*left, *full, "never"])
     assert {r.state for r in found[:-1]} <= {RunState.RUNNING, RunState.ENDED} and found[-1].state is RunState.ABSENT
-    (tmp_path / "site/runs/full1/outputs/go").touch()
-    assert all((r.reason, r.exit_status) == (EndReason.EXIT, 0) for r in ends(second, *left, "full1"))
+    for key in full:
+        (tmp_path / "site/runs" / key / "outputs/go").touch()
+    assert all((r.reason, r.exit_status) == (EndReason.EXIT, 0) for r in ends(second, *left, *full))
     assert [times_run(tmp_path, key) for key in left] == [1] * len(left)
     assert not any((tmp_path / "site/runs" / key / "outputs/count").exists() for key in ("r3", "r7"))
 

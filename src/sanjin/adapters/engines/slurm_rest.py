@@ -75,7 +75,7 @@ class SlurmRestCluster(SlurmCluster):
     def _check_owner(self) -> None:
         """Without a token slurmrestd begins work as its own user, who owns the socket."""
         if self._socket and not self._settings.token_file:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # asking it tells what is wrong
                 owner = os.stat(self._socket).st_uid
                 if owner != os.geteuid():
                     raise ClusterRefused(
@@ -165,7 +165,7 @@ class SlurmRestCluster(SlurmCluster):
         found: list[dict[str, Any]] = said.get(what) or []
         if said.get("errors") and not found:
             raise _fault(200, said, "")
-        if any(key not in each for each in found for key in needed):
+        if what not in said or any(key not in each for each in found for key in needed):
             raise ClusterAway(f"slurmrestd: {what} answers nothing that can be read")
         return found
 
@@ -253,5 +253,8 @@ def _indices(text: str, most: int) -> set[int]:
 
 
 def _user() -> str:
-    """The name of this process's user."""
-    return pwd.getpwuid(os.geteuid()).pw_name
+    """The name of this process's user. Raises :class:`ClusterAway` where it has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise ClusterAway(f"slurmrestd: user {os.geteuid()} of this process has no name") from None
