@@ -278,16 +278,20 @@ def test_later_versions_are_spoken_as_they_are_documented(stand_in: StandIns, tm
 
     jobs = [
         entry(7, 0, ["COMPLETED"]), entry(7, 1, ["CANCELLED", "COMPLETING"]), entry(7, 6, ["RUNNING"]),
-        entry(7, None, ["PENDING"], "2,4-5,..."), entry(7, 3, ["FAILED"], user=os.geteuid() + 1),
+        entry(7, None, ["PENDING"], "2,8-12:2%3"), entry(7, 3, ["FAILED"], user=os.geteuid() + 1),
     ]  # fmt: skip
     server.answers["/slurm/v0.0.41/jobs"] = {"jobs": jobs, "errors": []}
-    tasks = cluster.tasks("sanjin-")
-    states = [seen.state if (seen := tasks.get("sanjin-a", n)) else None for n in range(8)]
+    found = cluster.tasks("sanjin-")
+    states = [seen.state if (seen := found.get("sanjin-a", n)) else None for n in (0, 1, 6, 2, 8, 9, 10, 12, 14, 3)]
     waits, lives = TaskState.WAITS, TaskState.LIVES
-    assert states == [TaskState.OVER, lives, waits, None, waits, waits, lives, waits]
-    server.answers |= {f"/slurm/v0.0.41/job/{task}": {"errors": []} for task in ("7_4", "7_6")}
-    cluster.cancel_waiting(["7_4", "7_6"])  # the second began meanwhile
-    assert [path[-3:] for method, path, _ in server.seen if method == "DELETE"] == ["7_4"]
+    assert states == [TaskState.OVER, lives, lives, waits, waits, None, waits, waits, None, None]
+    server.answers["/slurm/v0.0.41/jobs"]["jobs"][3]["array_task_string"] = "2,4-5,7-9..."  # Slurm cuts long ones short
+    tasks = cluster.tasks("sanjin-")
+    assert [bool(tasks.get("sanjin-a", n)) for n in (2, 3, 4, 5, 7, 999, 1000)] == [True, False, *[True] * 4, False]
+    server.answers["/slurm/v0.0.41/jobs"]["jobs"][3]["array_task_string"] = "2,8-12:2"
+    server.answers |= {f"/slurm/v0.0.41/job/{task}": {"errors": []} for task in ("7_8", "7_6")}
+    cluster.cancel_waiting(["7_8", "7_6"])  # the second began meanwhile
+    assert [path[-3:] for method, path, _ in server.seen if method == "DELETE"] == ["7_8"]
     server.answers["/slurm/v0.0.41/nodes"] = {
         "nodes": [{"cpus": 8, "real_memory": 9, "gres": "gpu:h100:4(S:0)", "partitions": [p]} for p in "abb"]
     }

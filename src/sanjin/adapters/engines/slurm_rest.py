@@ -25,6 +25,8 @@ from sanjin.model.errors import ProblemsFound, SanjinError
 SPOKEN = range(38, 44)
 """Versions of the API that are spoken here: v0.0.38 of Slurm 22.05 to v0.0.43 of 25.05."""
 _PATH = re.compile(r"/slurm/v0\.0\.(\d+)/")
+_PART = re.compile(r"(?:^|(?<=,))(\d+)(?:-(\d+)(?::(\d+))?)?(?=,|$)")
+"""A part of a list of indices, between commas."""
 _ANSWER_S = 60.0
 """Seconds that an answer may take: slurmrestd tells after some ten that the controller is away."""
 _TEXT_MAX = 300
@@ -242,13 +244,11 @@ def _tasks_in(job: dict[str, Any], most: int) -> list[tuple[int | None, str]]:
 
 
 def _indices(text: str, most: int) -> set[int]:
-    """The indices that ``0,3-7%5`` names. Slurm cuts a long list short, and ends it in ``...``: after that all up to
-    ``most`` may be there."""
+    """The indices that ``0,3-7,10-20:5%5`` names. Slurm cuts a long list short, and ends it in ``...``: after that all
+    up to ``most`` may be there."""
     found = set[int]()
-    for part in text.partition("%")[0].split(","):
-        low, _, high = part.partition("-")
-        if low.isdecimal() and (not high or high.isdecimal()):
-            found.update(range(int(low), int(high or low) + 1))
+    for low, high, step in _PART.findall(text.partition("%")[0]):
+        found.update(range(int(low), int(high or low) + 1, int(step or 1)))
     return found | set(range(max(found, default=-1) + 1, most)) if "..." in text else found
 
 
