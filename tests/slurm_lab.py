@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ class SlurmLab:
         self.settings = EngineSettings(conf=str(folder / "slurm.conf"))
         self._environment = {**os.environ, "SLURM_CONF": self.settings.conf}
         self._munge: subprocess.Popen[bytes] | None = None
+        self._rest: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Bring up all of it, and wait until its machines are idle."""
@@ -112,6 +114,24 @@ class SlurmLab:
         """Start a machine's daemon."""
         subprocess.run(["slurmd", "-N", machine], check=True, env=self._environment, capture_output=True)
 
+    def start_rest(self) -> EngineSettings:
+        """Start slurmrestd on a unix socket, where it is not there yet; how to reach the cluster through it."""
+        socket = self.folder / "rest.sock"
+        if self._rest is None or self._rest.poll() is not None:
+            program = needs("slurmrestd")
+            socket.unlink(missing_ok=True)
+            words = [program, "-s", "openapi/v0.0.38", "-a", "rest_auth/local", f"unix:{socket}"]
+            environment = {**self._environment, "SLURMRESTD_SECURITY": "disable_user_check"}  # it refuses root
+            self._rest = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
+            until(socket.exists, "socket of slurmrestd")
+        return replace(self.settings, rest=f"unix:{socket}")
+
+    def kill_rest(self) -> None:
+        """End slurmrestd, and wait until it is gone."""
+        if self._rest is not None:
+            self._rest.kill()
+            self._rest.wait()
+
     def kill_controller(self, number: int = signal.SIGKILL) -> None:
         """End the controller, and wait until it is gone."""
         self._kill("slurmctld.pid", number)
@@ -130,6 +150,7 @@ class SlurmLab:
 
     def stop(self) -> None:
         """End all of it."""
+        self.kill_rest()
         self._kill("slurmctld.pid", signal.SIGKILL)
         for machine in self.machines:
             self._kill(f"slurmd-{machine}.pid", signal.SIGKILL)

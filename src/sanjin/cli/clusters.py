@@ -24,6 +24,12 @@ def asked(site: str, settings: EngineSettings) -> tuple[str, str]:
             "doctor.cluster_has", site=site, engine=cluster.name, cores=machine.cores, gib=machine.memory_mib >> 10,
             cards=machine.cards,
         )  # fmt: skip
+        if settings.rest:
+            from sanjin.adapters.engines.slurm_rest import SlurmRestCluster
+
+            if isinstance(cluster, SlurmRestCluster):
+                rest = text("doctor.cluster_rest", version=cluster.version(), rest=settings.rest)
+                said = "; ".join([said, rest])
         if settings.shared_s:
             from sanjin.tree.others import cluster_status  # with it come the kernels
 

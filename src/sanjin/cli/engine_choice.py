@@ -71,6 +71,10 @@ def cluster_of(settings: EngineSettings) -> Cluster:
         except ImportError:
             raise ProblemsFound([problem("no_lightkube", "engines")]) from None
         return KubernetesCluster(settings)
+    if settings.rest:
+        from sanjin.adapters.engines.slurm_rest import SlurmRestCluster
+
+        return SlurmRestCluster(settings)
     from sanjin.adapters.engines.slurm import SlurmCluster
 
     return SlurmCluster(settings)

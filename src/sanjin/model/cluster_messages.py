@@ -23,6 +23,15 @@ CLUSTERS: dict[str, tuple[str, str]] = {
         "{site}:{engine};最大机器 {cores} 核、{gib} GiB、{cards} 卡",
     ),
     "doctor.cluster_part": ("{what}: {count}, {cores} cores", "{what}:{count} 个,{cores} 核"),
+    "doctor.cluster_rest": ("slurmrestd {version} at {rest}", "slurmrestd {version},{rest}"),
+    "problem.rest_shared": (
+        "what others have of a shared cluster is asked of {value}, which are not here",
+        "共用集群的他人占用须用 {value} 查询,本机没有这些命令",
+    ),
+    "todo.rest_shared": (
+        "install Slurm's commands on the node, or leave shared_s out: sanjin engines set",
+        "请在节点上安装 Slurm 命令,或去掉 shared_s:sanjin engines set",
+    ),
     "doctor.todo_cluster": (
         "see that the cluster answers here: sanjin engines show; docs/howto/use-slurm.md, use-ray.md",
         "请确认本机可连到集群:sanjin engines show;见 docs/howto/use-slurm.md、use-ray.md",

@@ -110,6 +110,9 @@ class EngineSettings:
     """Where runs live: a folder that the machines of the cluster share with the node's, under one name."""
     conf: str = ""
     """Of Slurm: the cluster's ``slurm.conf``."""
+    rest: str = ""
+    """Of Slurm: where its ``slurmrestd`` answers, as ``unix:/run/slurmrestd.sock`` or ``https://slurm.example:6820``;
+    empty: Slurm's commands are used."""
     partition: str = ""
     account: str = ""
     qos: str = ""
@@ -118,7 +121,7 @@ class EngineSettings:
     address: str = ""
     """Of Ray: where its dashboard answers, as ``http://127.0.0.1:8265``."""
     token_file: str = ""
-    """Of Ray: the file, of mode 600, with the token that the dashboard asks for; empty where it asks for none."""
+    """Of Ray, and of Slurm's ``rest``: the file, of mode 600, with the token that is asked for; empty where none is."""
     kubeconfig: str = ""
     """Of Kubernetes: the file, of mode 600, that leads to the API server; empty: the service account of the pod
     that the node runs in."""

@@ -242,7 +242,7 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
     "token_unreadable": (
         ("the token cannot be read from {value}: {fault}", "无法从 {value} 读取令牌:{fault}"),
-        ("put the token of the Ray cluster there, alone: sanjin engines show", "请将 Ray 集群的令牌单独写入该文件:sanjin engines show"),
+        ("put the token of the cluster there, alone: sanjin engines show", "请将集群的令牌单独写入该文件:sanjin engines show"),
     ),
     "token_open": (
         ("{value} holds a token, and others may read it", "{value} 含有令牌,且他人可读"),

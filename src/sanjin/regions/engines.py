@@ -5,6 +5,7 @@
 
     engines:
       datong: {engine: slurm, folder: /shared/sanjin, conf: /etc/slurm/slurm.conf, partition: batch, shared_s: 60}
+      xinzhou: {engine: slurm, folder: /shared/sanjin, rest: "unix:/run/slurmrestd.sock"}
       yangquan: {engine: ray, folder: /shared/sanjin, address: "http://127.0.0.1:8265", token_file: /etc/sanjin/ray}
       jincheng: {engine: kubernetes, folder: /shared/sanjin, claim: sanjin-runs, kubeconfig: /etc/sanjin/kubeconfig,
                  namespace: sanjin, image: "registry.example/python:3.12", python: /usr/local/bin/python3}
@@ -61,7 +62,7 @@ _KUBERNETES = {
 """What names of Kubernetes are made of."""
 _KEYS = {
     EngineKind.LOCAL: (),
-    EngineKind.SLURM: ("folder", "python", "conf", *_WORDS),
+    EngineKind.SLURM: ("folder", "python", "conf", "rest", "token_file", *_WORDS),
     EngineKind.RAY: ("folder", "python", "address", "token_file"),
     EngineKind.KUBERNETES: ("folder", "python", "kubeconfig", "context", "data", *_KUBERNETES),
 }
@@ -95,7 +96,9 @@ def _engine_in(table: Table) -> EngineSettings:
     if kind is not EngineKind.LOCAL and not table.has("folder"):
         table.note("no_shared_folder", "folder")
     if kind is EngineKind.RAY:
-        _check_address(table)
+        _check_address(table, "address", "not_an_address")
+    if kind is EngineKind.SLURM:
+        _check_rest(table)
     for key in _NEEDED.get(kind, ()):
         if not table.has(key):
             table.text(key)
@@ -130,9 +133,25 @@ def _images_in(table: Table) -> ImageSettings:
     return found
 
 
-def _check_address(table: Table) -> None:
-    """Note what is wrong with the address of a Ray dashboard. A token goes to this machine, or out encrypted."""
-    address = table.text("address")
+def _check_rest(table: Table) -> None:
+    """Note what is wrong with where slurmrestd answers."""
+    if not table.has("rest"):
+        if table.has("token_file"):
+            table.note("token_for_nothing", "token_file")
+        return
+    where = table.text("rest")
+    if where and where.startswith("unix:"):
+        if not where.startswith("unix:/") or not where.isprintable():
+            table.note("not_a_rest_address", "rest", found=where)
+        return
+    _check_address(table, "rest", "not_a_rest_address")
+    if not table.has("token_file"):
+        table.note("rest_without_token", "rest")
+
+
+def _check_address(table: Table, key: str, code: str) -> None:
+    """Note what is wrong with an address, as ``code``. A token goes to this machine, or out encrypted."""
+    address = table.text(key)
     if not address:
         return
     try:
@@ -142,9 +161,9 @@ def _check_address(table: Table) -> None:
     except ValueError:  # a port or an address of IPv6 that is none
         parts, good, bare = None, False, False
     if parts is None or not good or not bare or not address.isascii() or not address.isprintable():
-        table.note("not_an_address", "address", found=address.rpartition("@")[2])  # no password is repeated
+        table.note(code, key, found=address.rpartition("@")[2])  # no password is repeated
     elif table.has("token_file") and parts.scheme == "http" and not _loopback(parts.hostname or ""):
-        table.note("token_in_the_open", "address", found=address)
+        table.note("token_in_the_open", key, found=address)
 
 
 def _loopback(host: str) -> bool:

@@ -171,6 +171,24 @@ FAULTS: dict[str, Fault] = {
         "{found} 不是 Ray 仪表板地址",
         "请填写 http:// 或 https://、主机和端口，例如 http://127.0.0.1:8265",
     ),
+    "not_a_rest_address": Fault(
+        "{found} is not where slurmrestd answers",
+        "Write unix: and the socket's whole path, or http:// or https://, a host and a port",
+        "{found} 不是 slurmrestd 地址",
+        "请填写 unix: 加套接字的绝对路径，或 http:// 或 https://、主机和端口",
+    ),
+    "rest_without_token": Fault(
+        "slurmrestd answers over HTTP only to those who have a token",
+        "Name its file in token_file; scontrol token makes one",
+        "slurmrestd 经 HTTP 访问须有令牌",
+        "请在 token_file 中给出令牌文件；令牌由 scontrol token 生成",
+    ),
+    "token_for_nothing": Fault(
+        "nothing asks for this token",
+        "Say rest, where slurmrestd answers, or leave token_file out",
+        "此令牌无处使用",
+        "请给出 rest（slurmrestd 地址），或去掉 token_file",
+    ),
     "token_in_the_open": Fault(
         "the token would go to {found} where others can read it",
         "Use https://, or a tunnel to this machine (ssh -L) and http://127.0.0.1",

@@ -250,6 +250,7 @@ def test_every_code_has_a_case() -> None:
     elsewhere |= {"unknown_link", "outage_of_what", "outage_ends", "too_many_scenarios"}  # in test_scenarios.py
     elsewhere |= {"already_declared"}  # in test_declared.py
     elsewhere |= {"not_an_address", "token_in_the_open"}  # in test_ray_site.py
+    elsewhere |= {"not_a_rest_address", "rest_without_token", "token_for_nothing"}  # in test_slurm_rest.py
     elsewhere |= {"not_a_kubernetes_name"}  # in test_kubernetes_site.py
     elsewhere |= {"not_a_store_name", "not_a_store_address"}  # in test_stores_document.py
     elsewhere |= {"no_shared_folder", "not_a_whole_path", "not_a_slurm_name"}  # in test_slurm_site.py

@@ -188,6 +188,7 @@ class ClusterEngine(FolderEngine):
             for key in unsure:
                 if self._known(key) is None and (tasks is None or self._lives(key, tasks) or self._files.marker(key)):
                     self._send(key)
+                    self._ask_waiting |= bool(self._files.asked(key))  # another engine may not have come to it
             self._news.notify_all()
             return [self._known(k) or self._look_at_files(k) for k in keys]
 

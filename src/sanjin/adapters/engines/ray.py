@@ -24,10 +24,8 @@ from sanjin.adapters.engines.cluster import (
     TaskState,
     shared_script,
 )
-from sanjin.adapters.files import private_text
-from sanjin.model.catalogue import problem
+from sanjin.adapters.engines.token_file import token_in
 from sanjin.model.engines import EngineSettings
-from sanjin.model.errors import ProblemsFound
 from sanjin.ports import Amount, ClusterUse, Taken, TakenBy
 
 _ANSWER_S = 30.0
@@ -74,7 +72,7 @@ class RayCluster:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._folder = settings.folder
-        token = _token(settings.token_file) if settings.token_file else ""
+        token = token_in(settings.token_file) if settings.token_file else ""
         self._client = httpx.Client(
             base_url=settings.address, headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=_ANSWER_S, trust_env=False,
@@ -237,18 +235,3 @@ class RayCluster:
         lines = [line for line in answer.text.splitlines() if line.strip(" .")]
         said = f"dashboard: {answer.status_code} {lines[-1][:_TEXT_MAX] if lines else answer.reason_phrase}"
         raise (ClusterRefused if refused else ClusterAway)(said)
-
-
-def _token(file: str) -> str:
-    """The token in a file that its owner alone may read. Raises ProblemsFound."""
-    try:
-        text = private_text(file, "ascii")
-    except (OSError, UnicodeDecodeError) as fault:
-        why = (fault.strerror if isinstance(fault, OSError) else "") or "not text"
-        raise ProblemsFound([problem("token_unreadable", "token_file", value=file, fault=why)]) from None
-    if text is None:
-        raise ProblemsFound([problem("token_open", "token_file", value=file)])
-    token = text.strip()
-    if not token or not token.isprintable():
-        raise ProblemsFound([problem("token_unreadable", "token_file", value=file, fault="no token")])
-    return token

@@ -32,7 +32,7 @@ be of letters of several bytes, so it is last."""
 _KEPT = re.compile(r"StartTime=(\d+) EndTime=(\d+) .*?\bNodes=(\S+)")
 _ANSWER_S = 60.0
 """Seconds that a command may take: Slurm's own tell after some ten that the controller is away."""
-_AWAY = re.compile(
+AWAY = re.compile(
     r"Unable to contact slurm controller|Connection refused|Connection timed out|Socket timed out|Zero Bytes"
     r"|backup controller|configuration source"
     r"|Unable to establish|Protocol authentication error|slurm_receive_msg|Resource temporarily",
@@ -40,7 +40,7 @@ _AWAY = re.compile(
 )
 
 
-_STATES = {
+STATES = {
     "PENDING": TaskState.WAITS,
     "BOOT_FAIL": TaskState.OVER,
     "COMPLETED": TaskState.OVER,
@@ -96,7 +96,7 @@ class SlurmCluster:
             if len(parts) == 5 and parts[0].startswith(prefix):  # the user may have work of other names, of any form
                 batch, index, task, state, reason = parts
                 said = f"{state} ({reason})" if reason not in ("", "None") else state
-                seen = Seen(task=task, state=_STATES.get(state, TaskState.LIVES), said=said)
+                seen = Seen(task=task, state=STATES.get(state, TaskState.LIVES), said=said)
                 found.add(batch, int(index) if index.isdecimal() else None, seen)
         return found
 
@@ -108,11 +108,10 @@ class SlurmCluster:
     def largest(self) -> Machine:
         """The largest machine of the partition, by cores."""
         found = [Machine(cores=m.cores, memory_mib=m.memory_mib, cards=m.cards) for m in self._machines()[1]]
-        best = max(found, key=lambda m: (m.cores, m.memory_mib, m.cards))
-        return replace(best, count=found.count(best))
+        return largest_of(found, self._settings.partition)
 
     def _machines(self) -> tuple[str, list[SlurmMachine]]:
-        """The partition that work goes to, and its machines. Raises :class:`ClusterRefused` where it has none."""
+        """The partition that work goes to, and its machines."""
         form = _BETWEEN.join(("%P", "%N", "%c", "%m", "%G", "%T"))
         words = ["sinfo", "--noheader", "--noconvert", "--Node", f"--format={form}"]
         words += [f"--partition={self._settings.partition}"] if self._settings.partition else []
@@ -124,8 +123,6 @@ class SlurmCluster:
                 name = partition.rstrip("*")
                 count = cards_in(cards, self._settings.gres)
                 found[machine] = SlurmMachine(machine, int(cores.rstrip("+")), int(memory.rstrip("+")), count, state)
-        if not found:
-            raise ClusterRefused(f"partition {self._settings.partition or '(default)'} has no machine")
         return name, list(found.values())
 
     def use(self, ours: Callable[[str], bool], held: Shape) -> ClusterUse:
@@ -166,8 +163,16 @@ class SlurmCluster:
             raise ClusterAway(f"{words[0]}: {error.strerror}") from error
         if done.returncode:
             said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-            raise (ClusterAway if _AWAY.search(said) else ClusterRefused)(f"{words[0]}: {said}")
+            raise (ClusterAway if AWAY.search(said) else ClusterRefused)(f"{words[0]}: {said}")
         return [line for line in done.stdout.split("\n") if line]
+
+
+def largest_of(machines: Sequence[Machine], partition: str) -> Machine:
+    """The largest of a partition's machines. Raises :class:`ClusterRefused` where it has none."""
+    if not machines:
+        raise ClusterRefused(f"partition {partition or '(default)'} has no machine")
+    best = max(machines, key=lambda m: (m.cores, m.memory_mib, m.cards))
+    return replace(best, count=machines.count(best))
 
 
 def _job_in(line: str) -> SlurmJob:
