@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,8 @@ def make(lab: SlurmLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(cluster_engine, "SETTLE_S", 1.0)
     made: list[ClusterEngine] = []
 
-    def build(cluster: SlurmCluster | None = None, shared_s: float = 0.0) -> ClusterEngine:
-        made.append(ClusterEngine(tmp_path / "site", cluster or SlurmCluster(lab.settings), shared_s=shared_s))
+    def build(cluster: SlurmCluster | None = None, **options: Any) -> ClusterEngine:
+        made.append(ClusterEngine(tmp_path / "site", cluster or SlurmCluster(lab.settings), **options))
         return made[-1]
 
     yield build
@@ -346,7 +347,8 @@ def test_a_run_that_slurm_preempts_is_interrupted(make: Make, lab: SlurmLab) -> 
 
 
 def test_cards_are_asked_for_by_their_name_and_type(make: Make, lab: SlurmLab) -> None:
-    engine = make(SlurmCluster(EngineSettings(conf=lab.settings.conf, gres="npu:910b")))
+    # made-up cards have no devices that a sandbox could show
+    engine = make(SlurmCluster(EngineSettings(conf=lab.settings.conf, gres="npu:910b")), sandbox="none")
     cards = [replace(order(f"c{n}", "sleep 0.2"), accelerators=n) for n in (1, MACHINE_CARDS, MACHINE_CARDS + 1)]
     engine.start(cards)
     one, all_, more = ends(engine, *(c.key for c in cards))

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from sanjin.flow import view
+from sanjin.flow import apply
 from sanjin.flow.loop import Loop
+from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.struct import changed
 from sanjin.ports import Batch
@@ -83,26 +84,26 @@ def mail_goes_out_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 def an_envelope_is_not_reserved(patch: pytest.MonkeyPatch) -> None:
     """What was admitted is not counted when the next job is looked at."""
-    right = view._APPLY[ev.Admitted]
+    right = apply._APPLY[ev.Admitted]
 
-    def wrong(at: view.View, event: ev.Admitted, at_s: int) -> object:
+    def wrong(at: View, event: ev.Admitted, at_s: int) -> object:
         use = at.tenant(at.jobs[event.job].spec.tenant)
         before = replace(use)
         record = right(at, event, at_s)
         use.cores, use.reserved_fen = before.cores, before.reserved_fen
         return record
 
-    patch.setitem(view._APPLY, ev.Admitted, wrong)
+    patch.setitem(apply._APPLY, ev.Admitted, wrong)
 
 
 def what_is_lent_is_not_reserved(patch: pytest.MonkeyPatch) -> None:
     """A parent lends of a tenant's envelope and goes on as if it had not."""
-    right = view._APPLY[ev.EnvelopeLent]
+    right = apply._APPLY[ev.EnvelopeLent]
 
-    def wrong(at: view.View, event: ev.EnvelopeLent, at_s: int) -> object:
+    def wrong(at: View, event: ev.EnvelopeLent, at_s: int) -> object:
         return right(at, changed(event, cores=0, fen=0), at_s)
 
-    patch.setitem(view._APPLY, ev.EnvelopeLent, wrong)
+    patch.setitem(apply._APPLY, ev.EnvelopeLent, wrong)
 
 
 PLANTS = (
