@@ -24,6 +24,8 @@ def asked(site: str, settings: EngineSettings) -> tuple[str, str]:
             "doctor.cluster_has", site=site, engine=cluster.name, cores=machine.cores, gib=machine.memory_mib >> 10,
             cards=machine.cards,
         )  # fmt: skip
+        if cluster.accounts is not None:
+            said = "; ".join([said, text(f"doctor.accounts_{'kept' if cluster.accounts.kept() else 'none'}")])
         if settings.shared_s:
             from sanjin.tree.others import cluster_status  # with it come the kernels
 

@@ -23,6 +23,14 @@ CLUSTERS: dict[str, tuple[str, str]] = {
         "{site}:{engine};最大机器 {cores} 核、{gib} GiB、{cards} 卡",
     ),
     "doctor.cluster_part": ("{what}: {count}, {cores} cores", "{what}:{count} 个,{cores} 核"),
+    "doctor.accounts_kept": (
+        "keeps accounts (sacct): ends that it forgot are asked there",
+        "有作业记账(sacct):已被控制器遗忘的结束状态由此查询",
+    ),
+    "doctor.accounts_none": (
+        "no accounts to ask (slurmdbd, sacct): an end that it forgot is told as interrupted",
+        "无作业记账可查(slurmdbd、sacct):已被控制器遗忘的结束状态记为中断",
+    ),
     "doctor.todo_cluster": (
         "see that the cluster answers here: sanjin engines show; docs/howto/use-slurm.md, use-ray.md",
         "请确认本机可连到集群:sanjin engines show;见 docs/howto/use-slurm.md、use-ray.md",
