@@ -60,7 +60,7 @@ def test_each_recorded_end_is_told_as_what_it_was(slurm: Path) -> None:
         if (seen := found.get(name, index))
     }
     cancelled, failed, over = TaskState.CANCELLED, TaskState.FAILED, TaskState.OVER
-    assert [states.get(("a1", n)) for n in range(4)] == [over, failed, cancelled, None]
+    assert [states.get(("a1", n)) for n in range(4)] == [over, failed, cancelled, cancelled]
     assert [states["a5", 3], states["a6", 0], states["a6", 2]] == [cancelled] * 3
     first = {each: states[each, 0] for each in ("a2", "a3", "a4", "b1", "c1", "a7", "d1", "d2")}
     assert first == {

@@ -11,7 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sanjin.adapters.engines.cluster import ClusterAway, ClusterRefused, Machine, Seen, Shape, Spread, Tasks, TaskState
+from sanjin.adapters.engines.cluster import (
+    Accounts,
+    ClusterAway,
+    ClusterRefused,
+    Machine,
+    Seen,
+    Shape,
+    Spread,
+    Tasks,
+    TaskState,
+)
 from sanjin.adapters.engines.slurm_accounts import SlurmAccounts
 from sanjin.adapters.engines.slurm_use import (
     SlurmJob,
@@ -73,7 +83,7 @@ class SlurmCluster:
         self._environment = {"LANG": "C.UTF-8", "SLURM_TIME_FORMAT": "%s", **keep}
         if settings.conf:
             self._environment["SLURM_CONF"] = settings.conf
-        self.accounts = SlurmAccounts(self._say, self._there, _STATES)
+        self.accounts: Accounts | None = SlurmAccounts(self._say, self._there, _STATES)
 
     def submit(self, batch: str, count: int, shape: Shape, script: Sequence[str], folder: Path) -> None:
         """Submit a job array, or a job where it is one: Slurm looks at arrays once a second, and at a job at once."""

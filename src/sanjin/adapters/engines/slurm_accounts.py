@@ -44,9 +44,9 @@ class SlurmAccounts:
         """The tasks of these batches that ended, as far as the accounts have it by now; none ended before ``since``,
         seconds since the epoch."""
         hours = max(int((time.time() - since + _SLACK_S) / 3600) + 1, 1)
-        words = ["sacct", "--noheader", "--parsable2", f"--format={_FORM}", f"--state={_ENDS}"]
+        words = ["sacct", "--noheader", "--parsable2", "--duplicates", f"--format={_FORM}", f"--state={_ENDS}"]
         words += [f"--starttime=now-{hours}hours", "--endtime=now"]
-        found = Tasks()
+        found = Tasks()  # duplicates: job ids begin again where a controller lost its state, and names do not
         for first in range(0, len(batches), _BATCHES):
             asked = batches[first : first + _BATCHES]
             self._read(self._say([*words, f"--name={','.join(asked)}"]), frozenset(asked), found)
@@ -54,20 +54,21 @@ class SlurmAccounts:
 
     def _read(self, lines: Sequence[str], asked: frozenset[str], found: Tasks) -> None:
         """Each task has a line, and its steps one each after it: the energy stands in theirs."""
-        joules: dict[str, int] = {}
-        said: list[tuple[str, str, str]] = []
+        ends: list[tuple[str, str, str, int]] = []
         for line in lines:
             name, task, state, energy = (*line.split("|"), "", "", "")[:4]
-            whole = task.partition(".")[0]
-            # all of a machine is measured, so what steps had at the same time is not to be added up
-            joules[whole] = max(joules.get(whole, 0), int(energy) if energy.isdecimal() else 0)
-            if whole == task and name in asked and state:
-                said.append((name, task, state))
-        for name, task, state in said:
+            joules = int(energy) if energy.isdecimal() else 0
+            if "." not in task:
+                ends.append((name, task, state, joules))
+            elif ends:  # all of a machine is measured, so what steps had at the same time is not to be added up
+                ends[-1] = (*ends[-1][:3], max(joules, ends[-1][3]))
+        for name, task, state, joules in ends:
+            if name not in asked or not state:
+                continue
             # what a controller that lost its state forgot is closed as cancelled, by nobody: that was no wish
             lost = state == "CANCELLED"
             kind = TaskState.OVER if lost else self._states.get(state.split()[0], TaskState.OVER)
             told = f"{state}{' by nobody' if lost else ''}, by the accounts"
-            told += f"; {joules[task]} J measured" if joules[task] else ""
+            told += f"; {joules} J measured" if joules else ""
             index = task.partition("_")[2]  # what was left of an array is ``7`` or ``7_[2-5]``, and may be cut short
             found.add(name, int(index) if index.isdecimal() else None, Seen(task=task, state=kind, said=told))
