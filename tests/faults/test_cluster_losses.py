@@ -37,6 +37,7 @@ class Adversary:
     """Takes batches and says it did not, says it did and forgets them, runs a task twice, kills, cancels, is away."""
 
     name = "played"
+    accounts = None
     batch_max = 1000
 
     def __init__(self, seed: int) -> None:

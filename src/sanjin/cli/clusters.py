@@ -30,6 +30,8 @@ def asked(site: str, settings: EngineSettings) -> tuple[str, str]:
             if isinstance(cluster, SlurmRestCluster):
                 rest = text("doctor.cluster_rest", version=cluster.version(), rest=settings.rest)
                 said = "; ".join([said, rest])
+        if cluster.accounts is not None:
+            said = "; ".join([said, text(f"doctor.accounts_{'kept' if cluster.accounts.kept() else 'none'}")])
         if settings.shared_s:
             from sanjin.tree.others import cluster_status  # with it come the kernels
 

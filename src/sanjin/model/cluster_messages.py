@@ -32,6 +32,14 @@ CLUSTERS: dict[str, tuple[str, str]] = {
         "install Slurm's commands on the node, or leave shared_s out: sanjin engines set",
         "请在节点上安装 Slurm 命令,或去掉 shared_s:sanjin engines set",
     ),
+    "doctor.accounts_kept": (
+        "keeps accounts (sacct): ends that it forgot are asked there",
+        "有作业记账(sacct):已被控制器遗忘的结束状态由此查询",
+    ),
+    "doctor.accounts_none": (
+        "no accounts to ask (slurmdbd, sacct): an end that it forgot is told as interrupted",
+        "无作业记账可查(slurmdbd、sacct):已被控制器遗忘的结束状态记为中断",
+    ),
     "doctor.todo_cluster": (
         "see that the cluster answers here: sanjin engines show; docs/howto/use-slurm.md, use-ray.md",
         "请确认本机可连到集群:sanjin engines show;见 docs/howto/use-slurm.md、use-ray.md",

@@ -107,6 +107,20 @@ class Machine:
     count: int = 1
 
 
+class Accounts(Protocol):
+    """What a cluster keeps of tasks after its queue has forgotten them. Both methods raise :class:`ClusterAway` where
+    there is no answer, and :class:`ClusterRefused`."""
+
+    def kept(self) -> bool:
+        """Whether it keeps anything."""
+        ...
+
+    def ended(self, batches: Sequence[str], since: float) -> Tasks:
+        """The tasks of these batches that are over, as far as it is known by now; none ended before ``since``, wall
+        seconds since the epoch. One call."""
+        ...
+
+
 class Cluster(Protocol):
     """How a cluster is spoken to. Every method raises :class:`ClusterAway` where there is no answer."""
 
@@ -114,6 +128,11 @@ class Cluster(Protocol):
     """As in :class:`sanjin.model.engines.EngineKind`."""
     batch_max: int
     """Tasks of one batch, at most."""
+
+    @property
+    def accounts(self) -> Accounts | None:
+        """What it keeps of tasks that it no longer tells of; nothing where it never keeps any."""
+        ...
 
     def submit(self, batch: str, count: int, shape: Shape, script: Sequence[str], folder: Path) -> None:
         """Submit ``count`` tasks that each run ``script`` (``cluster_task.sh`` and its arguments, to be followed by the

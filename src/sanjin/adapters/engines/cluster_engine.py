@@ -56,6 +56,9 @@ LIST_S = 3600.0
 """Seconds that the list of a batch stays at least."""
 SETTLE_S = 60.0
 """Seconds that a task must be over before the lack of a result counts: on NFS a new file may be unseen for so long."""
+ACCOUNTS_S = 300.0
+"""Seconds that the end of a run that had begun is waited for where the cluster's queue has forgotten it, and its
+accounts do not know of it yet or do not answer."""
 MACHINE_S = 600.0
 """Seconds for which the cluster's largest machine is taken to be the same."""
 MIB_A_CORE = 1024
@@ -119,6 +122,7 @@ class ClusterEngine(FolderEngine):
         self._ask_waiting = False  # whether a task that may not have begun is to end
         self._machine, self._machine_s = Machine(cores=0, memory_mib=0, cards=0), -MACHINE_S
         self._fault = ""  # why the cluster did not answer last
+        self._accounts_fault = ""  # and why its accounts did not
         self._next_poll_s = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._work, name=cluster.name, daemon=True)
@@ -242,10 +246,15 @@ class ClusterEngine(FolderEngine):
         return self._files.look(key) if valid_name(key) else RunReport(key=key, state=RunState.ABSENT)
 
     def _seen(self, key: str, tasks: Tasks) -> Seen | None:
-        """What the cluster says of the task that began a run, or else of the last that is to begin it."""
+        """What the cluster says of the task of a run."""
+        by = self._by(key)
+        return tasks.get(*by) if by else None
+
+    def _by(self, key: str) -> tuple[str, int] | None:
+        """Batch and index of the task that began a run, or else of the last that is to begin it."""
         words = self._files.read(key, "started", 0, 200).decode(errors="replace").split()[2:4]
         words = words or self._files.read(key, _BY, 0, 200).decode(errors="replace").split()[:2]
-        return tasks.get(words[0], int(words[1])) if len(words) == 2 and words[1].isdecimal() else None
+        return (words[0], int(words[1])) if len(words) == 2 and words[1].isdecimal() else None
 
     def _lives(self, key: str, tasks: Tasks) -> bool:
         """Whether that task may still do something."""
@@ -455,15 +464,54 @@ class ClusterEngine(FolderEngine):
         with self._guard:
             self._collect()
             self._drop_lists(tasks)
+            over, unbegun = dict[str, Seen | None](), set[str]()
             for key, sent in [(k, s) for k, s in self._sent.items() if s.since_s < began and k not in self._told]:
                 if self._lives(key, tasks):
                     sent.over_s = 0.0
                     continue
                 sent.over_s = sent.over_s or time.monotonic()
-                begun = self._files.marker(key) is not None and self._files.terminated(key) is None
+                marked = self._files.marker(key) is not None
+                unbegun |= set() if marked else {key}
+                begun = marked and self._files.terminated(key) is None
                 settle_s = SETTLE_S if begun else 0.0
                 if time.monotonic() >= sent.over_s + settle_s:
-                    self._conclude(key, self._seen(key, tasks))
+                    over[key] = self._seen(key, tasks)
+        self._ask_accounts(over)
+        with self._guard:
+            for key, seen in over.items():
+                begins = key in unbegun and self._files.marker(key) is not None  # a task of an earlier batch, just now
+                if key in self._sent and not begins:
+                    self._conclude(key, seen)
+
+    def _ask_accounts(self, over: dict[str, Seen | None]) -> None:
+        """Fill in what the cluster's queue has forgotten of these. Those are left out whose end may still be learnt."""
+        with self._guard:
+            forgotten = {key: by for key, seen in over.items() if seen is None and (by := self._by(key)) is not None}
+        if (accounts := self._cluster.accounts) is None or not forgotten:
+            return
+        ended, fault = Tasks(), ""
+        try:
+            if not accounts.kept():
+                return
+            batches = sorted({batch for batch, _ in forgotten.values()})
+            ended = accounts.ended(batches, min(map(self._since, forgotten)))
+        except (ClusterAway, ClusterRefused) as away:
+            fault = str(away)
+            if fault != self._accounts_fault:
+                _log.warning("%s: %s", self._cluster.name, fault)
+        self._accounts_fault = fault
+        with self._guard:
+            for key, (batch, index) in forgotten.items():
+                over[key] = ended.get(batch, index)
+                sent = self._sent.get(key)
+                begun = self._files.marker(key) is not None  # what has not is submitted again, and begins once
+                if sent and over[key] is None and begun and time.monotonic() < sent.over_s + ACCOUNTS_S:
+                    del over[key]
+
+    def _since(self, key: str) -> float:
+        """When a task that was to begin a run was there, wall seconds: it ended later."""
+        marker = self._files.marker(key)
+        return marker[1] if marker else (self._files.runs / key / _BY).stat().st_mtime
 
     def _drop_lists(self, tasks: Tasks) -> None:
         """Remove the lists of batches that are over; none that is new, which another engine may be about to submit."""

@@ -98,6 +98,7 @@ class KubernetesCluster:
     """
 
     name = "kubernetes"
+    accounts = None
     batch_max = 100
     """Where each task is a Job and so a call, more would be sent again when an answer is lost."""
 

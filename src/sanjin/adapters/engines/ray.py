@@ -67,6 +67,7 @@ class RayCluster:
     """
 
     name = "ray"
+    accounts = None
     batch_max = 20
     """Each job is a call of its own: of more, too many would be sent again when an answer is lost."""
 

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sanjin.adapters.engines.cluster import ClusterAway, ClusterRefused, Machine, Seen, Shape, Spread, Tasks, TaskState
+from sanjin.adapters.engines.cluster import (
+    Accounts,
+    ClusterAway,
+    ClusterRefused,
+    Machine,
+    Seen,
+    Shape,
+    Spread,
+    Tasks,
+    TaskState,
+)
+from sanjin.adapters.engines.slurm_accounts import SlurmAccounts
 from sanjin.adapters.engines.slurm_use import (
     SlurmJob,
     SlurmMachine,
@@ -71,6 +83,7 @@ class SlurmCluster:
         self._environment = {"LANG": "C.UTF-8", "SLURM_TIME_FORMAT": "%s", **keep}
         if settings.conf:
             self._environment["SLURM_CONF"] = settings.conf
+        self.accounts: Accounts | None = SlurmAccounts(self._say, self._there, STATES)
 
     def submit(self, batch: str, count: int, shape: Shape, script: Sequence[str], folder: Path) -> None:
         """Submit a job array, or a job where it is one: Slurm looks at arrays once a second, and at a job at once."""
@@ -149,6 +162,10 @@ class SlurmCluster:
     def passes(self, sandbox: str) -> dict[str, str]:
         """None."""
         return {}
+
+    def _there(self, program: str) -> bool:
+        """Whether a program is found as the commands are."""
+        return shutil.which(program, path=self._environment.get("PATH")) is not None
 
     def _say(self, words: list[str]) -> list[str]:
         """The lines that a command answers."""

@@ -47,6 +47,7 @@ class SlurmRestCluster(SlurmCluster):
 
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)
+        self.accounts = None  # they are asked by commands, which this way does without
         if settings.token_file:
             token_in(settings.token_file)
         if settings.shared_s and not all(map(which, _USED)):
