@@ -66,7 +66,7 @@ def ends(engine: ClusterEngine, *keys: str) -> list[RunReport]:
         found.update({report.key: report for report in engine.watch()})
         return all(key in found for key in keys)
 
-    until(all_there, f"end of {keys}", 60)
+    until(all_there, f"end of {keys}", 180)
     return [found[key] for key in keys]
 
 
