@@ -21,7 +21,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import yaml
 from common import SANJIN
@@ -36,31 +35,13 @@ from sanjin.model.job import JobSpec, Submission
 from sanjin.model.record import JobRecord
 from sanjin.model.status import Happening
 from sanjin.model.units import HOUR_S, MIB
-from sanjin.regions.load import bundled
 from tests.slurm_lab import SlurmLab
+from tests.two_prices import two_prices
 
 FIRST, THEN = "datong", "luliang"
-START, CHEAP = "2026-07-15T06:00", {FIRST: [8, 14], THEN: [14, 20]}
+START, CHEAP = "2026-07-15T06:00", {FIRST: (8, 14), THEN: (14, 20)}
 RATE, EPOCHS, HOURS = 360.0, 64, 8
 GIVE_UP_S = 600.0
-
-
-def document() -> dict[str, Any]:
-    """Shanxi with sites alike but for the hours in which power is cheap: at two of them, one after the other."""
-    region = yaml.safe_load(bundled("shanxi").read_text(encoding="utf-8"))
-    base = next(iter(region["tariffs"].values()))
-
-    def tariff(cheap: list[int] | None) -> dict[str, Any]:
-        dear = [[a, b] for a, b in ([0, cheap[0]], [cheap[1], 24]) if a < b] if cheap else [[0, 24]]
-        periods = {"sharp": dear} | ({"deep_valley": [cheap]} if cheap else {})
-        return {**base, "seasons": [{"name": "year", "months": list(range(1, 13)), "periods": periods}]}
-
-    alike = region["nodes"][FIRST]
-    for name, node in region["nodes"].items():
-        region["tariffs"][f"of-{name}"] = tariff(CHEAP.get(name))
-        node |= {key: alike[key] for key in ("power", "pools", "climate")} | {"tariff": f"of-{name}"}
-        node["power"] = {key: value for key, value in node["power"].items() if key != "generation"}
-    return region
 
 
 def wanted(now_s: int) -> Submission:
@@ -144,7 +125,7 @@ def main() -> int:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     state = folder / "state"
-    (folder / "region.yaml").write_text(yaml.safe_dump(document(), allow_unicode=True), encoding="utf-8")
+    (folder / "region.yaml").write_text(yaml.safe_dump(two_prices(CHEAP), allow_unicode=True), encoding="utf-8")
     lab, node = slurm(folder), None
     try:
         if lab is not None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sanjin.regions.load import bundled
 from tests.live import Region
 from tests.support import until
+from tests.two_prices import two_prices
 
 HOWTO = Path(__file__).parents[2] / "docs/howto/workflows.md"
 RATE = "720"  # an hour is five seconds
@@ -28,29 +28,13 @@ done
 """
 
 
-def two_prices(folder: Path) -> Path:
-    """Shanxi with sites alike, but that power is cheap at Datong for three hours and at Luliang for the next three."""
-    region = yaml.safe_load(bundled("shanxi").read_text(encoding="utf-8"))
-    base, alike = next(iter(region["tariffs"].values())), region["nodes"]["datong"]
-    cheap = {"datong": [8, 11], "luliang": [11, 14]}
-    for name, node in region["nodes"].items():
-        begin, end = cheap.get(name, [24, 24])
-        dear = [[a, b] for a, b in ([0, begin], [end, 24]) if a < b]
-        periods = {"sharp": dear} | ({"deep_valley": [[begin, end]]} if end > begin else {})
-        season = {"name": "year", "months": list(range(1, 13)), "periods": periods}
-        region["tariffs"][f"of-{name}"] = {**base, "seasons": [season]}
-        node |= {key: alike[key] for key in ("pools", "climate")} | {"tariff": f"of-{name}"}
-        node["power"] = {key: value for key, value in alike["power"].items() if key != "generation"}
-    made = folder / "two-prices.yaml"
-    made.write_text(yaml.safe_dump(region, allow_unicode=True), encoding="utf-8")
-    return made
-
-
 @pytest.fixture(scope="module")
 def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     folder = tmp_path_factory.mktemp("workflows")
-    made = Region(folder / "state")
-    made.up("--region", str(two_prices(folder)), "--rate", RATE, "--start", "2026-07-15T06:00")
+    made, document = Region(folder / "state"), folder / "two-prices.yaml"
+    region = two_prices({"datong": (8, 11), "luliang": (11, 14)})
+    document.write_text(yaml.safe_dump(region, allow_unicode=True), encoding="utf-8")
+    made.up("--region", str(document), "--rate", RATE, "--start", "2026-07-15T06:00")
     yield made
     assert made.down() == 0
 

@@ -191,7 +191,7 @@ def moving(
     sites = view.supply.sites
     ready = np.full(len(sites), now_s, np.int64)
     cost = np.zeros(len(sites), np.int64)
-    wanted = [*((dataset, None) for dataset in dict.fromkeys(inputs)), *((a.dataset, a) for a in artifacts)]
+    wanted = needed(inputs, artifacts)
     if not wanted:
         return ready, cost
     free, index = view.links.free(), view.supply.site_index
@@ -202,11 +202,22 @@ def moving(
             if site == view.node and dataset in view.moving:
                 ready[i] = max(int(ready[i]), view.moving[dataset])  # on its way already, for another job
             elif source and source != site:
-                size = artifact.bytes if artifact else dataset_bytes(view.region, dataset)
+                size = bytes_of(view.region, dataset, artifact)
                 way = view.links.plan(free, index[source], i, size, int(ready[i]))
                 ready[i] = way.done_s if way else never
                 cost[i] += view.network.transfer_micro(index[source], i, size)
     return ready, cost
+
+
+def needed(inputs: Sequence[str], artifacts: Sequence[Artifact]) -> list[tuple[str, Artifact | None]]:
+    """Each dataset once that inputs and artifacts are, with the artifact where it is one."""
+    found: dict[str, Artifact | None] = dict.fromkeys(inputs)
+    return list((found | {a.dataset: a for a in artifacts}).items())
+
+
+def bytes_of(region: Region, dataset: str, artifact: Artifact | None) -> int:
+    """Size of an artifact, or the declared one of a dataset of the region; bytes."""
+    return artifact.bytes if artifact else dataset_bytes(region, dataset)
 
 
 def dataset_bytes(region: Region, dataset: str) -> int:

@@ -6,7 +6,7 @@ declared size, what the links of its path have left in each slot, and their pric
 
 from __future__ import annotations
 
-from sanjin.flow.place import dataset_bytes, source_of
+from sanjin.flow.place import bytes_of, needed, source_of
 from sanjin.flow.view import View
 from sanjin.model import event as ev
 from sanjin.model.data import Artifact
@@ -31,7 +31,7 @@ def stage(view: View, record: JobRecord, now_s: int) -> list[ev.TransferStarted]
             continue
         source = source_of(view, dataset, artifact, view.node)
         a, b = view.supply.site_index[source or view.node], view.supply.site_index[view.node]
-        size = artifact.bytes if artifact else dataset_bytes(view.region, dataset)
+        size = bytes_of(view.region, dataset, artifact)
         # transfers of one job follow each other, as placement reckoned
         free = view.links.free() if free is None else free
         way = view.links.plan(free, a, b, size, done_s) if a != b else None
@@ -62,7 +62,7 @@ def restage(view: View, now_s: int) -> list[Transfer]:
     transfers: list[Transfer] = []
     for dataset, artifact in wanted.items():
         source = source_of(view, dataset, artifact, view.node)
-        size = artifact.bytes if artifact else dataset_bytes(view.region, dataset)
+        size = bytes_of(view.region, dataset, artifact)
         a, b = (view.supply.site_index[n] for n in (source or view.node, view.node))
         way = view.links.plan(view.links.free(), a, b, size, now_s)
         if way is not None:
@@ -89,9 +89,8 @@ def again(view: View, dataset: str, tries: int, now_s: int, rate: float) -> Tran
 
 
 def _wanted(record: JobRecord) -> list[tuple[str, Artifact | None]]:
-    """Each dataset that a job needs, with the artifact that it is where it is one."""
-    given: dict[str, Artifact | None] = dict.fromkeys(record.spec.inputs)
-    return list((given | {a.dataset: a for a in record.moving()}).items())
+    """All that a job needs."""
+    return needed(record.spec.inputs, record.moving())
 
 
 def inputs_here(view: View, record: JobRecord) -> bool:
