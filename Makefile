@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+PAGES := src/sanjin/api/console_files/.built
 
 .PHONY: setup demo demo-engines demo-parallel demo-training test lint system bench docs lock clean
 
-setup: $(STAMP)
+setup: $(STAMP) $(PAGES)
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +16,12 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m compileall -q $(VENV)/lib src || true  # sandboxed jobs cannot write bytecode
 	$(BIN)/sanjin replay made --jobs 500 --output json >/dev/null 2>&1 || true  # compiles the kernels, once
 	$(BIN)/sanjin replay made --jobs 20 --through-node --output json >/dev/null 2>&1 || true  # and those of live nodes
+	touch $@
+
+# The console's pages; with the Node that is among the requirements, and libraries from npm.
+$(PAGES): $(STAMP) $(shell find console src/sanjin/model src/sanjin/api -name node_modules -prune -o -name generated -prune \
+  -o -name console_files -prune -o -name __pycache__ -prune -o -type f -print)
+	$(BIN)/python console/build.py
 	touch $@
 
 # System packages that tests want: installed where this runs as root with apt, else skipped there.
@@ -45,6 +52,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pyright --threads 2
+	$(BIN)/python console/build.py --check
 
 test: setup system lint
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sanjin.api import problems
 from sanjin.api.callers import Caller, Callers
+from sanjin.api.console import Pages
 from sanjin.model.errors import NotAllowed, SanjinError
 
 OPEN = frozenset({"/v1/health", "/v1/ready"})
@@ -31,19 +32,25 @@ class Access:
     """Lets through whom ``callers`` knows, as ``request.state.caller``; answers anything else itself.
 
     Paths in ``others`` are let through: who may call them is settled there (nodes, by their certificates).
-    ``remote``: other machines may call, over TLS.
+    ``remote``: other machines may call, over TLS. ``pages`` are the console's, which need no token.
     """
 
     def __init__(
-        self, app: ASGIApp, callers: Callers, others: frozenset[str] = frozenset(), remote: bool = False
+        self,
+        app: ASGIApp,
+        callers: Callers,
+        others: frozenset[str] = frozenset(),
+        remote: bool = False,
+        pages: Pages | None = None,
     ) -> None:
         self.app = app
         self._callers = callers
+        self._pages = pages or Pages()
         self._open, self._remote = OPEN | others, remote
 
     def over_tls(self, others: frozenset[str]) -> Access:
         """The same application for a listener over TLS, which other machines reach; ``others`` as above."""
-        return Access(self.app, self._callers, others, remote=True)
+        return Access(self.app, self._callers, others, remote=True, pages=self._pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -52,6 +59,9 @@ class Access:
         path = scope["path"]
         try:
             given = self._from_here(scope)
+            if path in self._pages:
+                await self._pages(scope, receive, send)
+                return
             if path in self._open:
                 await self.app(scope, receive, send)
                 return

@@ -38,12 +38,14 @@ def make_app(
     version: str,
     children: APIRouter | None = None,
     state: Path | None = None,
+    public: bool = False,
 ) -> Access:
     """The ASGI application over a live region, for this machine; ``children`` are the routes that other nodes call,
     of the same application :meth:`~sanjin.api.access.Access.over_tls`.
 
     ``token`` is the operator's; ``state`` the folder that has the file of the other users and takes the log of
-    decisions (None: there are no other users, and decisions are not kept).
+    decisions (None: there are no other users, and decisions are not kept). ``public``: who has no token sees the region
+    and its sites, read only.
     """
     decisions = DecisionLog(state)
     guard = Guard(live, Rights(decisions))
@@ -67,14 +69,30 @@ def make_app(
     app.add_exception_handler(Exception, problems.handle)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    callers = Callers(token, UserFile(state) if state else None, decisions)
+    callers = Callers(token, UserFile(state) if state else None, decisions, public)
     return Access(app, callers)
 
 
 def describe(version: str) -> dict[str, Any]:
     """The OpenAPI description, without a region."""
     nothing = cast(Any, None)
-    return _app(version, routes(nothing, nothing, nothing, nothing)).openapi()
+    found = _app(version, routes(nothing, nothing, nothing, nothing)).openapi()
+    from pydantic import TypeAdapter
+
+    from sanjin.model.briefing import Briefing
+    from sanjin.model.forecast import Forecast
+    from sanjin.model.plan import Plan
+    from sanjin.model.resources import Resource
+    from sanjin.model.status import LinkStatus, Me
+    from sanjin.model.what_if import WhatIfRun
+
+    known = found["components"]["schemas"]
+    for kind in (Briefing, Forecast, Plan, Resource, LinkStatus, Me, WhatIfRun):  # until the routes are there
+        listed: Any = list[kind]  # type: ignore[valid-type]
+        made = TypeAdapter[Any](listed).json_schema(ref_template="#/components/schemas/{model}")
+        found["components"]["schemas"] = {**made["$defs"], **known}
+        known = found["components"]["schemas"]
+    return found
 
 
 def _app(version: str, router: APIRouter) -> FastAPI:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sanjin.adapters.decision_log import DecisionLog
 from sanjin.adapters.users import Stamp, UserFile, matches, parts_of
-from sanjin.model.access import BOOTSTRAP, User
+from sanjin.model.access import BOOTSTRAP, PUBLIC, User
 from sanjin.model.errors import NoToken, SanjinError
 
 LOOK_WALL_S = 1.0
@@ -32,10 +32,14 @@ class Caller:
 
 
 class Callers:
-    """Knows who holds which token: ``token`` is the operator's of the state folder, ``file`` has the others."""
+    """Knows who holds which token: ``token`` is the operator's of the state folder, ``file`` has the others.
 
-    def __init__(self, token: str, file: UserFile | None, decisions: DecisionLog) -> None:
+    ``public``: who sends no token is a visitor.
+    """
+
+    def __init__(self, token: str, file: UserFile | None, decisions: DecisionLog, public: bool = False) -> None:
         self._operator = f"Bearer {token}".encode()
+        self._public = public
         self._file = file
         self._decisions = decisions
         self._users: dict[str, User] = {}
@@ -46,6 +50,8 @@ class Callers:
         """Who sends this ``Authorization`` header. Raises NoToken."""
         if hmac.compare_digest(given, self._operator):
             return Caller(BOOTSTRAP, lambda: True)
+        if not given and self._public:
+            return Caller(PUBLIC, lambda: True)
         kind, _, token = given.decode("latin-1").partition(" ")
         parts = parts_of(token) if kind.lower() == "bearer" else None
         if parts is None:

@@ -20,6 +20,7 @@ from sanjin.model.catalogue import problem, say
 from sanjin.model.errors import NotAllowed, NotFound, NotYourTenant, Problem, ProblemsFound
 from sanjin.model.job import Submission
 from sanjin.model.record import JobRecord
+from sanjin.model.status import Me
 from sanjin.ports import Entry
 from sanjin.tree import overview
 from sanjin.tree.region import LiveRegion
@@ -51,6 +52,17 @@ class Guard:
         if not self.rights.ask(caller.user, action, about, what):
             raise _denied(caller.user, action)
 
+    def me(self, caller: Caller) -> Me:
+        """Who the caller is, and what for that is not refused outright. Everybody with a token may ask."""
+        caller.asked = True
+        user = caller.user
+        may = [a for a in Action if not self.rights.extent(user, a).nothing]
+        may += [Action.READ_USES] * any(self.may(caller, Action.READ_USES, About(name=d)) for d in user.datasets)
+        return Me(
+            user=user.id, name=user.name, roles=tuple(r.value for r in user.roles), tenant=user.tenant,
+            sites=tuple(user.sites), may=tuple(dict.fromkeys(a.value for a in may)),
+        )  # fmt: skip
+
     def may(self, caller: Caller, action: Action, about: About = NOBODYS) -> bool:
         """Whether the caller may; for parts of an answer that was asked for already."""
         return self.rights.decide(caller.user, action, about).allow
@@ -63,12 +75,13 @@ class Guard:
             raise _denied(caller.user, action)
         return found
 
-    def lens(self, caller: Caller, action: Action) -> Lens:
-        """Through what the caller sees journals and events. Raises NotAllowed where that shows nothing at all."""
+    def lens(self, caller: Caller, action: Action, blind: bool = False) -> Lens:
+        """Through what the caller sees journals and events. Raises NotAllowed where that shows nothing at all, unless
+        it may be ``blind``."""
         caller.asked = True
         reach = self.rights.reach(caller.user, action)
         datasets = [d for d in caller.user.datasets if self.may(caller, Action.READ_USES, About(name=d))]
-        if reach.nothing and not datasets:
+        if reach.nothing and not datasets and not blind:
             raise _denied(caller.user, action)
         return Lens(self.live, self.rights, caller, reach, frozenset(datasets))
 

@@ -40,7 +40,7 @@ _KINDS: dict[Action, tuple[str, tuple[str, ...]]] = {
     Action.READ_LOGS: ("Log", ("tenant", "site")),
     **dict.fromkeys((Action.READ_JOURNAL, Action.READ_EVENTS, Action.AUDIT), ("Journal", ("tenant", "site"))),
     Action.READ_SITES: ("Site", ("site",)),
-    **dict.fromkeys((Action.READ_REGION, Action.MANAGE_USERS), ("Region", ())),
+    **dict.fromkeys((Action.READ_REGION, Action.WHAT_IF, Action.MANAGE_USERS), ("Region", ())),
     Action.READ_USES: ("Dataset", ("name",)),
 }
 """What each action is about, and what a policy may know of it."""
@@ -111,18 +111,20 @@ class Rights:
         )
         return found.allow
 
+    def extent(self, user: User, action: Action) -> Reach:
+        """How far a right goes: some decisions, without a line in the log."""
+        if self.decide(user, action).allow:
+            return Reach(everything=True)
+        own = bool(user.tenant) and self.decide(user, action, About(tenant=user.tenant)).allow
+        sites = frozenset(s for s in user.sites if self.decide(user, action, About(site=s)).allow)
+        return Reach(tenant=user.tenant if own else "", sites=sites)
+
     def reach(self, user: User, action: Action) -> Reach:
         """How far a right to see goes, for filtering lists: some decisions, whatever the length of the list; logged.
 
         Sound because a policy knows a resource by tenant and site alone, and permits nothing to hold both at once.
         """
-        whole = self.decide(user, action)
-        if whole.allow:
-            found = Reach(everything=True)
-        else:
-            own = bool(user.tenant) and self.decide(user, action, About(tenant=user.tenant)).allow
-            sites = frozenset(s for s in user.sites if self.decide(user, action, About(site=s)).allow)
-            found = Reach(tenant=user.tenant if own else "", sites=sites)
+        found, whole = self.extent(user, action), self.decide(user, action)
         self.decisions.write(
             user=user.id,
             name=user.name,

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -25,6 +26,7 @@ from sanjin.api.health import FAULT, health_routes
 from sanjin.api.log_routes import log_routes
 from sanjin.api.metrics import metrics_routes
 from sanjin.api.output_routes import output_routes
+from sanjin.api.present import Present
 from sanjin.api.problems import MEDIA_TYPE
 from sanjin.api.rights import About
 from sanjin.api.stream import EventHub
@@ -44,12 +46,14 @@ from sanjin.model.status import (
     Happening,
     JobBill,
     JobPage,
+    LinkStatus,
+    Me,
     ProblemDetails,
     RegionStatus,
     SiteStatus,
 )
 from sanjin.ports import JobQuery
-from sanjin.tree import overview
+from sanjin.tree import overview, topology
 from sanjin.tree.node import Node
 from sanjin.tree.region import LiveRegion
 
@@ -307,13 +311,24 @@ def _region(live: LiveRegion, about: RegionStatus, guard: Guard) -> APIRouter:
         """Every site now: capacity, prices, work; what its machines, and those of sites below, are declared to do and
         what was measured. What is wrong with a node, only to readers of its journal."""
         guard.need(caller, Action.READ_SITES)
-        found = [overview.site_status(node, live.nodes) for node in live.nodes.values()]
+        found = topology.sites(live)
         return answer(
             [
                 replace(s, fault=FAULT) if s.fault and not guard.may(caller, Action.AUDIT, About(site=s.site)) else s
                 for s in found
             ]
         )
+
+    @router.get("/links", response_model=list[LinkStatus])
+    def links(caller: Asking) -> Response:
+        """Every link now, modelled: what it carries of what it can, as the highest node here knows it."""
+        guard.need(caller, Action.READ_SITES)
+        return answer(topology.links(live))
+
+    @router.get("/me", response_model=Me)
+    async def me(caller: Asking) -> Response:
+        """Whose token this is, and what its holder may do at all."""
+        return answer(guard.me(caller))
 
     return router
 
@@ -325,7 +340,7 @@ def _readable(guard: Guard, caller: Asking, tenant: str) -> Callable[[str], bool
 
 
 def _books(live: LiveRegion, hub: EventHub, guard: Guard) -> APIRouter:
-    router = APIRouter(tags=["region"])
+    router, now = APIRouter(tags=["region"]), Present(live)
 
     @router.get("/bills", response_model=list[Bill])
     def bills(caller: Asking, tenant: Annotated[str, Query(max_length=200)] = "") -> Response:
@@ -369,13 +384,20 @@ def _books(live: LiveRegion, hub: EventHub, guard: Guard) -> APIRouter:
         caller: Asking,
         job: Annotated[str, Query(max_length=120)] = "",
         node: Annotated[str, Query(max_length=100)] = "",
+        present: Annotated[bool, Query(description="for people: also all sites and links, as they change")] = False,
     ) -> Response:
         """Every journal entry of every node as it is written, of those that the caller may read (server-sent events).
 
-        `Last-Event-ID` continues a stream. The first event is `hello`, or `reset` where some were missed.
+        `Last-Event-ID` continues a stream. The first event is `hello`, or `reset` where some were missed. With
+        `present` also an event `present` with `now_s`, `sites` and `links` whenever they changed; then everything comes
+        once a second, of many entries only the last 50, and who may read sites and no entries gets no entries.
         """
-        lens = guard.lens(caller, Action.READ_EVENTS)
-        read = hub.read(request.headers.get("last-event-id", ""), job, node, lens)
+        shown = None
+        if present:
+            guard.need(caller, Action.READ_SITES)
+            shown = partial(now.look, guard.may(caller, Action.AUDIT))
+        lens = guard.lens(caller, Action.READ_EVENTS, blind=present)
+        read = hub.read(request.headers.get("last-event-id", ""), job, node, lens, shown)
         return StreamingResponse(read, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     return router

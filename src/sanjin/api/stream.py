@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
@@ -24,6 +24,12 @@ from sanjin.ports import Entry
 KEEP = 20_000
 QUIET_WALL_S = 15.0
 AT_ONCE = 500
+
+PACE_WALL_S = 1.0
+"""How often a reader of the present is told of what is new, all of it in one piece."""
+
+LATEST = 50
+"""Of what is new since the last piece, so many entries at most are told to a reader of the present."""
 
 
 @dataclass(eq=False, slots=True)
@@ -47,11 +53,17 @@ class Seer(Protocol):
         ...
 
 
-_News = tuple[int, str, Entry]
+@dataclass(eq=False, slots=True)
+class _News:
+    number: int
+    node: str
+    entry: Entry
+    text: bytes = b""
+    """The message, once it was made for a reader who sees all of it."""
 
 
 def _seen(news: Sequence[_News], lens: Seer) -> list[_News]:
-    return [(number, node, e) for number, node, entry in news if (e := lens.entry(node, entry))]
+    return [_News(n.number, n.node, e) for n in news if (e := lens.entry(n.node, n.entry))]
 
 
 class EventHub:
@@ -60,7 +72,7 @@ class EventHub:
     def __init__(self) -> None:
         self._start = secrets.token_hex(4)
         self._last = 0
-        self._kept: deque[tuple[int, str, Entry]] = deque(maxlen=KEEP)
+        self._kept: deque[_News] = deque(maxlen=KEEP)
         self._readers: set[_Reader] = set()
         self._lock = Lock()
 
@@ -69,41 +81,58 @@ class EventHub:
         with self._lock:
             for entry, _ in events:
                 self._last += 1
-                self._kept.append((self._last, node, entry))
+                self._kept.append(_News(self._last, node, entry))
             readers = list(self._readers)
         for reader in readers:
             reader.loop.call_soon_threadsafe(reader.woken.set)
 
-    async def read(self, last_id: str, job: str = "", node: str = "", lens: Seer | None = None) -> AsyncIterator[bytes]:
+    async def read(
+        self,
+        last_id: str,
+        job: str = "",
+        node: str = "",
+        lens: Seer | None = None,
+        present: Callable[[], Awaitable[tuple[int, bytes]]] | None = None,
+    ) -> AsyncIterator[bytes]:
         """The stream from after ``last_id`` (empty: from now), for one job or node where given.
 
-        ``lens`` shows of each entry what the reader may see; the stream ends with the reader's right to it.
+        ``lens`` shows of each entry what the reader may see; the stream ends with the reader's right to it. With
+        ``present`` (a number that changes, and a text) there is also a ``present`` whenever that changed; all that is
+        new comes in one piece a second then, and of many entries only the latest.
         """
-        reader = _Reader(asyncio.get_running_loop())
+        reader, seen = _Reader(asyncio.get_running_loop()), -1
         with self._lock:
-            self._readers.add(reader)
             position, known = self._position(last_id)
+            if present is None:  # the others look at a pace of their own
+                self._readers.add(reader)
         try:
-            word = b"hello" if known else b"reset"
-            yield b"id: %s-%d\nevent: %s\ndata: {}\n\n" % (self._start.encode(), position, word)
+            yield self._message(position, b"hello" if known else b"reset", b"{}")
             while lens is None or lens.still():
                 reader.woken.clear()
-                news = self._after(position)
-                if news:
-                    position = news[-1][0]
-                    wanted = [n for n in news if self._wanted(n[1], n[2], node, job)]
-                    if lens is not None and not lens.whole:  # it may have to look jobs up
-                        wanted = await asyncio.to_thread(_seen, wanted, lens)
-                    text = b"".join(self._text(*n) for n in wanted)
-                    if text:
-                        yield text
-                    continue
-                try:
-                    await asyncio.wait_for(reader.woken.wait(), QUIET_WALL_S)
-                except TimeoutError:
-                    yield b": still here\n\n"
+                news = self._after(position, AT_ONCE if present is None else KEEP)
+                position = news[-1].number if news else position
+                text = await self._told(news if present is None else news[-LATEST:], job, node, lens)
+                if present is not None:
+                    number, content = await present()
+                    text += self._message(position, b"present", content) if number != seen else b""
+                    seen = number
+                if text:
+                    yield text
+                if present is not None:
+                    await asyncio.sleep(PACE_WALL_S)
+                elif not news:
+                    try:
+                        await asyncio.wait_for(reader.woken.wait(), QUIET_WALL_S)
+                    except TimeoutError:
+                        yield b": still here\n\n"
         finally:
             self._readers.discard(reader)
+
+    async def _told(self, news: Sequence[_News], job: str, node: str, lens: Seer | None) -> bytes:
+        wanted = [n for n in news if self._wanted(n.node, n.entry, node, job)]
+        if lens is not None and not lens.whole and wanted:  # it may have to look jobs up
+            wanted = await asyncio.to_thread(_seen, wanted, lens)
+        return b"".join(n.text or self._text(n) for n in wanted)
 
     def _position(self, last_id: str) -> tuple[int, bool]:
         """(number after which to begin, whether nothing was missed)."""
@@ -111,24 +140,25 @@ class EventHub:
             return self._last, True
         start, _, number = last_id.partition("-")
         at = int(number) if number.isdecimal() and len(number) < 19 else -1
-        first = self._kept[0][0] if self._kept else self._last + 1
+        first = self._kept[0].number if self._kept else self._last + 1
         if start == self._start and first - 1 <= at <= self._last:
             return at, True
         return self._last, False
 
-    def _after(self, position: int) -> list[tuple[int, str, Entry]]:
+    def _after(self, position: int, most: int) -> list[_News]:
         with self._lock:
             behind = min(self._last - position, len(self._kept))
-            return list(islice(reversed(self._kept), behind))[::-1][:AT_ONCE] if behind else []
+            return list(islice(reversed(self._kept), behind))[::-1][:most] if behind else []
 
     @staticmethod
     def _wanted(name: str, entry: Entry, node: str, job: str) -> bool:
         return (not node or node == name) and (not job or job == entry.job)
 
-    def _text(self, number: int, node: str, entry: Entry) -> bytes:
+    def _text(self, news: _News) -> bytes:
+        entry = news.entry
         body = msgspec.json.encode(
             {
-                "node": node,
+                "node": news.node,
                 "seq": entry.seq,
                 "at_s": entry.at_s,
                 "kind": entry.kind,
@@ -136,4 +166,8 @@ class EventHub:
                 "body": msgspec.Raw(entry.body),
             }
         )
-        return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (self._start.encode(), number, entry.kind.encode(), body)
+        news.text = self._message(news.number, entry.kind.encode(), body)
+        return news.text
+
+    def _message(self, number: int, kind: bytes, body: bytes) -> bytes:
+        return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (self._start.encode(), number, kind, body)

@@ -63,6 +63,9 @@ def node(
     state: State = None,
     port: Annotated[int, Parameter(help="Of the API on 127.0.0.1; 0 takes a free one. 端口。")] = 0,
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second, of the root. 时间倍率。")] = None,
+    public_view: Annotated[
+        bool, Parameter(negative=(), help="Who has no token sees the region and its sites. 公开只读视图。")
+    ] = False,
     log: Log = "",
     output: Format = "table",
 ) -> None:
@@ -84,7 +87,7 @@ def node(
         _documents(folder, settings, region, token)
         folder.keep_node(settings)
         on_joining(folder, settings.site, declare, bool(token), benchmark)
-        _run(folder, settings, port, rate, output)
+        _run(folder, settings, port, rate, output, public_view)
     finally:
         folder.release()
 
@@ -149,7 +152,9 @@ def _spoken(token: str) -> str:
     return path.read_text().strip() if not token.startswith("sjn1.") and path.exists() else token
 
 
-def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | None, output: Format) -> None:
+def _run(
+    folder: StateFolder, settings: NodeSettings, port: int, rate: float | None, output: Format, public_view: bool
+) -> None:
     from sanjin.adapters.store.sqlite import SqliteStore
     from sanjin.api.app import make_app
     from sanjin.api.exchange import PATHS, children_routes
@@ -187,7 +192,7 @@ def _run(folder: StateFolder, settings: NodeSettings, port: int, rate: float | N
     if settings.listen:
         desk = Desk(own, model.children(settings.site)) if own else None
         children = children_routes(live.nodes[settings.site], issuer, shared(folder), desk)
-    app = make_app(live, hub, folder.token(), __version__, children, state=folder.path)
+    app = make_app(live, hub, folder.token(), __version__, children, state=folder.path, public=public_view)
     local = Server(app, port)
     if settings.listen:
         host, _, number = settings.listen.rpartition(":")

@@ -85,6 +85,9 @@ def up(
     port: Annotated[int, Parameter(help="Port on 127.0.0.1; 0 takes a free one. 端口。")] = 0,
     rate: Annotated[float | None, Parameter(help="Region seconds a wall second (default 1). 时间倍率。")] = None,
     start: Annotated[str, Parameter(help="Region time to begin at, with --rate. 起始时间。")] = "",
+    public_view: Annotated[
+        bool, Parameter(negative=(), help="Who has no token sees the region and its sites. 公开只读视图。")
+    ] = False,
     sample_data: Annotated[bool, Parameter(negative=(), help="Make the example datasets. 生成示例数据。")] = False,
     log: Log = "",
     output: Format = "table",
@@ -125,7 +128,7 @@ def up(
         )  # fmt: skip
         folder.started()
         live.asked = tracing.asked if tracing else None
-        server = Server(make_app(live, hub, folder.token(), __version__, state=folder.path), port)
+        server = Server(make_app(live, hub, folder.token(), __version__, state=folder.path, public=public_view), port)
         live.start()
         settle_memory()
         try:

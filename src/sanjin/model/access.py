@@ -20,6 +20,8 @@ class Role(StrEnum):
     """Owner of work: submits for a tenant."""
     DATA_PROVIDER = "data_provider"
     AUDITOR = "auditor"
+    VISITOR = "visitor"
+    """Sees the region and its sites, and no work of anybody: what a public view shows."""
 
 
 class Action(StrEnum):
@@ -28,6 +30,8 @@ class Action(StrEnum):
     SUBMIT = "submit"
     RESERVE = "reserve"
     DRY_RUN = "dry_run"
+    WHAT_IF = "what_if"
+    """Have the region's work replayed from now on in a changed world."""
     LIST_JOBS = "list_jobs"
     READ_JOB = "read_job"
     CANCEL_JOB = "cancel_job"
@@ -70,6 +74,9 @@ class User:
 
 BOOTSTRAP = User(id="bootstrap", name="token of the state folder", roles=(Role.OPERATOR,))
 """Whoever holds the token of the state folder: the operator who is there before there are users."""
+
+PUBLIC = User(id="public", name="public view", roles=(Role.VISITOR,))
+"""Who sends no token, where the public view is switched on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ ACCESS: dict[str, tuple[str, str]] = {
     "role.owner": ("owner of work", "算力用户"),
     "role.data_provider": ("data provider", "数据提供方"),
     "role.auditor": ("auditor", "审计人员"),
+    "role.visitor": ("visitor", "访客"),
     "head.user": ("user", "用户"),
     "head.roles": ("roles", "角色"),
     "head.sites": ("sites", "站点"),

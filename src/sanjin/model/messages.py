@@ -5,6 +5,7 @@ from __future__ import annotations
 from sanjin.model.access_messages import ACCESS, ACCESS_PROBLEMS
 from sanjin.model.cluster_messages import CLUSTERS
 from sanjin.model.confinement_messages import CONFINEMENT, CONFINEMENT_PROBLEMS
+from sanjin.model.console_messages import CONSOLE
 from sanjin.model.data_messages import DATA, DATA_PROBLEMS
 from sanjin.model.function_messages import FUNCTION_PROBLEMS, FUNCTIONS
 from sanjin.model.image_messages import IMAGE_PROBLEMS, IMAGES
@@ -585,6 +586,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
 
 for _more in (
     REPLAYS, PERFORMANCE, ACCESS, OPERATIONS, DATA, CONFINEMENT, FUNCTIONS, WORKFLOW, KUBERNETES, IMAGES, CLUSTERS,
+    CONSOLE,
 ):  # fmt: skip
     MESSAGES.update(_more)
 for _problems in (

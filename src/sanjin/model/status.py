@@ -77,7 +77,8 @@ class SiteStatus:
     meter and modelled like ``pue``; ``it_reserved_kw`` is what placed work may draw at most of
     ``it_cap_kw``. ``fault`` is the last failure of the node or its engine, empty while they work. ``performance`` is of
     this site, and of those below it whose nodes other processes run, where anything is declared or measured.
-    ``cluster`` is there where the site shares its cluster with others.
+    ``cluster`` is there where the site shares its cluster with others. ``heard_s`` is when its parent last heard of it,
+    region time, as far as that is known here (of the root: now; 0: never).
     """
 
     site: str
@@ -101,6 +102,39 @@ class SiteStatus:
     it_reserved_kw: float
     performance: tuple[SiteFigures, ...] = ()
     cluster: ClusterStatus | None = None
+    lat: float = 0.0
+    lon: float = 0.0
+    heard_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStatus:
+    """A link now, as the root knows it: modelled. ``carried_bytes`` of ``capacity_bytes`` are booked in the present
+    slot (bandwidth is that of both ways together), ``ahead_bytes`` in the slots after it. ``up``: neither end is
+    silent."""
+
+    a: str
+    b: str
+    gbit_s: float
+    latency_ms: float
+    yuan_gb: float
+    carried_bytes: int
+    capacity_bytes: int
+    ahead_bytes: int
+    up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Me:
+    """Who asks, and what for that is not refused outright: ``may`` lists actions permitted for at least something (the
+    own tenant, an own site)."""
+
+    user: str
+    name: str
+    roles: tuple[str, ...]
+    tenant: str
+    sites: tuple[str, ...]
+    may: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +171,12 @@ class Happening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPage:
-    """Some jobs, newest first. ``next`` continues the list (empty: there are no more)."""
+    """Some jobs, newest first or as asked. ``next`` continues the list (empty: there are no more). ``count`` is how
+    many match in all, where that was asked for (-1: it was not)."""
 
     jobs: tuple[JobRecord, ...]
     next: str
+    count: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,7 +126,7 @@ class Node:
         self.performances = Performances(parts.region, name, self._inbox.put)
         self.others = Others(name, parts.engine, parts.clock)
         self._found: list[RunReport] = []
-        self._heard_at: dict[str, tuple[float, int]] = {}
+        self.heard_at: dict[str, tuple[float, int]] = {}
         self._rebuild()
 
     def _carrier(self) -> Carrier:
@@ -154,7 +154,7 @@ class Node:
         restore(view, stored, now)
         view.lease_until_s = now + LEASE_S if self.parent else 0
         # nobody is silent before this node has waited for a word itself
-        self._heard_at = {peer: (parts.clock.wall(), now) for peer in (*self._children, self.parent) if peer}
+        self.heard_at = {peer: (parts.clock.wall(), now) for peer in (*self._children, self.parent) if peer}
         self.view = view
         self.loop = Loop(view, parts.store, parts.clock, TreeRouter())
         for mail in stored.outbox:
@@ -395,14 +395,14 @@ class Node:
                 self._heard(name)
         if self.view.parent_reachable and self.parent:
             self._heard(self.parent)
-        for peer, (at, since_s) in self._heard_at.items():
+        for peer, (at, since_s) in self.heard_at.items():
             if wall - at >= SILENT_WALL_S:
                 silent.setdefault(peer, since_s)
             elif silent and silent.pop(peer, None) is not None:
                 self.view.supply.changed(own=peer != self.parent, freed=True)
 
     def _heard(self, peer: str) -> None:
-        self._heard_at[peer] = (self.parts.clock.wall(), self.parts.clock.now())
+        self.heard_at[peer] = (self.parts.clock.wall(), self.parts.clock.now())
 
     def _use_prices(self, found: Scarcity) -> None:
         """New prices, learnt here or by the parent."""

@@ -81,6 +81,8 @@ def site_status(node: Node, also: Collection[str] = ()) -> SiteStatus:
         it_reserved_kw=(int(supply.it_cap_mw[index]) - int(supply.free_mw[index, ahead])) / 1e6,
         performance=tuple(site_figures(node, also)),
         cluster=node.others.status(),
+        lat=model.lat,
+        lon=model.lon,
     )
 
 

@@ -1,0 +1,46 @@
+"""The region as a net: its sites with what they do, its links with what they carry, and how fresh that is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sanjin.model.status import LinkStatus, SiteStatus
+from sanjin.model.units import SLOT_S
+from sanjin.tree import overview
+from sanjin.tree.region import LiveRegion
+
+
+def sites(live: LiveRegion) -> list[SiteStatus]:
+    """Every site whose node runs here."""
+    found = ((name, overview.site_status(node, live.nodes)) for name, node in live.nodes.items())
+    return [replace(status, heard_s=heard_s(live, name)) for name, status in found]
+
+
+def heard_s(live: LiveRegion, site: str) -> int:
+    """When the parent of a site last heard of it, region time; now for a node without a parent here, which speaks for
+    itself."""
+    parent = live.nodes.get(live.region.nodes[site].parent)
+    return parent.heard_at[site][1] if parent else live.clock.now()
+
+
+def silent(live: LiveRegion) -> frozenset[str]:
+    """Nodes that a node above or below them, which runs here, has not heard of for a while."""
+    return frozenset(peer for node in live.nodes.values() for peer in tuple(node.view.silent))
+
+
+def links(live: LiveRegion) -> list[LinkStatus]:
+    """Every link, as the highest node here knows it."""
+    view, now = live.nodes[live.root].view, live.clock.now()
+    gone, slot = silent(live), now // SLOT_S - view.links.first_slot
+    found: list[LinkStatus] = []
+    for index, link in enumerate(live.region.links):
+        row = view.links.carried[index]
+        found.append(
+            LinkStatus(
+                a=link.a, b=link.b, gbit_s=link.bandwidth.value, latency_ms=link.latency.value,
+                yuan_gb=link.price.value, carried_bytes=int(row[slot]) if 0 <= slot < len(row) else 0,
+                capacity_bytes=int(view.network.slot_bytes[index]), ahead_bytes=int(row[max(slot + 1, 0) :].sum()),
+                up=not ({link.a, link.b} & gone),
+            )
+        )  # fmt: skip
+    return found
