@@ -21,6 +21,7 @@ from fastapi.responses import StreamingResponse
 
 from sanjin.api.bodies import NDJSON, read_submissions
 from sanjin.api.callers import Caller
+from sanjin.api.drill_routes import drill_routes
 from sanjin.api.guard import Asking, Guard, Sending
 from sanjin.api.health import FAULT, health_routes
 from sanjin.api.log_routes import log_routes
@@ -105,6 +106,7 @@ def routes(live: LiveRegion, hub: EventHub, about: RegionStatus, guard: Guard) -
     router.include_router(output_routes(live, guard))
     router.include_router(health_routes(live))
     router.include_router(_region(live, about, guard))
+    router.include_router(drill_routes(live, guard))
     router.include_router(_books(live, hub, guard))
     router.include_router(log_routes(live, guard))
     router.include_router(metrics_routes(live, guard))

@@ -125,6 +125,15 @@ class LinkStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """A line to a site's parent that is cut on purpose, for ``for_s`` seconds of the wall; or that is joined again."""
+
+    site: str
+    cut: bool
+    for_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Me:
     """Who asks, and what for that is not refused outright: ``may`` lists actions permitted for at least something (the
     own tenant, an own site)."""
