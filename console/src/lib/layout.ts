@@ -12,6 +12,9 @@ export interface Spot {
   y: number
 }
 
+/** By how much one direction may be drawn larger than the other, to fill the box: it is a scheme, not a survey. */
+const STRETCH = 1.7
+
 /** Spots within a box of `width` x `height`, no two nearer than `apart` where there is room. */
 export function layout(seats: Seat[], width: number, height: number, apart: number, margin: number): Spot[] {
   if (!seats.length) return []
@@ -20,9 +23,10 @@ export function layout(seats: Seat[], width: number, height: number, apart: numb
   const [xs, ys] = [flat.map((p) => p.x), flat.map((p) => p.y)]
   const [left, top] = [Math.min(...xs), Math.min(...ys)]
   const [across, down] = [Math.max(...xs) - left || 1, Math.max(...ys) - top || 1]
-  const scale = Math.min((width - 2 * margin) / across, (height - 2 * margin) / down)
-  const [dx, dy] = [(width - across * scale) / 2, (height - down * scale) / 2]
-  const spots = flat.map((p) => ({ site: p.site, x: dx + (p.x - left) * scale, y: dy + (p.y - top) * scale }))
+  const [h, v] = [(width - 2 * margin) / across, (height - 2 * margin) / down]
+  const [sx, sy] = [Math.min(h, v * STRETCH), Math.min(v, h * STRETCH)]
+  const [dx, dy] = [(width - across * sx) / 2, (height - down * sy) / 2]
+  const spots = flat.map((p) => ({ site: p.site, x: dx + (p.x - left) * sx, y: dy + (p.y - top) * sy }))
   for (let round = 0; round < 200 && spread(spots, apart); round++) {
     for (const spot of spots) {
       spot.x = Math.min(Math.max(spot.x, margin), width - margin)
