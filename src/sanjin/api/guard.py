@@ -75,6 +75,10 @@ class Guard:
             raise _denied(caller.user, action)
         return found
 
+    def extent(self, caller: Caller, action: Action) -> Reach:
+        """How much the caller may see of a part of an answer that was asked for already; it may be nothing."""
+        return self.rights.extent(caller.user, action)
+
     def lens(self, caller: Caller, action: Action, blind: bool = False) -> Lens:
         """Through what the caller sees journals and events. Raises NotAllowed where that shows nothing at all, unless
         it may be ``blind``."""
