@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sanjin.model.console_decide_messages import CONSOLE_DECIDE
+
 CONSOLE: dict[str, tuple[str, str]] = {
     "console.net": ("Net", "一张网"),
     "console.ledger": ("Ledger", "一本账"),
@@ -97,4 +99,5 @@ CONSOLE: dict[str, tuple[str, str]] = {
     ),
     "console.drill_cut": ("Cut the line", "断开连接"),
     "console.drill_heal": ("Join the line", "恢复连接"),
+    **CONSOLE_DECIDE,
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from sanjin.model.what_if_messages import WHAT_IF_PROBLEMS
+
 PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    **WHAT_IF_PROBLEMS,
     "name_length": (
         ("a job needs a name of 1 to 200 characters", "作业名须为 1 至 200 个字符"),
         ("give it one", "请填写作业名"),
