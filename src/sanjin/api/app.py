@@ -79,14 +79,13 @@ def describe(version: str) -> dict[str, Any]:
     found = _app(version, routes(nothing, nothing, nothing, nothing)).openapi()
     from pydantic import TypeAdapter
 
-    from sanjin.model.briefing import Briefing
     from sanjin.model.forecast import Forecast
     from sanjin.model.plan import Plan
     from sanjin.model.resources import Resource
     from sanjin.model.status import LinkStatus, Me
 
     known = found["components"]["schemas"]
-    for kind in (Briefing, Forecast, Plan, Resource, LinkStatus, Me):  # until the routes are there
+    for kind in (Forecast, Plan, Resource, LinkStatus, Me):  # until the routes are there
         listed: Any = list[kind]  # type: ignore[valid-type]
         made = TypeAdapter[Any](listed).json_schema(ref_template="#/components/schemas/{model}")
         found["components"]["schemas"] = {**made["$defs"], **known}
