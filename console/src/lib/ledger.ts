@@ -19,9 +19,13 @@ export interface Asked {
   status: string
 }
 
+/** Figures by how they are known; the facts of a facility, which have no figure, count as one. */
 export function counted(resources: Resource[]): Counts {
   const found: Counts = { sourced: 0, computed: 0, estimated: 0, believed: 0 }
-  for (const resource of resources) for (const figure of resource.figures) found[figure.status]++
+  for (const resource of resources) {
+    for (const figure of resource.figures ?? []) found[figure.status]++
+    if (resource.status) found[resource.status]++
+  }
   return found
 }
 
@@ -29,10 +33,10 @@ export function counted(resources: Resource[]): Counts {
 export function suits(resource: Resource, asked: Asked): boolean {
   if (asked.kind && resource.kind !== asked.kind) return false
   if (asked.state && resource.state !== asked.state) return false
-  if (asked.status && !resource.figures.some((f) => f.status === asked.status)) return false
+  if (asked.status && resource.status !== asked.status && !resource.figures?.some((f) => f.status === asked.status)) return false
   const words = asked.words.toLowerCase().split(/\s+/).filter(Boolean)
   if (!words.length) return true
-  const text = [resource.id, resource.name_en, resource.name_zh, word('resource', resource.kind), ...resource.figures.flatMap((f) => [f.name, word('figure', f.name), f.source, f.source_text])].join(' ').toLowerCase()
+  const text = [resource.id, resource.name_en, resource.name_zh, word('resource', resource.kind), resource.source ?? '', resource.source_text ?? '', ...(resource.figures ?? []).flatMap((f) => [f.name, word('figure', f.name), f.source, f.source_text])].join(' ').toLowerCase()
   return words.every((w) => text.includes(w))
 }
 

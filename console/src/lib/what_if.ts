@@ -16,9 +16,9 @@ export interface Difference {
 /** What was changed, in words: `carbon 300 yuan/t, Datong down from 2 to 8 h`. */
 export function changes(change: WhatIf): string {
   const found: string[] = []
-  if (change.carbon_price !== null) found.push(t('console.what_if_said_carbon', { yuan: number(change.carbon_price) }))
-  if (change.solar !== 1) found.push(t('console.what_if_said_solar', { times: number(change.solar, 2) }))
-  if (change.tariff !== 1) found.push(t('console.what_if_said_tariff', { times: number(change.tariff, 2) }))
+  if (change.carbon_price != null) found.push(t('console.what_if_said_carbon', { yuan: number(change.carbon_price) }))
+  if ((change.solar ?? 1) !== 1) found.push(t('console.what_if_said_solar', { times: number(change.solar!, 2) }))
+  if ((change.tariff ?? 1) !== 1) found.push(t('console.what_if_said_tariff', { times: number(change.tariff!, 2) }))
   for (const down of change.down) {
     const site = world.site(down.site)
     found.push(t('console.what_if_said_down', { site: site ? named(site) : down.site, from: down.from_h, until: down.until_h }))

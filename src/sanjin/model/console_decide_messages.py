@@ -14,7 +14,7 @@ CONSOLE_DECIDE: dict[str, tuple[str, str]] = {
     "console.ledger_none": ("The register cannot be had now: {fault}", "暂时无法取得台账:{fault}"),
     "console.ledger_sum": ("How its figures are known", "数据来源概况"),
     "console.ledger_resources": ("resources", "项资源"),
-    "console.ledger_figures_known": ("figures, of which are", "个数字,其中"),
+    "console.ledger_figures_known": ("figures and facts, of which are", "个数字与事实,其中"),
     "console.ledger_only": ("Show figures that are {status} only", "仅显示“{status}”的数字"),
     "console.ledger_list": ("Resources by site", "各站点资源"),
     "console.ledger_search": ("Search names, figures and sources", "搜索名称、数字与出处"),
@@ -33,6 +33,7 @@ CONSOLE_DECIDE: dict[str, tuple[str, str]] = {
     "console.ledger_unknown": ("There is no resource {id} in the register.", "台账中没有资源 {id}。"),
     "console.ledger_by_kind": ("By kind, and how the figures are known", "按类别与数据来源"),
     "console.ledger_figures": ("Figures", "数字"),
+    "console.ledger_facts": ("Facts without a figure", "无数字的事实"),
     "console.ledger_show": ("{kind}: show the {count} figures that are {status}", "{kind}:显示 {count} 个“{status}”数字"),
     "console.ledger_of": ("Of", "所属"),
     "console.ledger_figure": ("Figure", "指标"),
@@ -91,6 +92,10 @@ CONSOLE_DECIDE: dict[str, tuple[str, str]] = {
     "console.decide_left_out": (
         "{count} more windows, those of the fewest core-hours, are not drawn; the power they take is counted.",
         "另有 {count} 段核时最少的作业未绘制,其功率已计入。",
+    ),
+    "console.decide_hidden_jobs": (
+        "{count} more jobs are work of others, which you may not read; the sums count them.",
+        "另有 {count} 个作业您无权查看,已计入合计。",
     ),
     "console.decide_cut": ("{count} more jobs are in the sums and not shown.", "另有 {count} 个作业仅计入合计,未显示。"),
     "console.decide_as_table": ("As a table ({count})", "以表格查看({count})"),
