@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sanjin.model.console_match_messages import CONSOLE_MATCH
+
 CONSOLE: dict[str, tuple[str, str]] = {
     "console.net": ("Net", "一张网"),
     "console.ledger": ("Ledger", "一本账"),
@@ -32,4 +34,5 @@ CONSOLE: dict[str, tuple[str, str]] = {
     "console.pause": ("Pause", "暂停"),
     "console.scrub": ("Time shown", "显示时刻"),
     "console.to_live": ("Back to now", "返回实时"),
+    **CONSOLE_MATCH,
 }
