@@ -75,6 +75,10 @@ class Guard:
             raise _denied(caller.user, action)
         return found
 
+    def extent(self, caller: Caller, action: Action) -> Reach:
+        """How far a right to see goes, be it nowhere; for parts of an answer that was asked for already."""
+        return self.rights.extent(caller.user, action)
+
     def lens(self, caller: Caller, action: Action, blind: bool = False) -> Lens:
         """Through what the caller sees journals and events. Raises NotAllowed where that shows nothing at all, unless
         it may be ``blind``."""
