@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sanjin.model.console_decide_messages import CONSOLE_DECIDE
+from sanjin.model.console_match_messages import CONSOLE_MATCH
 
 CONSOLE: dict[str, tuple[str, str]] = {
     "console.net": ("Net", "一张网"),
@@ -100,4 +101,5 @@ CONSOLE: dict[str, tuple[str, str]] = {
     "console.drill_cut": ("Cut the line", "断开连接"),
     "console.drill_heal": ("Join the line", "恢复连接"),
     **CONSOLE_DECIDE,
+    **CONSOLE_MATCH,
 }
