@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # as in overview
 LEAST_READ = 20
 """Jobs that are read of a store at once, at least."""
 
+RECORDS_A_READ = 5000
+
 _OFFSET = re.compile(r"@(\d{1,12})")
 
 
@@ -66,6 +68,14 @@ def jobs(
         return _sorted(parts, query, count)
     page = _newest(parts, query, after)
     return replace(page, count=_count(parts)) if count else page
+
+
+def owned(store: Store) -> Iterator[JobRecord]:
+    """Every job that was ever submitted at a node, the newest first."""
+    before = ""
+    while page := store.jobs(JobQuery(owned=True, limit=RECORDS_A_READ, before=before)):
+        yield from page
+        before = page[-1].id
 
 
 def _newest_first(query: JobQuery) -> bool:
