@@ -61,6 +61,8 @@ _COMMANDS = {
     "outputs": ("sanjin.cli.outputs:outputs", "What a job left: list it, or bring it here. 作业产出。"),
     "cancel": ("sanjin.cli.watching:cancel", "Ask for the end of jobs. 取消作业。"),
     "replay": ("sanjin.cli.replaying:replay", "Replay a trace of work: what it would cost. 回放轨迹。"),
+    "what-if": ("sanjin.cli.asking:what_if", "Ask a region that is up: what if? 推演。"),
+    "report": ("sanjin.cli.reporting:report", "The morning report. 晨报。"),
     "sites": ("sanjin.cli.running:sites", "Show every site now. 站点状态。"),
     "envelopes": ("sanjin.cli.watching:envelopes", "What tenants may use at each node. 各节点额度。"),
     "bill": ("sanjin.cli.watching:bill", "What was used and what it cost. 账单。"),
