@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from sanjin.model.data import DataFile, RunOutputs
+from sanjin.model.listing import JobQuery
 from sanjin.model.record import JobRecord
 
 
@@ -470,18 +471,6 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobQuery:
-    """Which jobs to list; empty fields do not restrict. Newest first."""
-
-    state: str = ""
-    tenant: str = ""
-    owned: bool = False
-    limit: int = 100
-    before: str = ""
-    """Only jobs that came before this one (empty: from the newest)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """Sums over the jobs of one tenant that were submitted at a node and have ended."""
 
@@ -520,6 +509,17 @@ class Store(Protocol):
 
     def jobs(self, query: JobQuery) -> list[JobRecord]:
         """Jobs that match."""
+        ...
+
+    def sorted_jobs(self, query: JobQuery) -> list[tuple[int | str, str]]:
+        """What each job that matches is sorted by, and its id: ``limit`` at most from ``offset``, in the order asked.
+
+        Bodies are not read: :meth:`find` has those of a page.
+        """
+        ...
+
+    def count(self, query: JobQuery) -> int:
+        """How many jobs match in all."""
         ...
 
     def counts(self) -> dict[str, int]:

@@ -76,7 +76,7 @@ class Guard:
         return found
 
     def extent(self, caller: Caller, action: Action) -> Reach:
-        """How much the caller may see of a part of an answer that was asked for already; it may be nothing."""
+        """How far a right to see goes, be it nowhere; for parts of an answer that was asked for already."""
         return self.rights.extent(caller.user, action)
 
     def lens(self, caller: Caller, action: Action, blind: bool = False) -> Lens:

@@ -23,11 +23,14 @@ from fastapi.responses import StreamingResponse
 from sanjin.api.bodies import NDJSON, read_submissions
 from sanjin.api.briefing_routes import briefing_routes
 from sanjin.api.callers import Caller
+from sanjin.api.drill_routes import drill_routes
 from sanjin.api.guard import Asking, Guard, Sending
 from sanjin.api.health import FAULT, health_routes
+from sanjin.api.list_routes import list_routes
 from sanjin.api.log_routes import log_routes
 from sanjin.api.metrics import metrics_routes
 from sanjin.api.output_routes import output_routes
+from sanjin.api.planning_routes import planning_routes
 from sanjin.api.present import Present
 from sanjin.api.problems import MEDIA_TYPE
 from sanjin.api.rights import About
@@ -36,7 +39,6 @@ from sanjin.api.what_if_routes import what_if_routes
 from sanjin.model.access import Action
 from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotFound, ProblemsFound
-from sanjin.model.job import JobState
 from sanjin.model.placement import Explanation
 from sanjin.model.record import JobRecord
 from sanjin.model.runtimes import RunTimes
@@ -48,14 +50,12 @@ from sanjin.model.status import (
     EnvelopeStatus,
     Happening,
     JobBill,
-    JobPage,
     LinkStatus,
     Me,
     ProblemDetails,
     RegionStatus,
     SiteStatus,
 )
-from sanjin.ports import JobQuery
 from sanjin.tree import overview, topology
 from sanjin.tree.node import Node
 from sanjin.tree.region import LiveRegion
@@ -107,10 +107,13 @@ def routes(
     called."""
     router = APIRouter(prefix="/v1", responses=FAULTS)
     router.include_router(_submitting(live, guard))
+    router.include_router(list_routes(live, guard))
     router.include_router(_reading(live, guard))
     router.include_router(output_routes(live, guard))
     router.include_router(health_routes(live))
     router.include_router(_region(live, about, guard))
+    router.include_router(drill_routes(live, guard))
+    router.include_router(planning_routes(live, guard))
     router.include_router(_books(live, hub, guard))
     router.include_router(log_routes(live, guard))
     router.include_router(metrics_routes(live, guard))
@@ -180,23 +183,6 @@ def _submitting(live: LiveRegion, guard: Guard) -> APIRouter:
 
 def _reading(live: LiveRegion, guard: Guard) -> APIRouter:
     router = APIRouter(tags=["jobs"])
-
-    @router.get("/jobs", response_model=JobPage)
-    def jobs(
-        caller: Asking,
-        node: Annotated[str, Query(description="submitted at this node; empty: anywhere", max_length=100)] = "",
-        state: JobState | None = None,
-        tenant: Annotated[str, Query(max_length=200)] = "",
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        after: Annotated[str, Query(description="`next` of the page before", max_length=10_000)] = "",
-    ) -> Response:
-        """Jobs that the caller may read, newest first."""
-        reach = guard.reach(caller, Action.LIST_JOBS)
-        if node:
-            _node(live, node)
-        query = JobQuery(state=state or "", tenant=tenant, limit=limit)
-        page = overview.jobs(live, query, node, after, reach)
-        return answer(JobPage(jobs=tuple(guard.shown(caller, r) for r in page.jobs), next=page.next))
 
     @router.get("/run-times", response_model=list[RunTimes])
     def run_times(

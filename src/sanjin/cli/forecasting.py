@@ -13,7 +13,7 @@ from sanjin.adapters.state_folder import StateFolder, default_folder
 from sanjin.cli.history_file import read_history
 from sanjin.cli.output import Format, State, Word, at, data, note, sentence, table, text
 from sanjin.cli.pricing import kept_records
-from sanjin.flow.demand_forecast import forecast_demand, hourly_demand
+from sanjin.flow.demand_forecast import demand_of, forecast_demand
 from sanjin.flow.forecast import Floats
 from sanjin.flow.generation_forecast import forecast_generation
 from sanjin.model.catalogue import problem
@@ -22,8 +22,8 @@ from sanjin.model.forecast import SEASON_H, Forecast, ForecastKind, ForecastMode
 from sanjin.model.region import Region
 from sanjin.model.units import HOUR_S
 from sanjin.regions.load import load_region
+from sanjin.tree.forecasts import MOST_HOURS
 
-MOST_HOURS = 4 * 168
 BAR = 30
 """Characters of the longest bar."""
 
@@ -51,10 +51,7 @@ def demand(
     records = kept_records(folder.path, region)
     if not records:
         raise NotFound(f"{folder.path}: no job was ever submitted here; there is nothing to forecast from")
-    begin_s = min(r.submitted_s for r in records) // HOUR_S * HOUR_S
-    count = max(r.submitted_s for r in records) // HOUR_S - begin_s // HOUR_S
-    here = [r for r in records if not site or r.id.rpartition("-")[0] == site]
-    history = hourly_demand(here, begin_s, count)
+    history, begin_s = demand_of(records, site)
     _show(forecast_demand(history, begin_s, hours, site), history, region, plot, output)
 
 

@@ -63,6 +63,8 @@ _COMMANDS = {
     "replay": ("sanjin.cli.replaying:replay", "Replay a trace of work: what it would cost. 回放轨迹。"),
     "what-if": ("sanjin.cli.asking:what_if", "Ask a region that is up: what if? 推演。"),
     "report": ("sanjin.cli.reporting:report", "The morning report. 晨报。"),
+    "console": ("sanjin.cli.console:console", "Where the console is, or open it. 控制台。"),
+    "drill": ("sanjin.cli.console:drill", "Cut the line to a site on purpose. 断网演练。"),
     "sites": ("sanjin.cli.running:sites", "Show every site now. 站点状态。"),
     "envelopes": ("sanjin.cli.watching:envelopes", "What tenants may use at each node. 各节点额度。"),
     "bill": ("sanjin.cli.watching:bill", "What was used and what it cost. 账单。"),

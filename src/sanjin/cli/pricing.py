@@ -16,10 +16,7 @@ from sanjin.model.errors import NotFound
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
-from sanjin.ports import JobQuery
 from sanjin.regions.load import load_region
-
-PAGE = 5000
 
 
 def learn(
@@ -64,13 +61,12 @@ def show(*, state: State = None, output: Format = "table") -> None:
 
 def kept_records(folder: Path, region: Region) -> list[JobRecord]:
     """Every job that was ever submitted to the region whose state is in ``folder``."""
+    from sanjin.tree.forecasts import owned
+
     found: list[JobRecord] = []
     for name in region.nodes:
         store = SqliteStore(folder / name / "state.db")
-        before = ""
-        while page := store.jobs(JobQuery(owned=True, limit=PAGE, before=before)):
-            found += page
-            before = page[-1].id
+        found += owned(store)
         store.close()
     return found
 

@@ -6,12 +6,13 @@ calendar is needed, and holidays are not known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from sanjin.flow.forecast import DAY_H, WEEK_H, Floats, Model, choose_model, seasonal_naive
-from sanjin.model.forecast import Forecast, ForecastKind, ForecastModel
+from sanjin.model.errors import NotFound
+from sanjin.model.forecast import HISTORY_HOURS, Forecast, ForecastKind, ForecastModel
 from sanjin.model.record import JobRecord
 from sanjin.model.units import HOUR_S
 
@@ -74,6 +75,20 @@ MODELS: dict[ForecastModel, Model] = {
 }
 
 
+def demand_of(records: Sequence[JobRecord], site: str = "", until_s: int = 0) -> tuple[Floats, int]:
+    """The hours from the first of all these jobs to the last, or to ``until_s`` where that is later, the last of them
+    not over and left out: core-hours asked for at ``site`` (empty: anywhere), and when the first begins.
+
+    Raises NotFound where there is no job.
+    """
+    if not records:
+        raise NotFound("no job was ever submitted here; there is nothing to forecast from")
+    begin_s = min(r.submitted_s for r in records) // HOUR_S * HOUR_S
+    count = (max(until_s, *(r.submitted_s for r in records)) - begin_s) // HOUR_S
+    here = [r for r in records if not site or r.id.rpartition("-")[0] == site]
+    return hourly_demand(here, begin_s, count), begin_s
+
+
 def forecast_demand(history: Floats, first_hour_s: int, ahead: int, site: str = "") -> Forecast:
     """The ``ahead`` hours after ``history``, whose first hour begins at ``first_hour_s``; core-hours.
 
@@ -92,4 +107,5 @@ def forecast_demand(history: Floats, first_hour_s: int, ahead: int, site: str = 
         origins=choice.origins,
         history_hours=len(history),
         tested=choice.tested,
+        history=tuple(history[-HISTORY_HOURS:].tolist()),
     )

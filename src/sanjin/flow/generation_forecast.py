@@ -10,7 +10,7 @@ from sanjin.flow.forecast import DAY_H, Floats, Model, choose_model, seasonal_na
 from sanjin.model.catalogue import problem
 from sanjin.model.energy import hourly_generation_kw
 from sanjin.model.errors import ProblemsFound
-from sanjin.model.forecast import Forecast, ForecastKind, ForecastModel
+from sanjin.model.forecast import HISTORY_HOURS, Forecast, ForecastKind, ForecastModel
 from sanjin.model.region import Node
 from sanjin.model.units import HOUR_S
 
@@ -81,6 +81,7 @@ def forecast_generation(node: Node, utc_offset_h: int, history: Floats, first_ho
         first_hour_s=first_hour_s + len(history) * HOUR_S,
         unit="kw",
         history_hours=len(history),
+        history=tuple(history[-HISTORY_HOURS:].tolist()),
     )
     if not len(history):
         values = tuple(shape.tolist())

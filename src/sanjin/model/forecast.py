@@ -28,6 +28,9 @@ class ForecastModel(StrEnum):
 SEASON_H = {ForecastKind.DEMAND: 168, ForecastKind.GENERATION: 24}
 """Hours of the baseline's season, which are also the least history that a forecast needs."""
 
+HISTORY_HOURS = 168
+"""Hours of history that a forecast shows, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelError:
@@ -50,7 +53,9 @@ class Forecast:
     ``site`` is empty for a whole region. ``model`` made the values; ``error`` and ``baseline_error``
     (see :class:`ModelError`) come from a back-test from ``origins`` origins within ``history_hours`` hours
     of history, and ``tested`` has every model, the baseline first. With no origin (a history too short,
-    or none) errors are None and ``tested`` is empty: the error is not known.
+    or none) errors are None and ``tested`` is empty: the error is not known. ``history`` is
+    what was measured in the hours just before ``first_hour_s``, the last :data:`HISTORY_HOURS` at most; empty where
+    the values are modelled.
     """
 
     kind: ForecastKind
@@ -64,3 +69,4 @@ class Forecast:
     origins: int
     history_hours: int
     tested: tuple[ModelError, ...] = ()
+    history: tuple[float, ...] = ()

@@ -65,6 +65,21 @@ ENDED = frozenset(
 )
 
 
+class JobOrder(StrEnum):
+    """What a list of jobs is sorted by; of equals, by when they came.
+
+    Jobs that have not started (ended) stand last by ``started`` (``ended``), either way. ``cost`` is what was settled
+    so far. ``wait`` is the time from submission to the start, of a job that has none to its end, or to now.
+    """
+
+    SUBMITTED = "submitted"
+    STARTED = "started"
+    ENDED = "ended"
+    COST = "cost"
+    WAIT = "wait"
+    NAME = "name"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What to run and under which conditions. Units stand last in names.

@@ -14,6 +14,7 @@ from sanjin.model.operations_messages import OPERATIONS, OPERATIONS_PROBLEMS
 from sanjin.model.performance_messages import PERFORMANCE
 from sanjin.model.problem_messages import PROBLEMS
 from sanjin.model.replay_messages import REPLAYS
+from sanjin.model.resource_messages import RESOURCE_PROBLEMS, RESOURCES
 from sanjin.model.workflow_messages import WORKFLOW, WORKFLOW_PROBLEMS
 
 MESSAGES: dict[str, tuple[str, str]] = {
@@ -586,12 +587,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
 
 for _more in (
     REPLAYS, PERFORMANCE, ACCESS, OPERATIONS, DATA, CONFINEMENT, FUNCTIONS, WORKFLOW, KUBERNETES, IMAGES, CLUSTERS,
-    CONSOLE,
+    CONSOLE, RESOURCES,
 ):  # fmt: skip
     MESSAGES.update(_more)
 for _problems in (
     PROBLEMS, ACCESS_PROBLEMS, OPERATIONS_PROBLEMS, CONFINEMENT_PROBLEMS, DATA_PROBLEMS, FUNCTION_PROBLEMS,
-    WORKFLOW_PROBLEMS, KUBERNETES_PROBLEMS, IMAGE_PROBLEMS,
+    WORKFLOW_PROBLEMS, KUBERNETES_PROBLEMS, IMAGE_PROBLEMS, RESOURCE_PROBLEMS,
 ):  # fmt: skip
     for _code, (_what, _todo) in _problems.items():
         MESSAGES[f"problem.{_code}"] = _what

@@ -12,7 +12,8 @@ class SitePlan:
     """A site over the slots of a :class:`Plan`, one value a slot. Prices are per kWh at the facility's meter.
 
     ``it_kw`` is what placed work may draw at most, of ``it_cap_kw``; ``cores`` what it takes of ``cores_max``, all
-    pools together. Slots that are over show what was asked of them as far as the node still knows: 0 otherwise.
+    pools together, with what others have of a shared cluster. Slots that are over show what was asked of them as far
+    as the node still knows: 0 otherwise.
     """
 
     site: str
@@ -46,7 +47,8 @@ class PlannedWindow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What is planned over ``slots`` slots of ``slot_s`` seconds from ``first_s``. ``windows`` holds what the caller
-    may read, ``hidden`` how many windows of others there are besides."""
+    may read, ``hidden`` how many windows of others there are besides; ``left_out`` says how many that the caller may
+    read were too many to list: those of the fewest core-hours."""
 
     now_s: int
     first_s: int
@@ -55,3 +57,4 @@ class Plan:
     sites: tuple[SitePlan, ...]
     windows: tuple[PlannedWindow, ...]
     hidden: int = 0
+    left_out: int = 0

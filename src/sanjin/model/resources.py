@@ -55,8 +55,10 @@ class RecordedFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A registered resource. ``id`` is unique in the region (``datong``, ``datong/general``, ``taiyuan-datong``);
-    ``site`` is where it is, empty for what belongs to no site. The notes say in words what else is known."""
+    """A registered resource. ``id`` is unique in the region (``datong``, ``datong/general``,
+    ``datong/facility/dt-x``, ``datong/generation/1-pv``, ``taiyuan-datong``, ``dataset/x``, ``grid/x``);
+    ``site`` is where it is, empty for what belongs to no site. The notes say in words what else is known; of a
+    facility, which has no figures, ``source`` and ``status`` say where its note comes from (elsewhere empty, None)."""
 
     id: str
     kind: ResourceKind
@@ -67,3 +69,6 @@ class Resource:
     figures: tuple[RecordedFigure, ...] = ()
     note_en: str = ""
     note_zh: str = ""
+    source: str = ""
+    source_text: str = ""
+    status: Status | None = None

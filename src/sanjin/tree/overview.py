@@ -8,7 +8,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from sanjin.flow import audit
@@ -22,6 +21,7 @@ from sanjin.model.data import DataFile, JobOutputs, LeftOut
 from sanjin.model.energy import period_at
 from sanjin.model.errors import NotFound
 from sanjin.model.job import JobState
+from sanjin.model.listing import JobQuery
 from sanjin.model.performance import compare
 from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
@@ -38,7 +38,8 @@ from sanjin.model.status import (
     SiteStatus,
 )
 from sanjin.model.units import MIB, SLOT_S
-from sanjin.ports import Entry, JobQuery, Store
+from sanjin.ports import Entry, Store
+from sanjin.tree import job_list
 
 if TYPE_CHECKING:  # with them come the kernels, which take half a second; `sanjin audit verify` needs none
     from sanjin.tree.node import Node
@@ -51,39 +52,57 @@ Seeing = Callable[[str, Entry], Entry | None]
 
 def site_status(node: Node, also: Collection[str] = ()) -> SiteStatus:
     """A node and its site now; ``also`` are the nodes that speak for themselves."""
-    model, view = node.region.nodes[node.name], node.view
-    supply = view.supply
-    now = node.parts.clock.now()
-    block = supply.book.at(now // SLOT_S)
-    index, slot = supply.site_index[node.name], now // SLOT_S - block.first_slot
-    ahead = min(max(now // SLOT_S - supply.first_slot, 0), supply.slots - 1)
-    info = node.parts.engine.info()
-    tariff = node.region.tariffs[model.site.tariff]
-    return SiteStatus(
-        site=node.name,
-        parent=model.parent,
-        tier=model.tier,
-        name_en=model.name_en,
-        name_zh=model.name_zh,
-        parent_reachable=view.parent_reachable or not model.parent,
-        fault=node.fault or node.lines.fault() or info.fault,
+    view, info = node.view, node.parts.engine.info()
+    return replace(
+        site_known(node, node.name),
+        parent_reachable=view.parent_reachable or not view.parent,
+        fault=fault_of(node),
         engine=info.name,
         sandbox=info.sandbox,
         running=len(view.running),
         queued=len(view.queue) + len(view.parked) + len(view.held),
         jobs=node.parts.store.counts(),
-        pools=tuple(_pool_status(node, p.id, ahead) for p in model.site.pools),
-        period=period_at(tariff, now, node.region.utc_offset_h),
+        performance=tuple(site_figures(node, also)),
+        cluster=node.others.status(),
+    )
+
+
+def site_known(node: Node, site: str) -> SiteStatus:
+    """A site as a node above it knows it, from its last offer and from the work that went there."""
+    model, supply, now = node.region.nodes[site], node.view.supply, node.parts.clock.now()
+    block = supply.book.at(now // SLOT_S)
+    index, slot = supply.site_index[site], now // SLOT_S - block.first_slot
+    ahead = min(max(now // SLOT_S - supply.first_slot, 0), supply.slots - 1)
+    there = [r.state for r in tuple(node.view.jobs.values()) if r.site == site and site != node.name]
+    running = there.count(JobState.RUNNING)
+    return SiteStatus(
+        site=site,
+        parent=model.parent,
+        tier=model.tier,
+        name_en=model.name_en,
+        name_zh=model.name_zh,
+        parent_reachable=True,
+        fault="",
+        engine="",
+        sandbox="",
+        running=running,
+        queued=len(there) - running,
+        jobs={},
+        pools=tuple(_pool_status(node, f"{site}/{p.id}", ahead) for p in model.site.pools),
+        period=period_at(node.region.tariffs[model.site.tariff], now, node.region.utc_offset_h),
         energy_yuan_kwh=int(block.facility_micro[index, slot]) / 1e6,
         carbon_kg_kwh=int(block.carbon_mg[index, slot]) / 1e6,
         pue=float(block.pue[index, slot]),
         it_cap_kw=model.site.power.it_cap.value,
         it_reserved_kw=(int(supply.it_cap_mw[index]) - int(supply.free_mw[index, ahead])) / 1e6,
-        performance=tuple(site_figures(node, also)),
-        cluster=node.others.status(),
         lat=model.lat,
         lon=model.lon,
     )
+
+
+def fault_of(node: Node) -> str:
+    """The last failure of a node or its engine; empty while they work."""
+    return node.fault or node.lines.fault() or node.parts.engine.info().fault
 
 
 def site_figures(node: Node, also: Collection[str] = ()) -> Iterator[SiteFigures]:
@@ -97,10 +116,10 @@ def site_figures(node: Node, also: Collection[str] = ()) -> Iterator[SiteFigures
 
 def _pool_status(node: Node, pool: str, ahead: int) -> PoolStatus:
     supply = node.view.supply
-    row = supply.pool_index[f"{node.name}/{pool}"]
+    row = supply.pool_index[pool]
     model = supply.pool_models[row]
     return PoolStatus(
-        pool=pool,
+        pool=model.id,
         kind=model.kind,
         cores=model.cores,
         free_cores=int(supply.free_cores[row, ahead]),
@@ -130,59 +149,6 @@ def job(live: LiveRegion, name: str) -> JobRecord:
         owner(live, name)  # says where to ask, where that is known
         raise NotFound(f"there is no job {name}")
     return record
-
-
-def jobs(
-    live: LiveRegion, query: JobQuery, node: str = "", after: str = "", reach: Reach = EVERYTHING
-) -> JobPage:
-    """Jobs within ``reach`` that were submitted at ``node`` (empty: anywhere), newest first.
-
-    ``after`` is a page's ``next``, which names for each list that was merged the last job taken of it: of each
-    node's own jobs (``datong-7``), and for who sees only some sites of what each of them runs (``datong:taiyuan-3``).
-    """
-    last = dict(_mark(each) for each in after.split(",") if each)
-    lists: dict[str, Iterator[JobRecord]] = {}
-    tenant = query.tenant if reach.everything else reach.tenant
-    if (reach.everything or reach.tenant) and query.tenant in ("", tenant):
-        for name in [node] if node else list(live.nodes):
-            wanted = replace(query, owned=True, tenant=tenant, limit=query.limit + 1)  # one more says whether to go on
-            lists[name] = _pages(live.nodes[name].parts.store, wanted, last.get(name, ""))
-    for site in sorted(reach.sites & live.nodes.keys()):
-        listed = _pages(live.nodes[site].parts.store, query, last.get(f"{site}:", ""))
-        lists[f"{site}:"] = (
-            r
-            for r in listed
-            if r.site == site and r.spec.tenant != reach.tenant and node in ("", r.id.rpartition("-")[0])
-        )
-    merged = heapq.merge(*(_tagged(mark, each) for mark, each in lists.items()), key=lambda m: -m[1].submitted_s)
-    found = list(islice(merged, query.limit + 1))
-    for mark, record in found[: query.limit]:
-        last[mark] = record.id
-    more = ",".join(f"{mark}{job}" if mark.endswith(":") else job for mark, job in last.items())
-    return JobPage(jobs=tuple(r for _, r in found[: query.limit]), next=more if len(found) > query.limit else "")
-
-
-def _mark(text: str) -> tuple[str, str]:
-    """(list, last job taken of it) of a part of ``next``."""
-    site, colon, job = text.rpartition(":")
-    return (site + colon, job) if colon else (job.rpartition("-")[0], job)
-
-
-def _tagged(mark: str, records: Iterator[JobRecord]) -> Iterator[tuple[str, JobRecord]]:
-    return ((mark, record) for record in records)
-
-
-def _pages(store: Store, query: JobQuery, before: str) -> Iterator[JobRecord]:
-    """All jobs of a store that match, read as they are wanted; ``before`` names one that must match too."""
-    if before:
-        last = store.job(before)
-        if last is None or query.tenant not in ("", last.spec.tenant):
-            return  # to whom the job is nothing, it is no place to go on from either
-    while part := store.jobs(replace(query, before=before)):
-        yield from part
-        before = part[-1].id
-        if len(part) < query.limit:
-            return
 
 
 def at_site(node: Node, name: str) -> bool:
@@ -275,7 +241,7 @@ def run_times(live: LiveRegion, tenant: str, jobs_max: int, reach: Reach = EVERY
     found: list[JobRecord] = []
     page, query = JobPage(jobs=(), next=""), JobQuery(state=JobState.SUCCEEDED, tenant=tenant, limit=1000)
     while len(found) < jobs_max:
-        page = jobs(live, query, "", page.next, reach)
+        page = job_list.jobs(live, query, "", page.next, reach)
         found += page.jobs
         if not page.next:
             break

@@ -9,10 +9,12 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from operator import itemgetter
 
 from sanjin.model.errors import StoreFailed
+from sanjin.model.listing import JobQuery, folded, key_of, words_of
 from sanjin.model.record import JobRecord
-from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Share, Stored, Totals
+from sanjin.ports import Batch, Entry, LedgerLine, Mail, PeerMark, Share, Stored, Totals
 
 
 class MemoryStore:
@@ -107,14 +109,19 @@ class MemoryStore:
             for record in newest:
                 if record.id == query.before:
                     break
-        found = (
-            r
-            for r in newest
-            if (not query.state or r.state == query.state)
-            and (not query.tenant or r.spec.tenant == query.tenant)
-            and (not query.owned or r.owned)
-        )
-        return list(islice(found, query.limit))
+        return list(islice((r for r in newest if _matches(r, query)), query.limit))
+
+    def sorted_jobs(self, query: JobQuery) -> list[tuple[int | str, str]]:
+        """Sort keys and ids of jobs that match, in the order asked."""
+        keys = [(key_of(r, query), r.id) for r in list(self._jobs.values()) if _matches(r, query)]
+        if query.descending:
+            keys.reverse()  # of equals the newest first, which a stable sort leaves so
+        found = sorted(keys, key=itemgetter(0), reverse=query.descending)  # type: ignore[arg-type]
+        return found[query.offset : query.offset + query.limit]
+
+    def count(self, query: JobQuery) -> int:
+        """How many jobs match in all."""
+        return sum(_matches(r, query) for r in list(self._jobs.values()))
 
     def counts(self) -> dict[str, int]:
         """Number of jobs owned here, by state."""
@@ -163,3 +170,17 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _matches(record: JobRecord, query: JobQuery) -> bool:
+    tenant = record.spec.tenant
+    return (
+        (not query.state or record.state == query.state)
+        and (not query.tenant or tenant == query.tenant)
+        and (not query.other_than or tenant != query.other_than)
+        and (not query.owned or record.owned)
+        and (not query.node or record.id.rpartition("-")[0] == query.node)
+        and (not query.site or record.site == query.site)
+        and (not query.ended_from_s or record.end_s >= query.ended_from_s)
+        and (not query.search or folded(query.search) in words_of(record))
+    )

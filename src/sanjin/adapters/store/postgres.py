@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from sanjin.adapters.store.seat import Seat
-from sanjin.adapters.store.sql import SqlStore, job_row, ledger_rows, share_rows, upgrade
+from sanjin.adapters.store.sql import SqlStore, job_row, ledger_rows, listing_row, share_rows, upgrade
 from sanjin.model.errors import NotActive, SanjinError, StoreFailed
 from sanjin.ports import Batch, Stored
 
@@ -314,6 +314,15 @@ select (select coalesce(max(number), 0) from job) + row_number() over (order by 
   id, tenant, owned_key, state, live, fen, facility_mwh, carbon_mg, body
 from given where id not in (select id from changed)
 """
+_LIST_JOBS = """
+insert into listing (number, id, node, tenant, owned, state, site, submitted_s, start_s, end_s, fen, name, words)
+select job.number, given.* from unnest(%s::text[], %s::text[], %s::text[], %s::int[], %s::text[], %s::text[],
+  %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[])
+  as given (id, node, tenant, owned, state, site, submitted_s, start_s, end_s, fen, name, words)
+join job on job.id = given.id
+on conflict (number) do update set state = excluded.state, site = excluded.site, start_s = excluded.start_s,
+  end_s = excluded.end_s, fen = excluded.fen, words = excluded.words
+"""
 _ADD_JOURNAL = """
 insert into journal (seq, at_s, kind, job, body, hash)
 select * from unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %b::bytea[], %b::bytea[])
@@ -349,6 +358,7 @@ def _statements(batch: Batch) -> Iterable[tuple[str, list[tuple[Any, ...]]]]:
     """What a batch comes to: statements in their order, each with its rows."""
     if batch.jobs:
         yield _PUT_JOBS, [job_row(r) for r in batch.jobs.values()]
+        yield _LIST_JOBS, [listing_row(r) for r in batch.jobs.values()]
     if batch.journal:
         yield _ADD_JOURNAL, [(e.seq, e.at_s, e.kind, e.job, e.body, e.hash) for e in batch.journal]
         yield _PUT_TIP, [(batch.journal[-1].seq, batch.journal[-1].hash)]

@@ -31,6 +31,27 @@ job = Table(
     Index("job_state", "state"),
 )
 
+listing = Table(
+    "listing",
+    metadata,
+    # of each job what lists are filtered, searched and sorted by: a hundredth of its body, so that a page from deep in
+    # a long list reads no bodies but its own
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("owned", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("submitted_s", BigInteger, nullable=False),
+    Column("start_s", BigInteger, nullable=False),
+    Column("end_s", BigInteger, nullable=False),
+    Column("fen", BigInteger, nullable=False),
+    # in one case, as in sanjin.model.listing.folded
+    Column("name", Text, nullable=False),
+    Column("words", Text, nullable=False),
+)
+
 journal = Table(
     "journal",
     metadata,

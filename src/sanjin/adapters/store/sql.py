@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -18,11 +18,13 @@ from sqlalchemy.exc import DBAPIError
 
 from sanjin.adapters.store import schema
 from sanjin.model.errors import StoreFailed
+from sanjin.model.job import JobOrder
+from sanjin.model.listing import JobQuery, folded, words_of
 from sanjin.model.record import JobRecord
 from sanjin.model.struct import changed
-from sanjin.ports import Batch, Entry, JobQuery, LedgerLine, Mail, PeerMark, Share, Stored, Totals
+from sanjin.ports import Batch, Entry, LedgerLine, Mail, PeerMark, Share, Stored, Totals
 
-HEAD = "0003"
+HEAD = "0004"
 """The schema revision that this code works with."""
 
 _record = msgspec.json.Decoder(JobRecord)
@@ -193,9 +195,41 @@ class SqlStore:
         if query.before:
             number = sa.select(schema.job.c.number).where(schema.job.c.id == query.before).scalar_subquery()
             rows = rows.where(schema.job.c.number < number)
+        if _narrowed(query):
+            rows = rows.where(schema.job.c.number.in_(self._matching(sa.select(schema.listing.c.number), query)))
         whole = sa.select(schema.job.c.body).where(schema.job.c.number.in_(rows)).order_by(schema.job.c.number.desc())
         with self._read() as c:
             return [_record.decode(body) for body in c.execute(whole).scalars()]
+
+    def sorted_jobs(self, query: JobQuery) -> list[tuple[int | str, str]]:
+        """Sort keys and ids of jobs that match, in the order asked."""
+        line = schema.listing.c
+        key = _key(query).label("key")
+        sign = sa.desc if query.descending else sa.asc
+        rows = self._matching(sa.select(key, line.id), query).order_by(sign(key), sign(line.number))
+        with self._read() as c:
+            found = c.execute(rows.limit(query.limit).offset(query.offset)).all()
+            return cast(list[tuple[int | str, str]], found)  # rows are tuples
+
+    def count(self, query: JobQuery) -> int:
+        """How many jobs match in all."""
+        with self._read() as c:
+            return c.scalar(self._matching(sa.select(sa.func.count()).select_from(schema.listing), query)) or 0
+
+    def _matching(self, rows: sa.Select[Any, *tuple[Any, ...]], query: JobQuery) -> sa.Select[Any, *tuple[Any, ...]]:
+        line = schema.listing.c
+        wanted = {line.state: query.state, line.tenant: query.tenant, line.node: query.node, line.site: query.site}
+        rows = rows.where(*(column == value for column, value in wanted.items() if value))
+        if query.other_than:
+            rows = rows.where(line.tenant != query.other_than)
+        if query.owned:
+            rows = rows.where(line.owned == 1)
+        if query.ended_from_s:
+            rows = rows.where(line.end_s >= query.ended_from_s)
+        if query.search:
+            place = sa.func.instr if self._engine.dialect.name == "sqlite" else sa.func.strpos
+            rows = rows.where(place(line.words, folded(query.search)) > 0)
+        return rows
 
     def counts(self) -> dict[str, int]:
         """Number of jobs owned here, by state."""
@@ -275,6 +309,30 @@ class SqlStore:
         self._engine.dispose()
 
 
+def _narrowed(query: JobQuery) -> bool:
+    """Whether it asks for what the table of jobs alone does not say."""
+    return bool(query.other_than or query.node or query.site or query.search or query.ended_from_s)
+
+
+def _key(query: JobQuery) -> sa.ColumnElement[Any]:
+    """As :func:`sanjin.model.listing.key_of`."""
+    line = schema.listing.c
+    match query.order:
+        case JobOrder.STARTED:
+            return sa.case((line.start_s == 0, query.missing), else_=line.start_s)
+        case JobOrder.ENDED:
+            return sa.case((line.end_s == 0, query.missing), else_=line.end_s)
+        case JobOrder.WAIT:
+            until_s = sa.case((line.start_s > 0, line.start_s), (line.end_s > 0, line.end_s), else_=query.now_s)
+            return until_s - line.submitted_s
+        case JobOrder.SUBMITTED:
+            return line.submitted_s
+        case JobOrder.COST:
+            return line.fen
+        case JobOrder.NAME:
+            return line.name
+
+
 def _skip_ahead(c: sa.Connection, peers: Sequence[str], count: int) -> None:
     job, peer = schema.job, schema.peer
     known = set(c.execute(sa.select(peer.c.peer)).scalars())
@@ -290,7 +348,8 @@ def _skip_ahead(c: sa.Connection, peers: Sequence[str], count: int) -> None:
     c.execute(sa.update(schema.share).values(ask_s=0))  # whether it was answered since is not known here either
     # the next job's number follows the greatest that there is
     last = c.scalar(sa.select(sa.func.max(job.c.number)))
-    c.execute(sa.update(job).where(job.c.number == last).values(number=job.c.number + count))
+    for table in (job, schema.listing):
+        c.execute(sa.update(table).where(table.c.number == last).values(number=table.c.number + count))
 
 
 def _bytes(value: Any) -> bytes:
@@ -310,6 +369,24 @@ def job_row(record: JobRecord) -> tuple[Any, ...]:
         record.facility_mwh,
         record.carbon_mg,
         _encode(record),
+    )
+
+
+def listing_row(record: JobRecord) -> tuple[Any, ...]:
+    """Columns of ``listing`` but its number, as the table has them."""
+    return (
+        record.id,
+        record.id.rpartition("-")[0],
+        record.spec.tenant,
+        int(record.owned),
+        record.state.value,
+        record.site,
+        record.submitted_s,
+        record.start_s,
+        record.end_s,
+        record.fen,
+        folded(record.spec.name),
+        words_of(record),
     )
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from sanjin.adapters.store import schema
-from sanjin.adapters.store.sql import SqlStore, job_row, ledger_rows, share_rows, upgrade
+from sanjin.adapters.store.sql import SqlStore, job_row, ledger_rows, listing_row, share_rows, upgrade
 from sanjin.model.errors import StoreFailed
 from sanjin.ports import Batch
 
@@ -74,6 +74,7 @@ class SqliteStore(SqlStore):
         # rows in bulk go to the driver as they are: SQLAlchemy's work a row costs more than SQLite's
         if batch.jobs:
             c.exec_driver_sql(_UPSERT_JOB, [job_row(r) for r in batch.jobs.values()])
+            c.exec_driver_sql(_LIST_JOB, [(r.id, *listing_row(r)) for r in batch.jobs.values()])
         if batch.journal:
             rows = [(e.seq, e.at_s, e.kind, e.job, e.body, e.hash) for e in batch.journal]
             c.exec_driver_sql("insert into journal (seq, at_s, kind, job, body, hash) values (?, ?, ?, ?, ?, ?)", rows)
@@ -104,6 +105,13 @@ _UPSERT_JOB = (
     "values (?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "on conflict (id) do update set state = excluded.state, live = excluded.live, fen = excluded.fen, "
     "facility_mwh = excluded.facility_mwh, carbon_mg = excluded.carbon_mg, body = excluded.body"
+)
+
+_LIST_JOB = (
+    "insert into listing (number, id, node, tenant, owned, state, site, submitted_s, start_s, end_s, fen, name, words) "
+    "values ((select number from job where id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "on conflict (number) do update set state = excluded.state, site = excluded.site, start_s = excluded.start_s, "
+    "end_s = excluded.end_s, fen = excluded.fen, words = excluded.words"
 )
 
 
