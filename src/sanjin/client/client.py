@@ -22,6 +22,7 @@ from sanjin.adapters.state_folder import StateFolder, default_folder
 from sanjin.client.download import Downloaded, download
 from sanjin.client.events import Notice, notices
 from sanjin.model import errors
+from sanjin.model.briefing import Briefing
 from sanjin.model.data import JobOutputs
 from sanjin.model.errors import NotFound, NotReachable, Problem, ProblemsFound, SanjinError
 from sanjin.model.event import Ended, Reported
@@ -48,6 +49,7 @@ from sanjin.model.status import (
     RegionStatus,
     SiteStatus,
 )
+from sanjin.model.what_if import Timeline, WhatIf, WhatIfRun
 
 BATCH = 1000
 """Jobs sent in one call at most."""
@@ -324,6 +326,26 @@ class Client:
     def bills(self, tenant: str = "") -> list[Bill]:
         """What each tenant's jobs came to."""
         return self._ask(list[Bill], "GET", "/bills", {"tenant": tenant})
+
+    def what_if(self, change: WhatIf) -> WhatIfRun:
+        """Ask what would become of the work that is not over in a changed world; :meth:`what_if_run` has the answer."""
+        return self._ask(WhatIfRun, "POST", "/what-if", body=msgspec.json.encode(change))
+
+    def what_ifs(self) -> list[WhatIfRun]:
+        """What-ifs that were asked, newest first, without timelines."""
+        return self._ask(list[WhatIfRun], "GET", "/what-if")
+
+    def what_if_run(self, run: str) -> WhatIfRun:
+        """A what-if, with timelines once it is done."""
+        return self._ask(WhatIfRun, "GET", f"/what-if/{quote(run, safe='')}")
+
+    def timeline(self, from_s: int, until_s: int = 0, limit: int = 5000) -> Timeline:
+        """The region's jobs between two instants, seconds UTC (0: now), as they went."""
+        return self._ask(Timeline, "GET", "/timeline", {"from_s": from_s, "until_s": until_s, "limit": limit})
+
+    def briefing(self, hours: float = 24, ahead: float = 24) -> Briefing:
+        """The morning report of the last hours and the next ones."""
+        return self._ask(Briefing, "GET", "/briefing", {"hours": hours, "ahead": ahead})
 
     def audit(self, node: str = "") -> list[AuditResult]:
         """Have every node's journal verified."""
