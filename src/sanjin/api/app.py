@@ -76,18 +76,7 @@ def make_app(
 def describe(version: str) -> dict[str, Any]:
     """The OpenAPI description, without a region."""
     nothing = cast(Any, None)
-    found = _app(version, routes(nothing, nothing, nothing, nothing)).openapi()
-    from pydantic import TypeAdapter
-
-    from sanjin.model.briefing import Briefing
-
-    known = found["components"]["schemas"]
-    for kind in (Briefing,):  # until the route is there
-        listed: Any = list[kind]  # type: ignore[valid-type]
-        made = TypeAdapter[Any](listed).json_schema(ref_template="#/components/schemas/{model}")
-        found["components"]["schemas"] = {**made["$defs"], **known}
-        known = found["components"]["schemas"]
-    return found
+    return _app(version, routes(nothing, nothing, nothing, nothing)).openapi()
 
 
 def _app(version: str, router: APIRouter) -> FastAPI:

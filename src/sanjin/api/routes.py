@@ -21,6 +21,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from sanjin.api.bodies import NDJSON, read_submissions
+from sanjin.api.briefing_routes import briefing_routes
 from sanjin.api.callers import Caller
 from sanjin.api.guard import Asking, Guard, Sending
 from sanjin.api.health import FAULT, health_routes
@@ -115,6 +116,7 @@ def routes(
     router.include_router(log_routes(live, guard))
     router.include_router(metrics_routes(live, guard))
     router.include_router(what_if_routes(live, guard, state))
+    router.include_router(briefing_routes(live, guard))
     return router
 
 
