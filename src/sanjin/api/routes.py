@@ -23,6 +23,7 @@ from fastapi.responses import StreamingResponse
 from sanjin.api.bodies import NDJSON, read_submissions
 from sanjin.api.briefing_routes import briefing_routes
 from sanjin.api.callers import Caller
+from sanjin.api.drill_routes import drill_routes
 from sanjin.api.guard import Asking, Guard, Sending
 from sanjin.api.health import FAULT, health_routes
 from sanjin.api.list_routes import list_routes
@@ -111,6 +112,7 @@ def routes(
     router.include_router(output_routes(live, guard))
     router.include_router(health_routes(live))
     router.include_router(_region(live, about, guard))
+    router.include_router(drill_routes(live, guard))
     router.include_router(planning_routes(live, guard))
     router.include_router(_books(live, hub, guard))
     router.include_router(log_routes(live, guard))
