@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from sanjin.model.access import Reach
 from sanjin.model.job import JobState
+from sanjin.model.listing import JobQuery
 from sanjin.model.record import JobRecord
 from sanjin.model.what_if import Timeline, TimelineJob, TimelineSums
-from sanjin.ports import JobQuery
 from sanjin.tree import job_list
 
 if TYPE_CHECKING:  # with it come the kernels
