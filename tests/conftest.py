@@ -16,6 +16,7 @@ __all__ = ["kube_lab", "lab", "postgres", "ray_lab", "s3"]
 
 GROUPS = (
     re.compile(r"/test_(ray|slurm|slurm_rest|ray_site|slurm_site|parallel)\.py::|/test_engine\.py::.*\[(.*-)?(ray|slurm)(-.*)?\]"),
+    re.compile(r"browser/"),
     re.compile(r"/test_(s3|stores)\.py::|/test_mover\.py::.*\[(.*-)?s3(-.*)?\]"),
 )
 """Tests by their ids that share servers which take long to start: clusters, and S3. With several processes (``-n``) all

@@ -45,16 +45,27 @@ def test_every_text_in_the_catalogue_is_said_by_somebody() -> None:
     by_value = (
         "reason.", "state.", "event.", "tier.", "period.", "grade.", "term.", "rule.", "model.", "replayed.",
         "assumed.", "doctor.", "quantity.", "status.", "unmeasured.", "remark.", "label.", "todo.", "role.", "access.",
-        "left_out.", "data.", "cluster.",
+        "left_out.", "data.", "cluster.", "resource.", "lifecycle.", "figure.", "forecast.", "register.",
     )  # fmt: skip
     silent = [
         key
         for key in MESSAGES
-        if not key.startswith(by_value)
+        if not key.startswith((*by_value, "console."))
         and f'"{key}"' not in code
         and not (key.startswith(("problem.", "head.")) and f'"{key.partition(".")[2]}"' in code)
     ]
     assert silent == []
+
+
+def test_every_text_of_the_console_is_said_by_a_page() -> None:
+    root = SOURCE.parents[1] / "console" / "src"
+    pages = "\n".join(p.read_text(encoding="utf-8") for kind in ("*.svelte", "*.ts") for p in root.rglob(kind))
+    whole = set(re.findall(r"['`](console\.\w+)['`]", pages))
+    begun = tuple(re.findall(r"`(console\.\w+)\$\{", pages))  # the rest of the key is a value
+    whole |= {f"console.{page}" for page in re.findall(r"(\w+): \(\) => import\(", pages)} & MESSAGES.keys()
+    silent = [k for k in MESSAGES if k.startswith("console.") and k not in whole and not k.startswith(begun)]
+    assert silent == []
+    assert sorted(whole - MESSAGES.keys()) == []
 
 
 def test_the_table_of_the_engine_contract_has_every_test_and_engine() -> None:

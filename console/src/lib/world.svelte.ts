@@ -104,7 +104,7 @@ export const world = new World()
 /** Runs `act` now and when the journals grow, at most once in `every` ms; for use in an effect, which ends it. */
 export function onBeat(act: () => void, every = 1000): () => void {
   let timer: ReturnType<typeof setTimeout> | null = null
-  let done = 0
+  let done = -Infinity
   const stop = $effect.root(() => {
     $effect(() => {
       void world.beat

@@ -62,7 +62,7 @@ def make_app(
         policy=live.policy,
         up_since_s=clock.now(),
     )
-    app = _app(version, routes(live, hub, about, guard))
+    app = _app(version, routes(live, hub, about, guard, state))
     if children:
         app.include_router(children)
     app.add_exception_handler(SanjinError, problems.handle)
@@ -76,19 +76,7 @@ def make_app(
 def describe(version: str) -> dict[str, Any]:
     """The OpenAPI description, without a region."""
     nothing = cast(Any, None)
-    found = _app(version, routes(nothing, nothing, nothing, nothing)).openapi()
-    from pydantic import TypeAdapter
-
-    from sanjin.model.briefing import Briefing
-    from sanjin.model.what_if import WhatIfRun
-
-    known = found["components"]["schemas"]
-    for kind in (Briefing, WhatIfRun):  # until the routes are there
-        listed: Any = list[kind]  # type: ignore[valid-type]
-        made = TypeAdapter[Any](listed).json_schema(ref_template="#/components/schemas/{model}")
-        found["components"]["schemas"] = {**made["$defs"], **known}
-        known = found["components"]["schemas"]
-    return found
+    return _app(version, routes(nothing, nothing, nothing, nothing)).openapi()
 
 
 def _app(version: str, router: APIRouter) -> FastAPI:

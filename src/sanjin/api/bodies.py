@@ -51,7 +51,7 @@ async def read_submissions(request: Request, check: Check, tenant: str = "") -> 
     What says no tenant is for ``tenant`` (empty: for the usual one). Where a line cannot be read, the other lines are
     checked too, so that all faults are said at once.
     """
-    body = await _body(request)
+    body = await whole_body(request)
     if not is_lines(request):
         return [_paid([_parse_one(body, 0)], [body], tenant)[0]]
     lines = [line for line in body.split(b"\n") if line.strip()]
@@ -83,14 +83,14 @@ def _paid(found: list[Submission], texts: Sequence[bytes], tenant: str) -> list[
     ]
 
 
-async def _body(request: Request) -> bytes:
-    """The whole body, as long as it is not too large."""
+async def whole_body(request: Request, most: int = BODY_MAX) -> bytes:
+    """The whole body. Raises TooLarge where that is more than ``most`` bytes."""
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > BODY_MAX:
-            raise TooLarge(f"a request may carry at most {BODY_MAX >> 20} MiB; send several batches")
+        if size > most:
+            raise TooLarge(f"this request may carry at most {most >> 10} KiB; send less, or several batches")
         parts.append(part)
     return b"".join(parts)
 

@@ -39,7 +39,7 @@ _KINDS: dict[Action, tuple[str, tuple[str, ...]]] = {
     ),
     Action.READ_LOGS: ("Log", ("tenant", "site")),
     **dict.fromkeys((Action.READ_JOURNAL, Action.READ_EVENTS, Action.AUDIT), ("Journal", ("tenant", "site"))),
-    Action.READ_SITES: ("Site", ("site",)),
+    **dict.fromkeys((Action.READ_SITES, Action.DRILL), ("Site", ("site",))),
     **dict.fromkeys((Action.READ_REGION, Action.WHAT_IF, Action.MANAGE_USERS), ("Region", ())),
     Action.READ_USES: ("Dataset", ("name",)),
 }

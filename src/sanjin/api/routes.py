@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path as FolderPath
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +21,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from sanjin.api.bodies import NDJSON, read_submissions
+from sanjin.api.briefing_routes import briefing_routes
 from sanjin.api.callers import Caller
+from sanjin.api.drill_routes import drill_routes
 from sanjin.api.guard import Asking, Guard, Sending
 from sanjin.api.health import FAULT, health_routes
 from sanjin.api.list_routes import list_routes
@@ -32,6 +35,7 @@ from sanjin.api.present import Present
 from sanjin.api.problems import MEDIA_TYPE
 from sanjin.api.rights import About
 from sanjin.api.stream import EventHub
+from sanjin.api.what_if_routes import what_if_routes
 from sanjin.model.access import Action
 from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotFound, ProblemsFound
@@ -96,8 +100,11 @@ def answer(value: object, status: int = 200) -> Response:
     return Response(_encode(value), status_code=status, media_type="application/json")
 
 
-def routes(live: LiveRegion, hub: EventHub, about: RegionStatus, guard: Guard) -> APIRouter:
-    """All routes over a live region. Making them touches nothing: each looks when it is called."""
+def routes(
+    live: LiveRegion, hub: EventHub, about: RegionStatus, guard: Guard, state: FolderPath | None = None
+) -> APIRouter:
+    """All routes over a live region with its state in ``state``. Making them touches nothing: each looks when it is
+    called."""
     router = APIRouter(prefix="/v1", responses=FAULTS)
     router.include_router(_submitting(live, guard))
     router.include_router(list_routes(live, guard))
@@ -105,10 +112,13 @@ def routes(live: LiveRegion, hub: EventHub, about: RegionStatus, guard: Guard) -
     router.include_router(output_routes(live, guard))
     router.include_router(health_routes(live))
     router.include_router(_region(live, about, guard))
+    router.include_router(drill_routes(live, guard))
     router.include_router(planning_routes(live, guard))
     router.include_router(_books(live, hub, guard))
     router.include_router(log_routes(live, guard))
     router.include_router(metrics_routes(live, guard))
+    router.include_router(what_if_routes(live, guard, state))
+    router.include_router(briefing_routes(live, guard))
     return router
 
 

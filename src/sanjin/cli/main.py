@@ -61,6 +61,8 @@ _COMMANDS = {
     "outputs": ("sanjin.cli.outputs:outputs", "What a job left: list it, or bring it here. 作业产出。"),
     "cancel": ("sanjin.cli.watching:cancel", "Ask for the end of jobs. 取消作业。"),
     "replay": ("sanjin.cli.replaying:replay", "Replay a trace of work: what it would cost. 回放轨迹。"),
+    "console": ("sanjin.cli.console:console", "Where the console is, or open it. 控制台。"),
+    "drill": ("sanjin.cli.console:drill", "Cut the line to a site on purpose. 断网演练。"),
     "sites": ("sanjin.cli.running:sites", "Show every site now. 站点状态。"),
     "envelopes": ("sanjin.cli.watching:envelopes", "What tenants may use at each node. 各节点额度。"),
     "bill": ("sanjin.cli.watching:bill", "What was used and what it cost. 账单。"),

@@ -34,10 +34,13 @@ from sanjin.model.status import (
     AuditResult,
     Bill,
     Cancelled,
+    Drill,
     EnvelopeStatus,
     Happening,
     JobBill,
     JobPage,
+    LinkStatus,
+    Me,
     ProblemDetails,
     RegionStatus,
     SiteStatus,
@@ -265,6 +268,19 @@ class Client:
     def sites(self) -> list[SiteStatus]:
         """Every site now."""
         return self._ask(list[SiteStatus], "GET", "/sites")
+
+    def links(self) -> list[LinkStatus]:
+        """Every link now, modelled: what it carries of what it can."""
+        return self._ask(list[LinkStatus], "GET", "/links")
+
+    def me(self) -> Me:
+        """Whose token this client has, and what its holder may do."""
+        return self._ask(Me, "GET", "/me")
+
+    def drill(self, site: str, cut: bool, for_s: int = 600) -> Drill:
+        """Cut the line between a site and its parent for so many seconds of the wall, or join it again."""
+        what, query = ("cut", {"for_s": for_s}) if cut else ("heal", None)
+        return self._ask(Drill, "POST", f"/drills/{quote(site, safe='')}/{what}", query)
 
     def run_times(self, tenant: str = "", jobs: int = 5_000) -> list[RunTimes]:
         """Expected and found run times of the last ``jobs`` that succeeded, by kind and site."""

@@ -44,6 +44,8 @@ class Action(StrEnum):
     READ_USES = "read_uses"
     """See when and where to a dataset was moved, and not for whom."""
     AUDIT = "audit"
+    DRILL = "drill"
+    """Cut the line to a site on purpose, and join it again."""
     MANAGE_USERS = "manage_users"
 
 

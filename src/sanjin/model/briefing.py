@@ -9,8 +9,12 @@ from sanjin.model.reason import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteBriefing:
-    """A site over the time reported and the time planned. ``core_h`` were run and ``planned_core_h`` are to run;
-    energy at the facility's meter, kWh; ``use`` is the share of its cores that was taken."""
+    """A site over the time reported and the time planned.
+
+    ``jobs``, ``core_h``, ``kwh`` (at the facility's meter), ``kg`` and ``fen`` are of runs that ended in the time
+    reported, each as a whole; ``use`` is the share of its cores that runs took in it. ``planned_jobs`` and
+    ``planned_core_h`` are placed there, or run, in the time planned. ``fault`` is what is wrong with its node.
+    """
 
     site: str
     jobs: int
@@ -27,7 +31,7 @@ class SiteBriefing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """Jobs that wait for the same reason."""
+    """Jobs that wait for the same reason; the first of them since ``oldest_s``, seconds UTC."""
 
     reason: Reason
     jobs: int
@@ -38,11 +42,18 @@ class Waiting:
 class Briefing:
     """The report made at ``at_s`` over ``[from_s, at_s)`` and the plan until ``until_s``, seconds UTC.
 
-    ``home_fen``, ``home_kg`` and ``home_kwh`` are what the ``compared`` jobs would have come to at once in their own
+    ``succeeded`` and ``failed`` (also interrupted and refused) ended in that time; ``running`` and ``waiting`` are now;
+    ``late`` missed their deadline in that time, or have missed it and are not over. ``fen``, ``kwh`` and ``kg`` are of
+    the runs that ended.
+
+    ``home_fen``, ``home_kg`` and ``home_kwh`` are what ``compared`` of them would have come to at once in their own
     city (modelled, as in the demo's report; there is taken to be room), ``ours_fen``, ``ours_kg`` and ``ours_kwh`` what
-    they did come to.
-    ``moved_jobs`` started later than they could, since that cost less; ``away_jobs`` ran elsewhere than submitted.
-    ``cheapest`` lists (site, begin, yuan/kWh) of the cheapest hours ahead.
+    they did come to. Work that was stopped and went on is not compared.
+    Of the runs that ended, ``moved_jobs`` were placed a quarter of an hour or more after they could have begun, for the
+    price of the hour or for want of room; ``away_jobs`` ran elsewhere than submitted. ``moved_bytes`` is the declared
+    size of the data that began to move.
+    ``cheapest`` lists (site, begin, yuan/kWh) of each site's cheapest hour of the time planned, the cheapest first.
+    ``audit_ok``: every journal, ledger and bill verifies.
     """
 
     at_s: int

@@ -124,6 +124,14 @@ class RegionDiffers(SanjinError):
     code = "region_differs"
 
 
+class TooBusy(SanjinError):
+    """As much of this as may wait is waiting already; ask again later."""
+
+    exit_code = 6
+    status = 429
+    code = "too_busy"
+
+
 class NotReady(SanjinError):
     """This node cannot take work now."""
 

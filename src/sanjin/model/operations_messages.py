@@ -4,6 +4,13 @@
 from __future__ import annotations
 
 OPERATIONS: dict[str, tuple[str, str]] = {
+    "cli.console_opened": ("opened, signed in by {page}", "已打开并登录:{page}"),
+    "cli.console_how": (
+        "sign in with a token, or open this page, which only you can read: {page} (or: sanjin console --open)",
+        "使用令牌登录,或打开仅本人可读的页面:{page}(或:sanjin console --open)",
+    ),
+    "cli.drill_cut": ("the line to {site} is cut for {span}", "与 {site} 的连接已断开,时长 {span}"),
+    "cli.drill_healed": ("the line to {site} is joined again", "与 {site} 的连接已恢复"),
     "head.stated": ("stated", "文档额度"),
     "head.borrowed": ("borrowed", "上级借入"),
     "head.lent": ("lent", "借出"),

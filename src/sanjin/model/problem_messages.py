@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from sanjin.model.what_if_messages import WHAT_IF_PROBLEMS
+
 PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    **WHAT_IF_PROBLEMS,
     "name_length": (
         ("a job needs a name of 1 to 200 characters", "作业名须为 1 至 200 个字符"),
         ("give it one", "请填写作业名"),
@@ -220,6 +223,10 @@ PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("for example: sanjin submit -- echo hello", "例如:sanjin submit -- echo hello"),
     ),
     "empty_batch": (("there is no job in it", "没有作业"), ("send at least one line", "请至少提交一行")),
+    "no_line": (
+        ("{value} is no node whose parent runs in this process too", "{value} 不是与其上级同在本进程的节点"),
+        ("use one of: {known}", "可用:{known}"),
+    ),
     "no_node": (("there is no node {value} here", "此处没有节点 {value}"), ("use one of: {known}", "可用:{known}")),
     "replace_once": (
         ("work that must not run twice cannot be placed again while its node is silent", "不可重复的作业不能在其节点失联时重新安置"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from sanjin.model.what_if_messages import WHAT_IF
+
 REPLAYS: dict[str, tuple[str, str]] = {
+    **WHAT_IF,
     "replayed.more": (
         "{count} more, where fewer jobs came from, are in the JSON output",
         "另有 {count} 个来源作业较少,见 JSON 输出",

@@ -77,8 +77,9 @@ class SiteStatus:
     meter and modelled like ``pue``; ``it_reserved_kw`` is what placed work may draw at most of
     ``it_cap_kw``. ``fault`` is the last failure of the node or its engine, empty while they work. ``performance`` is of
     this site, and of those below it whose nodes other processes run, where anything is declared or measured.
-    ``cluster`` is there where the site shares its cluster with others. ``heard_s`` is when its parent last heard of it,
-    region time, as far as that is known here (of the root: now; 0: never).
+    ``cluster`` is there where the site shares its cluster with others. Where another process runs the node, this is
+    what the node above it knows: no ``engine``, no ``jobs``, and of running and queued work what went through here.
+    ``heard_s`` is when its parent last heard of it, region time, as far as that is known here (of the root: now).
     """
 
     site: str
@@ -122,6 +123,15 @@ class LinkStatus:
     capacity_bytes: int
     ahead_bytes: int
     up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """A line to a site's parent that is cut on purpose, for ``for_s`` seconds of the wall; or that is joined again."""
+
+    site: str
+    cut: bool
+    for_s: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

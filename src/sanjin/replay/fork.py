@@ -7,11 +7,12 @@ is the region's own, and so is memory, of which a trace asks for next to none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from sanjin.adapters.clock import VirtualClock
 from sanjin.flow.place import left_s
+from sanjin.flow.supply import PriceBook
 from sanjin.kernels.pieces import left_after
 from sanjin.model.errors import ProblemsFound
 from sanjin.model.job import JobState, Submission
@@ -21,7 +22,7 @@ from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.model.units import HORIZON_SLOTS, SLOT_S
 from sanjin.ports import EndReason, JobQuery, RunOrder, RunReport, RunState, Store, Usage
-from sanjin.replay.living import Plan, PlannedEngine, World, ended_well
+from sanjin.replay.living import Down, Plan, PlannedEngine, World, ended_well
 from sanjin.replay.recorded import Placing, read
 from sanjin.replay.through_node import RUN_S, TENANT, payer_in, spec_of
 from sanjin.replay.workload import Workload
@@ -70,6 +71,16 @@ def with_payer(region: Region) -> Region:
     return replace(region, tenants={**region.tenants, TENANT: payer_in(region)})
 
 
+@dataclass(frozen=True, slots=True)
+class WentOn:
+    """What nodes had of their clients' jobs that were not over, and what they have of all jobs in the end."""
+
+    begin_s: int
+    end_s: int
+    there: dict[str, JobRecord]
+    after: dict[str, JobRecord]
+
+
 def fork(
     stores: Mapping[str, Store],
     region: Region,
@@ -85,9 +96,42 @@ def fork(
     ``work`` is a trace that begins no earlier than :func:`last_s`, as :func:`sanjin.replay.through_node.in_whole_fen`
     gives it. ``data`` are the datasets that each node has.
     """
-    begin_s = last_s(stores)
+    before, came, refused = read(stores).placings, set[str](), 0
+
+    def arrive(world: World) -> None:
+        nonlocal refused
+        ids, refused = _arrive(world, work, progress) if work else ([], 0)
+        came.update(ids)
+
+    went = go_on(stores, with_payer(region), policy, data, rate, scarcity, arrive=arrive)
+    found = {job: _became(went.there.get(job), record, before.get(job)) for job, record in went.after.items()}
+    return Forked(
+        begin_s=went.begin_s, end_s=went.end_s, there=tuple(found[job] for job in went.there),
+        came=tuple(b for job, b in found.items() if job in came), refused=refused,
+    )  # fmt: skip
+
+
+def go_on(
+    stores: Mapping[str, Store],
+    region: Region,
+    policy: Policy,
+    data: Mapping[str, frozenset[str]],
+    rate: float = 1.0,
+    scarcity: Scarcity | None = None,
+    *,
+    begin_s: int = 0,
+    book: PriceBook | None = None,
+    down: Iterable[Down] = (),
+    arrive: Callable[[World], None] = lambda _: None,
+    tell: Callable[[int], None] = lambda _: None,
+) -> WentOn:
+    """Let the region go on from what ``stores`` hold, to the end of all work; they are written to, and closed.
+
+    It goes on at ``begin_s``, or with the last entry of a journal where that is later. ``book`` and ``down`` as in
+    :class:`World`; ``arrive`` lets more work come, and ``tell`` hears how much is left.
+    """
+    begin_s = max(begin_s, last_s(stores))
     there = {job: record for job, record in _owned(stores).items() if not record.state.ended}
-    before = read(stores).placings
     clock, worlds = VirtualClock(begin_s, rate), list[World]()
 
     def record_of(site: str, key: str) -> JobRecord:
@@ -110,19 +154,14 @@ def fork(
                 made.take_up(record.run, record.start_s, _under_way(region, record, begin_s))
         return made
 
-    world = World(with_payer(region), policy, clock, stores, engine, data, scarcity)
+    world = World(region, policy, clock, stores, engine, data, scarcity, book=book, down=down)
     worlds.append(world)
     world.meet()
-    ids, refused = _arrive(world, work, progress) if work else ([], 0)
-    world.finish(clock.now() + 2 * HORIZON_SLOTS * SLOT_S)
-    after, end_s = _owned(stores), last_s(stores)
-    came = set(ids)
-    found = {job: _became(there.get(job), record, before.get(job)) for job, record in after.items()}
+    arrive(world)
+    world.finish(clock.now() + 2 * HORIZON_SLOTS * SLOT_S, tell)
+    found = WentOn(begin_s=begin_s, end_s=last_s(stores), there=there, after=_owned(stores))
     world.close()
-    return Forked(
-        begin_s=begin_s, end_s=end_s, there=tuple(found[job] for job in there),
-        came=tuple(b for job, b in found.items() if job in came), refused=refused,
-    )  # fmt: skip
+    return found
 
 
 def _took(region: Region, record: JobRecord, left_s: int) -> int:

@@ -2,18 +2,20 @@
 
 All but the world outside is the region's own code. A run ends as it was planned when it began, data arrive when the
 model of the links lets them, and time stops at every instant at which a node would look up: starts, ends, arrivals,
-slots, and when an offer that was held back may go.
+slots, and when an offer that was held back may go. A node may be down for a time, as when its machines lose power.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from queue import Empty
 
 from sanjin.adapters.clock import VirtualClock
 from sanjin.flow.supply import PriceBook
+from sanjin.model.errors import NotReachable
 from sanjin.model.network import network_of
 from sanjin.model.policy import Policy
 from sanjin.model.region import Region
@@ -34,7 +36,8 @@ from sanjin.ports import (
 from sanjin.replay.through_node import HELLO_S, ModelledEngine, used
 from sanjin.tree.carrier import Carrier
 from sanjin.tree.exchange import Switchboard, Uplink
-from sanjin.tree.node import OFFER_WALL_S, REFRESH_WALL_S, Node, Parts
+from sanjin.tree.inbox import Asked
+from sanjin.tree.node import OFFER_WALL_S, REFRESH_WALL_S, RETRY_WALL_S, Node, Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,27 @@ class Plan:
     heard_s: int
     report: RunReport
     stop_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A site that is down in ``[from_s, until_s)``, seconds UTC."""
+
+    site: str
+    from_s: int
+    until_s: int
+
+
+def apart(downs: Iterable[Down]) -> list[Down]:
+    """The same times, where those of a site that meet are one; by begin."""
+    found: list[Down] = []
+    for down in sorted(downs, key=lambda d: (d.site, d.from_s)):
+        last = found[-1] if found else None
+        if last and last.site == down.site and down.from_s <= last.until_s:
+            found[-1] = replace(last, until_s=max(last.until_s, down.until_s))
+        else:
+            found.append(down)
+    return sorted(found, key=lambda d: (d.from_s, d.site))
 
 
 def ended_well(order: RunOrder, start_s: int, end_s: int) -> RunReport:
@@ -62,6 +86,7 @@ class PlannedEngine(ModelledEngine):
         super().__init__(clock, lambda _: 1000)
         self._plan = plan
         self._plans: dict[str, Plan] = {}
+        self._lost: set[str] = set()
 
     def take_up(self, key: str, start_s: int, plan: Plan) -> None:
         """A run that is under way already."""
@@ -75,6 +100,20 @@ class PlannedEngine(ModelledEngine):
             if order.key not in self.started:
                 self.take_up(order.key, now, self._plan(order, now))
         return []
+
+    def lose(self) -> None:
+        """The power is gone, and with it every run that is not over."""
+        now = self._clock.now()
+        over = [(at, key) for at, key in self._ends if at <= now]
+        self._lost |= self._plans.keys() - {key for _, key in over}
+        self._plans = {key: self._plans[key] for _, key in over}
+        self._ends = over
+        heapq.heapify(self._ends)
+
+    def find(self, keys: Sequence[str]) -> list[RunReport]:
+        """What became of these keys."""
+        lost = [RunReport(key=k, state=RunState.INTERRUPTED, detail="power cut") for k in keys if k in self._lost]
+        return lost + super().find([k for k in keys if k not in self._lost])
 
     def watch(self) -> list[RunReport]:
         """Runs that have ended and are not forgotten."""
@@ -109,14 +148,14 @@ class PlannedEngine(ModelledEngine):
 
 
 class _SureMover:
-    """Every transfer succeeds; ``data`` are the datasets that the node has at first."""
+    """Every transfer succeeds, and what came stays; ``data`` are the datasets that the node has at first."""
 
     def __init__(self, data: frozenset[str]) -> None:
-        self._data = data
+        self._data = set(data)
 
     def held(self) -> dict[str, str]:
         """Datasets that are here, at paths that nobody reads."""
-        return {d: f"/{d}" for d in self._data}
+        return {d: f"/{d}" for d in sorted(self._data)}
 
     def stored(self) -> list[str]:
         """Nothing else."""
@@ -124,6 +163,7 @@ class _SureMover:
 
     def fetch(self, transfers: Sequence[Transfer]) -> list[TransferReport]:
         """All come."""
+        self._data.update(t.dataset for t in transfers)
         return [TransferReport(dataset=t.dataset, path=f"/{t.dataset}") for t in transfers]
 
     def publish(self, publications: Sequence[Publication]) -> list[PublicationReport]:
@@ -169,13 +209,28 @@ class _Node(Node):
     def _carrier(self) -> _Carrier:
         return _Carrier(self, self._arrives, self._inbox.put)
 
+    def die(self) -> None:
+        """The process is gone: calls of children break, what came in is lost, and so is what was on its way here."""
+        calls = [child.held.future for child in self._children.values() if child.held]
+        try:
+            while True:
+                item = self._inbox.get_nowait()
+                calls += [item.future] if isinstance(item, Asked) else []
+        except Empty:
+            pass
+        for call in calls:
+            call.set_exception(NotReachable(f"{self.name} is down"))
+        self.carrier.close()
+
 
 class World:
     """All nodes of a region, stepped by hand.
 
     ``stores`` are a node's by name, with what they hold; ``data`` the datasets that each node has at first;
-    ``engine`` makes a node's engine; ``arrives`` says when a transfer to a node is over. No prices of scarcity are
-    learnt on the way.
+    ``engine`` makes a node's engine; ``arrives`` says when a transfer to a node is over. ``book`` are the prices, where
+    they are not simply the region's. ``down`` says which nodes are down when: they take no turn, nobody can reach
+    them, and their runs are lost; afterwards they start from what is in their store. No prices of scarcity are learnt
+    on the way.
     """
 
     def __init__(
@@ -188,29 +243,60 @@ class World:
         data: Mapping[str, frozenset[str]],
         scarcity: Scarcity | None = None,
         arrives: Callable[[str, Transfer], int] = _as_modelled,
+        book: PriceBook | None = None,
+        down: Iterable[Down] = (),
     ) -> None:
         self.clock = clock
         self.engines = {name: engine(name) for name in region.nodes}
         self.nodes: dict[str, _Node] = {}
         self._again: list[int] = []
-        board, book, network = Switchboard(), PriceBook(region), network_of(region)
-        for name, model in region.nodes.items():
+        self._arrives, self._board, self._down = arrives, Switchboard(), set[str]()
+        self._turns = [(t, up, d.site) for d in apart(down) for t, up in ((d.from_s, False), (d.until_s, True))]
+        heapq.heapify(self._turns)
+        prices, network = book or PriceBook(region), network_of(region)
+        for name in region.nodes:
             parts = Parts(
-                region=region, network=network, book=book, store=stores[name], clock=clock,
+                region=region, network=network, book=prices, store=stores[name], clock=clock,
                 engine=self.engines[name], mover=_SureMover(data.get(name, frozenset())), scarcity=scarcity,
                 policy=replace(policy, price_refresh_hours=0),
             )  # fmt: skip
-            node = _Node(name, parts, board.uplink(name, model.parent) if model.parent else None, arrives)
-            board.join(name, node.answer)
-            self.nodes[name] = node
-            node.open("replay")
+            self._begin(name, parts)
+
+    def _begin(self, name: str, parts: Parts) -> None:
+        """Start a node from what is in its store."""
+        parent = parts.region.nodes[name].parent
+        node = _Node(name, parts, self._board.uplink(name, parent) if parent else None, self._arrives)
+        self._board.join(name, node.answer)
+        self.nodes[name] = node
+        node.open("replay")
+
+    def _fail_and_return(self) -> None:
+        """Let nodes go down, and come back, whose time has come."""
+        now = self.clock.now()
+        while self._turns and self._turns[0][0] <= now:
+            _, up, name = heapq.heappop(self._turns)
+            node = self.nodes[name]
+            if up:
+                self._board.heal(name)
+                self._down.discard(name)
+                self._begin(name, node.parts)
+                self._again.append(now + math.ceil(RETRY_WALL_S * self.clock.rate))  # its children call again
+            else:
+                self._board.leave(name)
+                self._board.cut(name)
+                self._down.add(name)
+                node.die()
+                self.engines[name].lose()
 
     def settle(self) -> None:
         """Let nodes take turns at this instant until none has anything more to do."""
+        self._fail_and_return()
         busy, worked, now, rate = True, False, self.clock.now(), self.clock.rate
         while busy:
             busy = False
             for name, node in self.nodes.items():
+                if name in self._down:
+                    continue
                 node.carrier.take_in(now)
                 if self.engines[name].has_ended() or node.has_something_to_do():
                     node.step(0.0)
@@ -222,7 +308,10 @@ class World:
         """When a node looks up next."""
         now, soon = self.clock.now(), list[int]()
         self._again = [t for t in self._again if t > now]
+        soon += [self._turns[0][0]] if self._turns else []
         for name, node in self.nodes.items():
+            if name in self._down:
+                continue
             end = self.engines[name].next_end()
             soon += [end] if end is not None else []
             soon += [due[0][0] for due in (node.view.starts, node.view.stops, node.carrier.coming) if due]
@@ -242,10 +331,12 @@ class World:
             self.clock.wait(1.0)
         self.settle()
 
-    def finish(self, most_s: int) -> None:
-        """Let time pass until nothing is left to do, or until ``most_s``."""
+    def finish(self, most_s: int, tell: Callable[[int], None] = lambda _: None) -> None:
+        """Let time pass until nothing is left to do, or until ``most_s``. ``tell`` hears what is left: jobs, each as
+        often as nodes have it."""
         self.settle()
-        while self.clock.now() < most_s and any(node.view.jobs for node in self.nodes.values()):
+        while self.clock.now() < most_s and (left := sum(len(node.view.jobs) for node in self.nodes.values())):
+            tell(left)
             self.clock.advance(min(self.next_s(), most_s))
             self.settle()
 

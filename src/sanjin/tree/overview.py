@@ -52,36 +52,49 @@ Seeing = Callable[[str, Entry], Entry | None]
 
 def site_status(node: Node, also: Collection[str] = ()) -> SiteStatus:
     """A node and its site now; ``also`` are the nodes that speak for themselves."""
-    model, view = node.region.nodes[node.name], node.view
-    supply = view.supply
-    now = node.parts.clock.now()
-    block = supply.book.at(now // SLOT_S)
-    index, slot = supply.site_index[node.name], now // SLOT_S - block.first_slot
-    ahead = min(max(now // SLOT_S - supply.first_slot, 0), supply.slots - 1)
-    info = node.parts.engine.info()
-    tariff = node.region.tariffs[model.site.tariff]
-    return SiteStatus(
-        site=node.name,
-        parent=model.parent,
-        tier=model.tier,
-        name_en=model.name_en,
-        name_zh=model.name_zh,
-        parent_reachable=view.parent_reachable or not model.parent,
+    view, info = node.view, node.parts.engine.info()
+    return replace(
+        site_known(node, node.name),
+        parent_reachable=view.parent_reachable or not view.parent,
         fault=fault_of(node),
         engine=info.name,
         sandbox=info.sandbox,
         running=len(view.running),
         queued=len(view.queue) + len(view.parked) + len(view.held),
         jobs=node.parts.store.counts(),
-        pools=tuple(_pool_status(node, p.id, ahead) for p in model.site.pools),
-        period=period_at(tariff, now, node.region.utc_offset_h),
+        performance=tuple(site_figures(node, also)),
+        cluster=node.others.status(),
+    )
+
+
+def site_known(node: Node, site: str) -> SiteStatus:
+    """A site as a node above it knows it, from its last offer and from the work that went there."""
+    model, supply, now = node.region.nodes[site], node.view.supply, node.parts.clock.now()
+    block = supply.book.at(now // SLOT_S)
+    index, slot = supply.site_index[site], now // SLOT_S - block.first_slot
+    ahead = min(max(now // SLOT_S - supply.first_slot, 0), supply.slots - 1)
+    there = [r.state for r in tuple(node.view.jobs.values()) if r.site == site and site != node.name]
+    running = there.count(JobState.RUNNING)
+    return SiteStatus(
+        site=site,
+        parent=model.parent,
+        tier=model.tier,
+        name_en=model.name_en,
+        name_zh=model.name_zh,
+        parent_reachable=True,
+        fault="",
+        engine="",
+        sandbox="",
+        running=running,
+        queued=len(there) - running,
+        jobs={},
+        pools=tuple(_pool_status(node, f"{site}/{p.id}", ahead) for p in model.site.pools),
+        period=period_at(node.region.tariffs[model.site.tariff], now, node.region.utc_offset_h),
         energy_yuan_kwh=int(block.facility_micro[index, slot]) / 1e6,
         carbon_kg_kwh=int(block.carbon_mg[index, slot]) / 1e6,
         pue=float(block.pue[index, slot]),
         it_cap_kw=model.site.power.it_cap.value,
         it_reserved_kw=(int(supply.it_cap_mw[index]) - int(supply.free_mw[index, ahead])) / 1e6,
-        performance=tuple(site_figures(node, also)),
-        cluster=node.others.status(),
         lat=model.lat,
         lon=model.lon,
     )
@@ -103,10 +116,10 @@ def site_figures(node: Node, also: Collection[str] = ()) -> Iterator[SiteFigures
 
 def _pool_status(node: Node, pool: str, ahead: int) -> PoolStatus:
     supply = node.view.supply
-    row = supply.pool_index[f"{node.name}/{pool}"]
+    row = supply.pool_index[pool]
     model = supply.pool_models[row]
     return PoolStatus(
-        pool=pool,
+        pool=model.id,
         kind=model.kind,
         cores=model.cores,
         free_cores=int(supply.free_cores[row, ahead]),

@@ -11,9 +11,32 @@ from sanjin.tree.region import LiveRegion
 
 
 def sites(live: LiveRegion) -> list[SiteStatus]:
-    """Every site whose node runs here."""
-    found = ((name, overview.site_status(node, live.nodes)) for name, node in live.nodes.items())
-    return [replace(status, heard_s=heard_s(live, name)) for name, status in found]
+    """Every site of whose node anything is known here: those whose nodes run here speak for themselves, those below
+    them that other processes run are shown as the nearest node above them knows them."""
+    found: list[SiteStatus] = []
+    for name in live.region.nodes:
+        if node := live.nodes.get(name):
+            found.append(replace(overview.site_status(node, live.nodes), heard_s=heard_s(live, name)))
+        elif above := _above(live, name):
+            node, child = live.nodes[above], _child_towards(live, above, name)
+            known, told_s = overview.site_known(node, name), node.heard_at[child][1]
+            found.append(replace(known, parent_reachable=child not in node.view.silent, heard_s=told_s))
+    return found
+
+
+def _above(live: LiveRegion, site: str) -> str:
+    """The nearest node above a site that runs here; empty where none does."""
+    name = live.region.nodes[site].parent
+    while name and name not in live.nodes:
+        name = live.region.nodes[name].parent
+    return name
+
+
+def _child_towards(live: LiveRegion, above: str, site: str) -> str:
+    """The child of ``above`` in whose subtree a site lies."""
+    while live.region.nodes[site].parent != above:
+        site = live.region.nodes[site].parent
+    return site
 
 
 def heard_s(live: LiveRegion, site: str) -> int:

@@ -253,7 +253,8 @@ def test_api9_improper_inventory_management(access: AccessWorld) -> None:
     there = {p.removeprefix("/v1") for _, p in ROUTES} | {"/openapi.json"}
     assert served(access.app.app.routes) == there  # type: ignore[attr-defined]
     for method, path in ROUTES:
-        answer = httpx.request(method, access.url + path.format(job="x", node="taiyuan", path="0/000", name="x"))
+        some = path.format(job="x", node="taiyuan", site="datong", path="0/000", name="x", id="x")
+        answer = httpx.request(method, access.url + some)
         assert answer.status_code == (200 if path in OPEN else 401)
 
 

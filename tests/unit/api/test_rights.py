@@ -21,6 +21,7 @@ WHO = {
     "ow": User(id="4", name="ow", roles=(Role.OWNER,), tenant="a"),
     "da": User(id="5", name="da", roles=(Role.DATA_PROVIDER,), datasets=("d",)),
     "au": User(id="6", name="au", roles=(Role.AUDITOR,)),
+    "vi": User(id="8", name="vi", roles=(Role.VISITOR,), tenant="a", sites=("datong",), datasets=("d",)),
     "no": User(id="7", name="no", roles=(), tenant="a", sites=("datong",), datasets=("d",)),
 }
 
@@ -35,8 +36,10 @@ OWN, AT, ELSE, SET, OTHER = (
 # who is allowed (the others are not): of the owner's tenant at a foreign site | of another tenant at the site
 # operator's site | of another tenant elsewhere | of nobody, that is of everybody
 TABLE = {
-    Action.READ_REGION: ("op pl si ow da au",) * 4,
-    Action.READ_SITES: ("op pl si ow da au",) * 4,
+    Action.READ_REGION: ("op pl si ow da au vi",) * 4,
+    Action.READ_SITES: ("op pl si ow da au vi",) * 4,
+    Action.WHAT_IF: ("op pl",) * 4,
+    Action.DRILL: ("op",) * 4,
     Action.DRY_RUN: ("op pl ow", "op pl", "op pl", "op pl"),
     Action.SUBMIT: ("op ow", "op", "op", "op"),
     Action.RESERVE: ("op ow", "op", "op", "op"),

@@ -33,18 +33,25 @@ def _pragmas(connection: Any, _: Any) -> None:
         connection.execute(f"pragma {pragma}")
 
 
+def _hasty(connection: Any, _: Any) -> None:
+    connection.execute("pragma synchronous=OFF")
+
+
 class SqliteStore(SqlStore):
     """A node's state in the file ``path``, created and upgraded as needed.
 
-    Raises StoreFailed where the file cannot be opened.
+    Raises StoreFailed where the file cannot be opened. Not ``durable``: commits do not wait for the disk; for copies
+    that are thrown away.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, durable: bool = True) -> None:
         self.path = path
         engine = sa.create_engine(
             f"sqlite:///{path}", poolclass=sa.QueuePool, pool_size=4, connect_args={"check_same_thread": False}
         )
         event.listen(engine, "connect", _pragmas)
+        if not durable:
+            event.listen(engine, "connect", _hasty)
         event.listen(engine, "begin", _begin)
         super().__init__(str(path), engine)
         try:
