@@ -14,6 +14,7 @@ from sanjin.model.forecast import ForecastKind, ForecastModel
 from sanjin.model.job import JobOrder
 from sanjin.model.messages import MESSAGES
 from sanjin.model.performance import Declaration, Measurement, SitePerformance, sampled
+from sanjin.model.plan import Plan
 from sanjin.model.region import Figure, Quantity, Status
 from sanjin.model.resources import LifeCycle, Resource, ResourceKind
 from sanjin.model.struct import changed
@@ -94,7 +95,14 @@ def test_what_is_at_a_silent_site_is_cut_off(access: AccessWorld, monkeypatch: p
 
 def test_the_plan_shows_the_windows_that_one_may_read_and_counts_the_rest(access: AccessWorld) -> None:
     answers = {who: client(access, who) for who in ("operator", "owner", "site_operator", "planner")}
-    plans = {who: asking.plan(hours=6, back=2) for who, asking in answers.items()}
+    plans: dict[str, Plan] = {}
+
+    def at_rest() -> bool:
+        """Whether no work of other tests came or went while the plans were made."""
+        plans.update({who: asking.plan(hours=6, back=2) for who, asking in answers.items()})
+        return len(plans["operator"].windows) == len(answers["operator"].plan(hours=6, back=2).windows)
+
+    until(at_rest, "plans of one state")
     whole = plans["operator"]
     assert whole.hidden == 0 and whole.slots == 32 and whole.first_s % whole.slot_s == 0
     assert whole.first_s <= whole.now_s - 2 * 3600 < whole.first_s + whole.slot_s
@@ -164,8 +172,9 @@ def test_others_work_is_neither_found_by_search_nor_counted(access: AccessWorld)
     for order in JobOrder:
         assert seen("owner", search="ZQ-NAME", order=order) == (set(), 0)
         assert seen("site_operator", search="zq-name", order=order) == (set(), 0)
-        assert seen("operator", search="Zq-Name", order=order)[0] == set(access.their_ids())
-        assert seen("owner", search=THEIR_SITE, order=order)[0] == {access.ours_elsewhere}
+        assert seen("operator", search="Zq-Name", order=order)[0] >= set(access.their_ids())
+        at_their_site = seen("owner", search=THEIR_SITE, order=order)[0]
+        assert access.ours_elsewhere in at_their_site and not at_their_site & set(access.their_ids())
         assert access.ours in seen("site_operator", order=order)[0]
     assert seen("operator", site=THEIR_SITE, search=OURS)[0] >= {access.ours_elsewhere}
     with client(access, "planner") as asking, pytest.raises(NotAllowed):
