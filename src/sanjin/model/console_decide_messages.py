@@ -230,6 +230,10 @@ CONSOLE_DECIDE: dict[str, tuple[str, str]] = {
     "console.past_open": ("Open", "打开"),
     "console.past_empty": ("No work of that time is known here.", "该时段没有作业记录。"),
     # the morning report
+    "console.report_not_yours": (
+        "The report is made from every journal of the region: your role may not read them.",
+        "晨报由区域全部日志生成,您的角色无权查看。",
+    ),
     "console.report_over": ("from {from} to {at}, and the plan until {until}", "统计 {from} 至 {at},计划至 {until}"),
     "console.report_made": ("Made by Sanjin (三晋) {version}", "由三晋(Sanjin){version} 生成"),
     "console.report_back": ("Over the last", "统计最近"),
