@@ -37,11 +37,17 @@ export function hourOf(s: number): number {
   return (((s + offsetS) % 86400) + 86400) % 86400 / 3600
 }
 
+// making one takes longer than using it a hundred times
+const formats = new Map<string, Intl.NumberFormat>()
+
 export function number(value: number, digits = 0): string {
-  return new Intl.NumberFormat(lang() === 'zh' ? 'zh-CN' : 'en-GB', {
-    minimumFractionDigits: digits,
-    maximumFractionDigits: digits,
-  }).format(value)
+  const key = `${lang()} ${digits}`
+  let format = formats.get(key)
+  if (!format) {
+    const options = { minimumFractionDigits: digits, maximumFractionDigits: digits }
+    formats.set(key, (format = new Intl.NumberFormat(lang() === 'zh' ? 'zh-CN' : 'en-GB', options)))
+  }
+  return format.format(value)
 }
 
 /** 1.2 k, 3.4 M: three figures or so. */

@@ -5,6 +5,7 @@ import { payable } from './terms'
 
 const PAGE = 200
 const KEPT = 12
+const [REST_MS, AGAIN_MS] = [60, 3000]
 
 export type Order = 'submitted' | 'started' | 'wait' | 'cost' | 'name'
 
@@ -64,15 +65,22 @@ export class JobList {
   private pages = new Map<number, { rows: Row[]; old: boolean }>()
   private under = new Map<number, AbortController>()
   private shown: [number, number] = [0, 0]
+  private rest: ReturnType<typeof setTimeout> | undefined
 
   /** Ask for other jobs, or in another order: nothing that was known counts any more. */
   ask(asked: Asked) {
     this.asked = asked
-    for (const stop of this.under.values()) stop.abort()
-    this.under.clear()
+    this.close()
     this.pages.clear()
     this.shown = [0, 0]
     void this.fetch(0)
+  }
+
+  /** Ask for nothing more. */
+  close() {
+    clearTimeout(this.rest)
+    for (const stop of this.under.values()) stop.abort()
+    this.under.clear()
   }
 
   row(index: number): Row | undefined {
@@ -80,16 +88,26 @@ export class JobList {
     return this.pages.get(Math.floor(index / PAGE))?.rows[index % PAGE]
   }
 
-  /** Rows `from` to `to` are looked at: their pages are fetched where they are not here. */
+  /** Rows `from` to `to` are looked at: their pages are fetched where they are not here, but not those scrolled past. */
   look(from: number, to: number) {
     this.shown = [from, to]
+    for (const page of this.looked()) this.touch(page)
+    if (this.looked().every((page) => this.pages.get(page)?.old === false)) return
+    clearTimeout(this.rest)
+    this.rest = setTimeout(() => this.need(), REST_MS)
+  }
+
+  /** What was looked at last stands last, and is kept longest. */
+  private touch(page: number) {
+    const known = this.pages.get(page)
+    if (!known) return
+    this.pages.delete(page)
+    this.pages.set(page, known)
+  }
+
+  private need() {
     for (const page of this.looked()) {
-      const known = this.pages.get(page)
-      if (known) {
-        this.pages.delete(page) // the newest stands last
-        this.pages.set(page, known)
-      }
-      if ((!known || known.old) && !this.under.has(page)) void this.fetch(page)
+      if (this.pages.get(page)?.old !== false && !this.under.has(page)) void this.fetch(page)
     }
     for (const [page, stop] of this.under) {
       if (this.looked().includes(page)) continue
@@ -128,7 +146,10 @@ export class JobList {
       this.fault = null
       this.version++
     } catch (fault) {
-      if (!stop.signal.aborted) this.fault = fault
+      if (stop.signal.aborted) return
+      this.fault = fault
+      clearTimeout(this.rest)
+      this.rest = setTimeout(() => this.need(), AGAIN_MS)
     } finally {
       if (this.under.get(page) === stop) this.under.delete(page)
     }

@@ -226,6 +226,7 @@ CONSOLE_MATCH: dict[str, tuple[str, str]] = {
         "不出本区域。",
     ),
     "console.new_grade_core": ("Only where the data already are, or where it is submitted.", "仅限数据所在站点或提交节点。"),
+    "console.new_raise_grade": ("Raise the grade", "提高数据等级"),
     "console.new_when": ("When, and for how much", "时间与费用"),
     "console.new_deadline": ("Deadline, time of the region", "截止时间(区域时间)"),
     "console.new_deadline_firm": ("Deadline", "截止时间"),
