@@ -65,13 +65,13 @@ export interface Step {
   value: number
 }
 
-/** A series as steps: neighbouring slots of one value (within a thousandth) are one. */
-export function steps(values: number[], first_s: number, slot_s: number): Step[] {
+/** A series as steps: neighbouring slots whose values are within `near` of the first are one. */
+export function steps(values: number[], first_s: number, slot_s: number, near = 1e-9): Step[] {
   const found: Step[] = []
   values.forEach((value, slot) => {
     const last = found.at(-1)
     const to_s = first_s + (slot + 1) * slot_s
-    if (last && Math.abs(last.value - value) <= Math.abs(last.value) * 1e-3) last.to_s = to_s
+    if (last && Math.abs(last.value - value) <= near) last.to_s = to_s
     else found.push({ from_s: to_s - slot_s, to_s, value })
   })
   return found
