@@ -23,6 +23,10 @@ export interface Life {
   end_s: number
   spans: Span[]
   marks: Mark[]
+  /** When its first run began; 0 where none has. */
+  began_s: number
+  /** How long it ran in all. */
+  ran_s: number
 }
 
 type Body = Record<string, unknown>
@@ -76,7 +80,7 @@ export function lifeOf(job: Job, events: Happening[], now_s: number): Life {
   if (over) marks.push({ kind: 'ended', at_s: job.end_s! })
   else marks.push({ kind: 'now', at_s: now_s })
 
-  const plan = windows(job)
+  const plan = windows(job, events)
   for (const [from_s, to_s] of plan) spans.push({ kind: 'planned', from_s, to_s, open: false, what: job.placement?.site ?? '' })
   if (job.spec.deadline_s) marks.push({ kind: 'deadline', at_s: job.spec.deadline_s })
 
@@ -85,11 +89,20 @@ export function lifeOf(job: Job, events: Happening[], now_s: number): Life {
   const reach = Math.max(...ends)
   // a deadline far away would press the rest together
   const end_s = due && due - begin_s < 3 * (reach - begin_s) ? Math.max(reach, due) : reach
-  return { begin_s, end_s: Math.max(end_s, begin_s + 60), spans, marks: marks.filter((m) => m.at_s >= begin_s && m.at_s <= end_s) }
+  return {
+    begin_s,
+    end_s: Math.max(end_s, begin_s + 60),
+    spans,
+    marks: marks.filter((m) => m.at_s >= begin_s && m.at_s <= end_s),
+    began_s: runs[0]?.from_s ?? 0,
+    ran_s: runs.reduce((sum, s) => sum + s.to_s - s.from_s, 0),
+  }
 }
 
-function windows(job: Job): Window[] {
-  const placement = job.placement
+/** When it was last planned to run, by the node that was to run it where that has said so. */
+function windows(job: Job, events: Happening[]): Window[] {
+  const placed = events.filter((e) => e.kind === 'job.placed').at(-1)?.body.placement as Job['placement']
+  const placement = placed ?? job.placement
   if (!placement) return []
   const pieces = placement.pieces as Window[] | undefined
   return pieces?.length ? pieces : [[placement.start_s, placement.finish_s]]

@@ -137,6 +137,12 @@ export function todoOf(problem: Problem): string {
   return (lang() === 'zh' && problem.todo_zh) || problem.todo
 }
 
+/** What is wrong and what to do, as one text. */
+export function sentence(problem: Problem): string {
+  const [what, todo] = [whatOf(problem), todoOf(problem)]
+  return lang() === 'zh' ? `${what}${todo ? `,${todo}` : ''}。` : `${what}.${todo ? ` ${todo[0]!.toUpperCase()}${todo.slice(1)}.` : ''}`
+}
+
 /** A key that no other submission has. Without a secure context there is no randomUUID. */
 export function freshKey(): string {
   if (crypto.randomUUID) return crypto.randomUUID()

@@ -41,7 +41,7 @@ _BODY: dict[str, Any] = {
 # a configuration reaches a standard dataclass only from inside a collection
 _asked = TypeAdapter(tuple[WhatIf], config=ConfigDict(extra="forbid", strict=True))
 
-RunId = Annotated[str, InPath(description="id of a what-if, as asking gave it", max_length=20)]
+RunId = Annotated[str, InPath(alias="id", description="id of a what-if, as asking gave it", max_length=20)]
 
 
 def what_if_routes(live: LiveRegion, guard: Guard, state: Path | None) -> APIRouter:
@@ -72,7 +72,7 @@ def what_if_routes(live: LiveRegion, guard: Guard, state: Path | None) -> APIRou
         guard.need(caller, Action.WHAT_IF)
         return _answer(asked.all())
 
-    @router.get("/what-if/{run}", response_model=WhatIfRun)
+    @router.get("/what-if/{id}", response_model=WhatIfRun)
     def one(run: RunId, caller: Asking) -> Response:
         """A what-if with its timelines: sums over all jobs that were not over, and of the jobs those that the caller
         may read."""
@@ -84,7 +84,7 @@ def what_if_routes(live: LiveRegion, guard: Guard, state: Path | None) -> APIRou
     @router.get("/timeline", response_model=Timeline)
     def timeline(
         caller: Asking,
-        from_s: Annotated[int, Query(description="seconds UTC", ge=0, le=2**53)],
+        from_s: Annotated[int, Query(description="seconds UTC", ge=0, le=2**53)] = 0,
         until_s: Annotated[int, Query(description="seconds UTC; 0: now", ge=0, le=2**53)] = 0,
         limit: Annotated[int, Query(ge=1, le=20_000)] = 5000,
     ) -> Response:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sanjin.model.briefing_messages import BRIEFING
 from sanjin.model.what_if_messages import WHAT_IF
 
 REPLAYS: dict[str, tuple[str, str]] = {
     **WHAT_IF,
+    **BRIEFING,
     "replayed.more": (
         "{count} more, where fewer jobs came from, are in the JSON output",
         "另有 {count} 个来源作业较少,见 JSON 输出",

@@ -196,10 +196,10 @@ def _overlap(record: JobRecord, begin_s: int, end_s: int) -> int:
 
 def _cheapest(live: LiveRegion, now_s: int, until_s: int) -> list[tuple[str, int, float]]:
     """Each site's cheapest whole hour ahead: (site, begin, yuan/kWh at the facility's meter), the cheapest first."""
-    book, found = live.nodes[live.root].parts.book, list[tuple[str, int, float]]()
+    block, found = live.nodes[live.root].parts.book.at(now_s // SLOT_S), list[tuple[str, int, float]]()
     hours = range(-(-now_s // HOUR_S) * HOUR_S, until_s - HOUR_S + 1, HOUR_S)
     for index, site in enumerate(live.region.nodes):
-        prices = [(_price(book.at(h // SLOT_S), index, h), h) for h in hours]
+        prices = [(_price(block, index, h), h) for h in hours]
         if prices:
             yuan, begin = min(prices)
             found.append((site, begin, yuan))

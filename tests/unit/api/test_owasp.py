@@ -180,7 +180,7 @@ def test_api5_broken_function_level_authorization(access: AccessWorld, method: s
     nobody, token = user("nobody", Role.OWNER)  # an owner of no tenant: nothing but the region itself
     body = json.dumps({"key": "k", "spec": {"name": "x", "command": ["true"]}})
     access.know(nobody)
-    where = access.url + path.format(job=access.ours, node="taiyuan", path="0/000", name="left")
+    where = access.url + path.format(job=access.ours, node="taiyuan", path="0/000", name="left", id="1")
     answer = httpx.request(method, where, content=body if method == "POST" else None, headers=bearer(token))
     assert answer.status_code == (200 if path in ("/v1/region", "/v1/sites") else 404 if "{job}" in path else 403)
 

@@ -135,6 +135,11 @@ ROUTES: list[tuple[str, str, bytes | None, tuple[int, ...]]] = [
     ("GET", "/audit?node=linfen", None, (200, 403, 403, 403, 403, 200)),
     ("GET", "/journal?node=datong", None, (200, 403, 200, 200, 200, 200)),
     ("GET", "/events", None, (200, 403, 200, 200, 200, 200)),
+    ("POST", "/what-if", b'{"solar": -1}', (422, 422, 403, 403, 403, 403)),
+    ("GET", "/what-if", None, (200, 200, 403, 403, 403, 403)),
+    ("GET", "/what-if/999", None, (404, 404, 403, 403, 403, 403)),
+    ("GET", "/timeline", None, (200, 403, 200, 200, 403, 200)),
+    ("GET", "/briefing", None, (200, 403, 403, 403, 403, 200)),
 ]
 
 
