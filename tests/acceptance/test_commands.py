@@ -260,3 +260,33 @@ def test_prices_of_scarcity_are_learnt_kept_and_used(tmp_path: Path) -> None:
     done = region.run("up")
     assert done.returncode == 1
     assert "learn the prices again" in done.stderr
+
+
+def test_register_plan_links_and_who_asks_are_had_from_the_command_line(region: Region) -> None:
+    registered = region.json("resources", "--kind", "pool", "--site", "datong")
+    assert isinstance(registered, list)
+    assert {r["id"] for r in registered} == {f"datong/{p}" for p in ("general", "ai")}
+    shown = region.run("resources", "taiyuan", lang="en")
+    assert "population" in shown.stdout and "sourced" in shown.stdout and "S26: " in shown.stderr
+    assert region.run("resources", "nothing").returncode == 4
+    plan = region.json("plan", "--hours", "2", "--back", "1")
+    assert isinstance(plan, dict)
+    assert plan["slots"] == 12 and len(plan["sites"]) == 11
+    assert "IT kW of" in region.run("plan", "--site", "datong").stdout
+    assert region.run("plan", "--site", "nowhere").returncode == 3
+    links = region.json("links")
+    assert isinstance(links, list) and {"a", "b", "carried_bytes"} <= links[0].keys()
+    me = region.json("me")
+    assert isinstance(me, dict) and me["roles"] == ["operator"]
+    for words in (("links",), ("me",), ("plan",)):
+        assert region.run(*words, lang="zh").returncode == 0
+
+
+def test_jobs_are_searched_sorted_and_counted_from_the_command_line(region: Region) -> None:
+    for name in ("Zeta one", "zeta two"):
+        assert region.run("submit", "--name", name, "--node", "changzhi", "--wait", "--", "true").returncode == 0
+    found = region.json("jobs", "--search", "ZETA", "--order", "name", "--ascending", "--count", "--limit", "1")
+    assert isinstance(found, dict)
+    assert ([j["spec"]["name"] for j in found["jobs"]], found["count"], found["next"]) == (["Zeta one"], 2, "@1")
+    rest = region.run("jobs", "--search", "zeta", "--order", "name", "--ascending", "--after", "@1", "--count")
+    assert "zeta two" in rest.stdout and "Zeta one" not in rest.stdout and "2 in all" in rest.stderr

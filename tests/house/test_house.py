@@ -18,6 +18,7 @@ from sanjin.model.messages import MESSAGES
 from sanjin.model.performance import NOT_MEASURED, Remark
 from sanjin.model.reason import KERNEL_REASONS, Reason
 from sanjin.model.region import Quantity, Status
+from sanjin.model.resources import LifeCycle, ResourceKind
 
 SOURCE = Path(__file__).parents[2] / "src" / "sanjin"
 PURE = ("model", "flow", "kernels", "tree")
@@ -27,6 +28,8 @@ FILES = sorted(p for p in SOURCE.rglob("*.py"))
 def test_every_reason_state_and_event_has_its_words() -> None:
     wanted = {f"reason.{r}" for r in Reason} | {f"state.{s}" for s in JobState} | {f"event.{k}" for k in ev.EVENTS}
     wanted |= {f"model.{m}" for m in ForecastModel} | {f"remark.{r}" for r in Remark} | {f"status.{s}" for s in Status}
+    wanted |= {f"resource.{k}" for k in ResourceKind} | {f"lifecycle.{s}" for s in LifeCycle}
+    wanted |= {f"figure.{q}" for q in Quantity}
     wanted |= {f"quantity.{q}" for q in Quantity} | {f"unmeasured.{n}" for n in NOT_MEASURED}
     assert wanted - MESSAGES.keys() == set()
 

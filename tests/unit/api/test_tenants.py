@@ -28,7 +28,8 @@ JOBS = ("theirs", "theirs_running", "theirs_reserved", "ours", "nobody")
 NODES = st.sampled_from(("", OUR_SITE, THEIR_SITE, "taiyuan"))
 LEFT = ("/outputs", "/outputs/zq-output")
 ABOUT_A_JOB = ("", "/events", "/explain", "/bill", "/logs", "/logs?stream=stderr&follow=false", *LEFT)
-LISTS = ("/jobs", "/bills", "/envelopes", "/run-times")
+SORTED = ("/jobs?order=cost&count=true", "/jobs?order=name&search=zq-name&count=true")
+LISTS = ("/jobs", *SORTED, "/plan", "/bills", "/envelopes", "/run-times")
 REQUESTS = st.one_of(
     st.tuples(st.just("job"), st.sampled_from(JOBS), st.sampled_from(ABOUT_A_JOB)),
     st.tuples(st.just("cancel"), st.sampled_from(JOBS[:3] + JOBS[4:]), st.just("")),
@@ -53,7 +54,7 @@ def ask(access: AccessWorld, http: httpx.Client, request: tuple[str, str, object
         after = f"{THEIR_SITE}:{named}" if more == "site" else named
         return http.get("/v1/jobs", params={"node": what, "after": after, "limit": 1000}), named
     if kind == "tenant":
-        return http.get(f"/v1{more}", params={"tenant": what}), ""
+        return http.get(f"/v1{more}{'&' if '?' in str(more) else '?'}tenant={what}"), ""
     if kind == "journal":
         return http.get("/v1/journal", params={"node": what, "after": str(more)}), ""
     if kind == "send":
