@@ -511,11 +511,9 @@ class Store(Protocol):
         """Jobs that match."""
         ...
 
-    def sorted_jobs(self, query: JobQuery) -> list[tuple[int | str, str]]:
-        """What each job that matches is sorted by, and its id: ``limit`` at most from ``offset``, in the order asked.
-
-        Bodies are not read: :meth:`find` has those of a page.
-        """
+    def keys(self, query: JobQuery) -> tuple[list[int] | list[str], list[str]]:
+        """What each job that matches is sorted by (:func:`sanjin.model.listing.key_of`), and its id, in the order in
+        which they came. Bodies are not read: :meth:`find` has those of a page."""
         ...
 
     def count(self, query: JobQuery) -> int:

@@ -9,14 +9,13 @@ from fastapi import APIRouter, Query, Response
 
 from sanjin.api.guard import Asking, Guard
 from sanjin.model.access import Action
+from sanjin.model.forecast import MOST_HOURS as FORECAST_HOURS
 from sanjin.model.forecast import Forecast, ForecastKind
 from sanjin.model.plan import Plan
 from sanjin.model.resources import Resource
 from sanjin.tree.plan import MOST_BACK_HOURS, MOST_HOURS, plan
 from sanjin.tree.region import LiveRegion
 from sanjin.tree.register import resources
-
-FORECAST_HOURS = 4 * 168
 
 
 def planning_routes(live: LiveRegion, guard: Guard) -> APIRouter:

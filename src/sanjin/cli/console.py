@@ -29,7 +29,7 @@ def console(
     """
     folder = StateFolder(state or default_folder())
     url, token = folder.found()
-    page = _door(folder.path, url, token)
+    page = door(folder.path, url, token)
     if open_it:
         webbrowser.open(page.as_uri())
     if not data({"url": url, "door": str(page), "opened": open_it}, output):
@@ -37,7 +37,7 @@ def console(
         note(text("cli.console_opened" if open_it else "cli.console_how", page=page))
 
 
-def _door(folder: Path, url: str, token: str) -> Path:
+def door(folder: Path, url: str, token: str) -> Path:
     """A page that only its owner can read, and that leads to the console with the token: on a command line or in a
     terminal that would be seen by others."""
     page, to = folder / "console.html", escape(f"{url}/#token={token}", quote=True)

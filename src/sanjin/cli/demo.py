@@ -20,8 +20,9 @@ from sanjin.api.app import make_app
 from sanjin.api.server import Server
 from sanjin.api.stream import EventHub
 from sanjin.cli.assemble import assemble, seed_data, settle_memory
+from sanjin.cli.console import door
 from sanjin.cli.explaining import print_explanation, widest
-from sanjin.cli.output import Format, data, sentence, table, text
+from sanjin.cli.output import Format, data, note, sentence, table, text
 from sanjin.cli.progress import Progress
 from sanjin.client import Client
 from sanjin.examples.demo_jobs import KINDS, demo_submissions
@@ -93,6 +94,8 @@ def demo(
         settle_memory()
         server.start()
         state.announce(server.url)
+        if output == "table":
+            note(text("cli.console_watch", page=door(state.path, server.url, state.token())))
         try:
             with Client.here(state.path) as client:
                 day = _day(region, live, client, jobs, rate, began, quiet=output != "table")

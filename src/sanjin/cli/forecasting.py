@@ -18,11 +18,10 @@ from sanjin.flow.forecast import Floats
 from sanjin.flow.generation_forecast import forecast_generation
 from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotFound, Problem, ProblemsFound
-from sanjin.model.forecast import SEASON_H, Forecast, ForecastKind, ForecastModel
+from sanjin.model.forecast import MOST_HOURS, SEASON_H, Forecast, ForecastKind, ForecastModel
 from sanjin.model.region import Region
 from sanjin.model.units import HOUR_S
 from sanjin.regions.load import load_region
-from sanjin.tree.forecasts import MOST_HOURS
 
 BAR = 30
 """Characters of the longest bar."""

@@ -17,6 +17,7 @@ from sanjin.model.record import JobRecord
 from sanjin.model.region import Region
 from sanjin.model.scarcity import Scarcity
 from sanjin.regions.load import load_region
+from sanjin.tree.job_list import owned
 
 
 def learn(
@@ -61,8 +62,6 @@ def show(*, state: State = None, output: Format = "table") -> None:
 
 def kept_records(folder: Path, region: Region) -> list[JobRecord]:
     """Every job that was ever submitted to the region whose state is in ``folder``."""
-    from sanjin.tree.forecasts import owned
-
     found: list[JobRecord] = []
     for name in region.nodes:
         store = SqliteStore(folder / name / "state.db")

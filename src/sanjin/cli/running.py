@@ -157,6 +157,7 @@ def _greet(model: Region, url: str, folder: Path, output: Format) -> None:
     if output == "table":
         print(text("cli.up", region=name_of(model), nodes=len(model.nodes), url=url), flush=True)
         note(text("cli.state", folder=folder))
+        note(text("cli.console", url=url))
         note(text("cli.stop_hint"))
     else:  # one line, so that a program can read it while the region runs
         print(json.dumps({"url": url, "state": str(folder), "token_file": str(folder / "token")}), flush=True)

@@ -23,7 +23,7 @@ from sanjin.cli.shapes import PARTS_SHOWN, in_short, parts_of, print_shape
 from sanjin.client import Client
 from sanjin.model.errors import NotFound
 from sanjin.model.event import from_fields
-from sanjin.model.job import JobState
+from sanjin.model.job import JobOrder, JobState
 from sanjin.model.money import yuan_text
 from sanjin.model.placement import Explanation
 from sanjin.model.reason import Reason
@@ -66,16 +66,27 @@ def jobs(
     node: Annotated[str, Parameter(help="Submitted at this node. 提交节点。")] = "",
     in_state: Annotated[JobState | None, Parameter(help="In this state. 作业状态。")] = None,
     tenant: Annotated[str, Parameter(help="Of this tenant. 租户。")] = "",
-    limit: Annotated[int, Parameter(help="How many, newest first. 条数。")] = 50,
+    site: Annotated[str, Parameter(help="At this site. 所在站点。")] = "",
+    search: Annotated[str, Parameter(help="Text in id, name, kind, tenant or site. 搜索文字。")] = "",
+    order: Annotated[JobOrder, Parameter(help="Sorted by this. 排序。")] = JobOrder.SUBMITTED,
+    ascending: Annotated[bool, Parameter(negative=(), help="The earliest, cheapest, first. 升序。")] = False,
+    limit: Annotated[int, Parameter(help="How many. 条数。")] = 50,
+    offset: Annotated[int, Parameter(help="Leave out so many. 跳过条数。")] = 0,
     after: Annotated[str, Parameter(help="Go on from `next` of the list before. 下一页。")] = "",
+    count: Annotated[bool, Parameter(negative=(), help="Say too how many there are in all. 总数。")] = False,
     state: State = None,
     output: Format = "table",
 ) -> None:
-    """List jobs, newest first. 作业列表。"""
+    """List jobs, newest first or in another order. 作业列表。"""
     with Client.here(state) as client:
-        page = client.jobs(node=node, state=in_state, tenant=tenant, limit=limit, after=after)
+        page = client.jobs(
+            node=node, state=in_state, tenant=tenant, limit=limit, after=after, site=site, search=search, order=order,
+            descending=not ascending, offset=offset, count=count,
+        )  # fmt: skip
         if not data(page, output):
             print_records(page.jobs, client.region().utc_offset_h)
+            if count:
+                note(text("cli.jobs_in_all", count=page.count))
             if page.next:
                 note(text("cli.more", next=page.next))
 

@@ -26,9 +26,12 @@ from sanjin.model.briefing import Briefing
 from sanjin.model.data import JobOutputs
 from sanjin.model.errors import NotFound, NotReachable, Problem, ProblemsFound, SanjinError
 from sanjin.model.event import Ended, Reported
-from sanjin.model.job import JobSpec, JobState, Submission
+from sanjin.model.forecast import Forecast, ForecastKind
+from sanjin.model.job import JobOrder, JobSpec, JobState, Submission
 from sanjin.model.placement import Explanation
+from sanjin.model.plan import Plan
 from sanjin.model.record import JobRecord
+from sanjin.model.resources import Resource
 from sanjin.model.runtimes import RunTimes
 from sanjin.model.status import (
     Accepted,
@@ -156,10 +159,26 @@ class Client:
         return self._ask(Cancelled, "POST", f"/jobs/{job}/replace").asked
 
     def jobs(
-        self, *, node: str = "", state: JobState | None = None, tenant: str = "", limit: int = 100, after: str = ""
+        self,
+        *,
+        node: str = "",
+        state: JobState | None = None,
+        tenant: str = "",
+        limit: int = 100,
+        after: str = "",
+        site: str = "",
+        search: str = "",
+        order: JobOrder = JobOrder.SUBMITTED,
+        descending: bool = True,
+        offset: int = 0,
+        count: bool = False,
     ) -> JobPage:
-        """Jobs, newest first; ``after`` is the page before's ``next``."""
-        query: dict[str, Any] = {"node": node, "tenant": tenant, "limit": limit, "after": after}
+        """Jobs, newest first or in another order; ``after`` is the page before's ``next``. ``search`` is text within
+        id, name, kind, tenant or site; with ``count`` the page says how many match in all."""
+        query: dict[str, Any] = {
+            "node": node, "tenant": tenant, "limit": limit, "after": after, "site": site, "search": search,
+            "order": order.value, "descending": descending, "offset": offset, "count": count,
+        }  # fmt: skip
         if state:
             query["state"] = state.value
         return self._ask(JobPage, "GET", "/jobs", query)
@@ -272,11 +291,23 @@ class Client:
         return self._ask(list[SiteStatus], "GET", "/sites")
 
     def links(self) -> list[LinkStatus]:
-        """Every link now, modelled: what it carries of what it can."""
+        """Every link now, modelled."""
         return self._ask(list[LinkStatus], "GET", "/links")
 
+    def resources(self) -> list[Resource]:
+        """Everything that is registered in the region, with every figure and where it comes from."""
+        return self._ask(list[Resource], "GET", "/resources")
+
+    def plan(self, hours: int = 24, back: int = 6) -> Plan:
+        """What each site is to do in the hours to come, and did in those before, as far as that is known."""
+        return self._ask(Plan, "GET", "/plan", {"hours": hours, "back": back})
+
+    def forecast(self, kind: ForecastKind, site: str = "", hours: int = 48) -> Forecast:
+        """Demand, or a site's own generation, by the hour. Raises NotFound where nothing is known yet."""
+        return self._ask(Forecast, "GET", "/forecast", {"kind": kind.value, "site": site, "hours": hours})
+
     def me(self) -> Me:
-        """Whose token this client has, and what its holder may do."""
+        """Whose token this is, and what its holder may do at all."""
         return self._ask(Me, "GET", "/me")
 
     def drill(self, site: str, cut: bool, for_s: int = 600) -> Drill:

@@ -28,6 +28,9 @@ class ForecastModel(StrEnum):
 SEASON_H = {ForecastKind.DEMAND: 168, ForecastKind.GENERATION: 24}
 """Hours of the baseline's season, which are also the least history that a forecast needs."""
 
+MOST_HOURS = 4 * 168
+"""Hours ahead that can be asked for."""
+
 HISTORY_HOURS = 168
 """Hours of history that a forecast shows, at most."""
 

@@ -12,8 +12,8 @@ from sanjin.model.record import JobRecord
 class JobQuery:
     """Which jobs to list; empty fields do not restrict. Newest first.
 
-    ``order``, ``descending`` and ``offset`` are for :meth:`sanjin.ports.Store.sorted_jobs`, ``before`` for
-    :meth:`sanjin.ports.Store.jobs`.
+    A store's :meth:`~sanjin.ports.Store.jobs` heeds neither ``order``, ``descending`` nor ``offset``, its
+    :meth:`~sanjin.ports.Store.keys` neither ``limit``, ``offset`` nor ``before``.
     """
 
     state: str = ""
@@ -40,7 +40,7 @@ class JobQuery:
 
     @property
     def missing(self) -> int:
-        """The key of jobs that have none: they come last."""
+        """The key of jobs that have none: they stand last."""
         return -1 if self.descending else 1 << 62
 
 
@@ -58,7 +58,12 @@ def key_of(record: JobRecord, query: JobQuery) -> int | str:
         case JobOrder.WAIT:
             return (record.start_s or record.end_s or query.now_s) - record.submitted_s
         case JobOrder.NAME:
-            return folded(record.spec.name)
+            return sort_name(record)
+
+
+def sort_name(record: JobRecord) -> str:
+    """The name as it is sorted: in one case, on one line."""
+    return folded(record.spec.name).replace("\n", " ")
 
 
 def words_of(record: JobRecord) -> str:

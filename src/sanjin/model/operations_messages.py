@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 OPERATIONS: dict[str, tuple[str, str]] = {
+    "cli.console": ("console: {url} (sanjin console --open signs in)", "控制台:{url}(sanjin console --open 自动登录)"),
+    "cli.console_watch": ("watch it in a browser: {page}", "在浏览器中观看:{page}"),
     "cli.console_opened": ("opened, signed in by {page}", "已打开并登录:{page}"),
     "cli.console_how": (
         "sign in with a token, or open this page, which only you can read: {page} (or: sanjin console --open)",

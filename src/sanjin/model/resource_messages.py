@@ -59,6 +59,30 @@ RESOURCES: dict[str, tuple[str, str]] = {
     "register.wind": ("wind", "风电"),
     "register.modelled": ("what it generates is modelled, not measured", "发电量为模型值,非实测"),
     "register.dataset": ("of {owner}; grade {what}; at {replicas}", "所有者 {owner};等级 {what};副本 {replicas}"),
+    "head.resource": ("resource", "资源"),
+    "head.note": ("note", "说明"),
+    "head.date": ("date", "日期"),
+    "head.status": ("status", "可信状态"),
+    "head.source": ("source", "来源"),
+    "head.pue_then": ("PUE", "PUE"),
+    "head.it_kw": ("IT kW of", "IT 千瓦/上限"),
+    "head.link": ("link", "链路"),
+    "head.gbit_s": ("Gbit/s", "Gbit/s"),
+    "head.ms": ("ms", "毫秒"),
+    "head.yuan_gb": ("yuan/GB", "元/GB"),
+    "head.carried_gb": ("GB this slot", "本时隙 GB"),
+    "head.capacity_gb": ("GB a slot at most", "每时隙上限 GB"),
+    "head.ahead_gb": ("GB booked ahead", "已预订 GB"),
+    "head.may": ("may", "可执行"),
+    "cli.jobs_in_all": ("{count} in all", "共 {count} 个"),
+    "cli.plan_besides": (
+        "besides: {hidden} windows of others, {left_out} small ones that were too many to list",
+        "另有:他人时段 {hidden} 个,过多未列的小时段 {left_out} 个",
+    ),
+    "cli.links_modelled": (
+        "what links carry is modelled: booked for inputs that are moved, not measured on the line",
+        "链路流量为模型值:按输入数据的搬运预订,非线路实测",
+    ),
 }
 RESOURCE_PROBLEMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "other_order": (

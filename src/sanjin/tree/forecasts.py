@@ -11,27 +11,14 @@ from sanjin.flow.generation_forecast import forecast_generation
 from sanjin.model.catalogue import problem
 from sanjin.model.errors import NotFound, ProblemsFound
 from sanjin.model.forecast import Forecast, ForecastKind
-from sanjin.model.listing import JobQuery
 from sanjin.model.record import JobRecord
 from sanjin.model.units import HOUR_S
 from sanjin.ports import Store
+from sanjin.tree.job_list import owned
 from sanjin.tree.region import LiveRegion
-
-MOST_HOURS = 4 * 168
-"""Hours ahead, at most."""
 
 JOBS_MAX = 200_000
 """Jobs of a node that demand is forecast from, at most: the last."""
-
-_PAGE = 5000
-
-
-def owned(store: Store) -> Iterator[JobRecord]:
-    """Every job that was ever submitted at a node, the newest first."""
-    before = ""
-    while page := store.jobs(JobQuery(owned=True, limit=_PAGE, before=before)):
-        yield from page
-        before = page[-1].id
 
 
 def forecast(live: LiveRegion, kind: ForecastKind, site: str = "", hours: int = 48) -> Forecast:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import heapq
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import TYPE_CHECKING
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sanjin.model.access import EVERYTHING, Reach
 from sanjin.model.catalogue import problem
@@ -21,8 +25,10 @@ from sanjin.ports import Store
 if TYPE_CHECKING:  # as in overview
     from sanjin.tree.region import LiveRegion
 
-EVERY = 1 << 40
-"""More jobs than there are."""
+LEAST_READ = 20
+"""Jobs that are read of a store at once, at least."""
+
+RECORDS_A_READ = 5000
 
 _OFFSET = re.compile(r"@(\d{1,12})")
 
@@ -58,8 +64,18 @@ def jobs(
         query = replace(query, offset=int(found[1]))
     elif after and not _newest_first(query):
         raise ProblemsFound([problem("other_order", "after", value=after)])
-    page = _newest(parts, query, after) if not found and _newest_first(query) else _sorted(parts, query)
+    if found or not _newest_first(query):
+        return _sorted(parts, query, count)
+    page = _newest(parts, query, after)
     return replace(page, count=_count(parts)) if count else page
+
+
+def owned(store: Store) -> Iterator[JobRecord]:
+    """Every job that was ever submitted at a node, the newest first."""
+    before = ""
+    while page := store.jobs(JobQuery(owned=True, limit=RECORDS_A_READ, before=before)):
+        yield from page
+        before = page[-1].id
 
 
 def _newest_first(query: JobQuery) -> bool:
@@ -81,8 +97,9 @@ def _parts(live: LiveRegion, query: JobQuery, node: str, reach: Reach) -> Iterat
 
 def _newest(parts: list[_Part], query: JobQuery, after: str) -> JobPage:
     last = dict(_mark(each) for each in after.split(",") if each)
+    read = max(-(-2 * query.limit // max(len(parts), 1)), LEAST_READ) if len(parts) > 1 else query.limit + 1
     merged = heapq.merge(
-        *(_tagged(part.mark, _pages(part, query.limit + 1, last.get(part.mark, ""))) for part in parts),
+        *(_tagged(part.mark, _pages(part, read, last.get(part.mark, ""))) for part in parts),
         key=lambda m: -m[1].submitted_s,
     )
     found = list(islice(merged, query.limit + 1))  # one more says whether to go on
@@ -121,33 +138,51 @@ def _is_of(record: JobRecord, query: JobQuery) -> bool:
     return query.tenant in ("", tenant) and (not query.other_than or tenant != query.other_than)
 
 
-def _sorted(parts: list[_Part], query: JobQuery) -> JobPage:
-    """A page from anywhere: sort keys of all that may come before it, bodies of the page alone."""
-    until, apart = query.offset + query.limit + 1, _are_apart(parts)
-    if len(parts) == 1:
-        wanted = replace(parts[0].query, offset=query.offset, limit=query.limit + 1)
-        some = [(0, job) for _, job in parts[0].store.sorted_jobs(wanted)]
-    else:
-        lists = [p.store.sorted_jobs(replace(p.query, offset=0, limit=until if apart else EVERY)) for p in parts]
-        some = _merged(lists, query, apart)[query.offset : until]
-    page, bodies = some[: query.limit], dict[tuple[int, str], JobRecord]()
+def _sorted(parts: list[_Part], query: JobQuery, count: bool) -> JobPage:
+    """A page from anywhere: sort keys of all that match, and bodies of the page alone."""
+    every, until = _Ordered(parts, query.descending), query.offset + query.limit
+    page, bodies = every.page(query.offset, until), dict[tuple[int, str], JobRecord]()
     for number, part in enumerate(parts):
         own = [job for at, job in page if at == number]
         bodies |= {(number, job): record for job, record in part.store.find(own).items()} if own else {}
-    more = f"@{query.offset + query.limit}" if len(some) > query.limit else ""
-    return JobPage(jobs=tuple(bodies[each] for each in page if each in bodies), next=more)
+    return JobPage(
+        jobs=tuple(bodies[each] for each in page if each in bodies),
+        next=f"@{until}" if every.count > until else "",
+        count=every.count if count else -1,
+    )
 
 
-def _merged(lists: list[list[tuple[int | str, str]]], query: JobQuery, apart: bool) -> list[tuple[int, str]]:
-    """(list, job) in the order asked; each job once."""
-    every = [(key, number, job) for number, keys in enumerate(lists) for key, job in keys]
-    every.sort(key=lambda each: each[0], reverse=query.descending)  # type: ignore[arg-type, return-value]
-    if apart:
-        return [(number, job) for _, number, job in every]
-    first: dict[str, int] = {}
-    for _, number, job in every:
-        first.setdefault(job, number)
-    return [(number, job) for job, number in first.items()]
+class _Ordered:
+    """All that match, in the order asked, each job once; of equals the one that came first, or the other way round."""
+
+    def __init__(self, parts: list[_Part], descending: bool) -> None:
+        lists = [part.store.keys(part.query) for part in parts]
+        self._jobs = [ids for _, ids in lists]
+        self._firsts = list(accumulate((len(ids) for ids in self._jobs), initial=0))
+        self._places = _sort([key for keys, _ in lists for key in keys])
+        if descending:
+            self._places = self._places[::-1]
+        if not _are_apart(parts):
+            first: dict[str, int] = {}
+            for place in self._places.tolist():
+                first.setdefault(self._at(place)[1], place)
+            self._places = np.array(list(first.values()), np.int64)
+        self.count = len(self._places)
+
+    def page(self, begin: int, end: int) -> list[tuple[int, str]]:
+        """(list, job) from one place to another."""
+        return [self._at(place) for place in self._places[begin:end].tolist()]
+
+    def _at(self, place: int) -> tuple[int, str]:
+        number = bisect_right(self._firsts, place) - 1
+        return number, self._jobs[number][place - self._firsts[number]]
+
+
+def _sort(keys: list[Any]) -> NDArray[np.int64]:
+    """The places of keys in their order; equal ones stay in theirs."""
+    if keys and isinstance(keys[0], str):
+        return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
+    return np.argsort(np.array(keys, np.int64), kind="stable")
 
 
 def _are_apart(parts: list[_Part]) -> bool:
@@ -158,4 +193,4 @@ def _are_apart(parts: list[_Part]) -> bool:
 def _count(parts: list[_Part]) -> int:
     if _are_apart(parts):
         return sum(part.store.count(part.query) for part in parts)
-    return len({job for part in parts for _, job in part.store.sorted_jobs(replace(part.query, limit=EVERY))})
+    return len({job for part in parts for job in part.store.keys(part.query)[1]})

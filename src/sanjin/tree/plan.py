@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,9 +110,10 @@ def _work(live: LiveRegion, node: Node) -> Iterator[JobRecord]:
 
 def _ended(node: Node, from_s: int) -> Iterator[JobRecord]:
     """Runs of the node's own site that ended since ``from_s``, the last first."""
-    wanted = JobQuery(site=node.name, order=JobOrder.ENDED, limit=ENDED_A_SITE, ended_from_s=from_s)
     store = node.parts.store
-    found = store.find([job for _, job in store.sorted_jobs(wanted)])
+    ends, jobs = store.keys(JobQuery(site=node.name, order=JobOrder.ENDED, ended_from_s=from_s))
+    last = nlargest(ENDED_A_SITE, zip(ends, jobs, strict=True))
+    found = store.find([job for _, job in last])
     for record in found.values():
         if record.state.ended and record.start_s and record.site == node.name and not record.sent_to:
             yield record

@@ -13,7 +13,7 @@ from sanjin.model.job import JobState
 from sanjin.model.record import JobRecord
 from sanjin.model.what_if import Timeline, TimelineJob, TimelineSums
 from sanjin.ports import JobQuery
-from sanjin.tree import overview
+from sanjin.tree import job_list
 
 if TYPE_CHECKING:  # with it come the kernels
     from sanjin.tree.region import LiveRegion
@@ -83,7 +83,7 @@ def latest(live: LiveRegion, reach: Reach, most: int = JOBS_READ) -> Iterator[Jo
     """The jobs within ``reach`` that were submitted last, newest first."""
     after = ""
     for _ in range(-(-most // A_PAGE)):
-        page = overview.jobs(live, JobQuery(limit=A_PAGE), "", after, reach)
+        page = job_list.jobs(live, JobQuery(limit=A_PAGE), "", after, reach)
         yield from page.jobs
         after = page.next
         if not after:

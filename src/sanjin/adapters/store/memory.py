@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from operator import itemgetter
+from typing import cast
 
 from sanjin.model.errors import StoreFailed
 from sanjin.model.listing import JobQuery, folded, key_of, words_of
@@ -111,13 +111,11 @@ class MemoryStore:
                     break
         return list(islice((r for r in newest if _matches(r, query)), query.limit))
 
-    def sorted_jobs(self, query: JobQuery) -> list[tuple[int | str, str]]:
-        """Sort keys and ids of jobs that match, in the order asked."""
-        keys = [(key_of(r, query), r.id) for r in list(self._jobs.values()) if _matches(r, query)]
-        if query.descending:
-            keys.reverse()  # of equals the newest first, which a stable sort leaves so
-        found = sorted(keys, key=itemgetter(0), reverse=query.descending)  # type: ignore[arg-type]
-        return found[query.offset : query.offset + query.limit]
+    def keys(self, query: JobQuery) -> tuple[list[int] | list[str], list[str]]:
+        """Sort keys and ids of the jobs that match, in the order in which they came."""
+        found = [r for r in list(self._jobs.values()) if _matches(r, query)]
+        keys = [key_of(r, query) for r in found]
+        return cast(list[int] | list[str], keys), [r.id for r in found]
 
     def count(self, query: JobQuery) -> int:
         """How many jobs match in all."""

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sanjin.adapters.store import schema
 from sanjin.model.errors import StoreFailed
 from sanjin.model.job import JobOrder
-from sanjin.model.listing import JobQuery, folded, words_of
+from sanjin.model.listing import JobQuery, folded, sort_name, words_of
 from sanjin.model.record import JobRecord
 from sanjin.model.struct import changed
 from sanjin.ports import Batch, Entry, LedgerLine, Mail, PeerMark, Share, Stored, Totals
@@ -29,6 +29,7 @@ HEAD = "0004"
 
 _record = msgspec.json.Decoder(JobRecord)
 _encode = msgspec.json.Encoder().encode
+_ints = msgspec.json.Decoder(list[int])
 _KEYS_A_QUERY = 500
 
 
@@ -201,15 +202,22 @@ class SqlStore:
         with self._read() as c:
             return [_record.decode(body) for body in c.execute(whole).scalars()]
 
-    def sorted_jobs(self, query: JobQuery) -> list[tuple[int | str, str]]:
-        """Sort keys and ids of jobs that match, in the order asked."""
+    def keys(self, query: JobQuery) -> tuple[list[int] | list[str], list[str]]:
+        """Sort keys and ids of the jobs that match, in the order in which they came."""
+        # two long texts: a row for each of 100,000 jobs takes four times as long to read, and sorted twenty times
         line = schema.listing.c
-        key = _key(query).label("key")
-        sign = sa.desc if query.descending else sa.asc
-        rows = self._matching(sa.select(key, line.id), query).order_by(sign(key), sign(line.number))
+        told = [sa.func.aggregate_strings(sa.cast(column, sa.Text), "\n") for column in (_key(query), line.id)]
+        if self._engine.dialect.name == "sqlite":  # it reads the table in the order of its numbers
+            texts = self._matching(sa.select(*told).select_from(schema.listing), query)
+        else:
+            texts = self._matching(sa.select(*(each.aggregate_order_by(line.number) for each in told)), query)
         with self._read() as c:
-            found = c.execute(rows.limit(query.limit).offset(query.offset)).all()
-            return cast(list[tuple[int | str, str]], found)  # rows are tuples
+            keys, ids = c.execute(texts).one()
+        if keys is None:
+            return [], []
+        if query.order is JobOrder.NAME:
+            return keys.split("\n"), ids.split("\n")
+        return _ints.decode(f"[{keys.replace(chr(10), ',')}]"), ids.split("\n")
 
     def count(self, query: JobQuery) -> int:
         """How many jobs match in all."""
@@ -385,7 +393,7 @@ def listing_row(record: JobRecord) -> tuple[Any, ...]:
         record.start_s,
         record.end_s,
         record.fen,
-        folded(record.spec.name),
+        sort_name(record),
         words_of(record),
     )
 

@@ -48,7 +48,8 @@ def _row(number: int, id: str, tenant: str, owned_key: str | None, state: str, f
     return {
         "number": number, "id": id, "node": id.rpartition("-")[0], "tenant": tenant, "owned": int(owned_key is not None),
         "state": state, "site": site, "submitted_s": record.get("submitted_s", 0), "start_s": record.get("start_s", 0),
-        "end_s": record.get("end_s", 0), "fen": fen, "name": _folded(spec["name"]), "words": _folded(words),
+        "end_s": record.get("end_s", 0), "fen": fen, "name": _folded(spec["name"]).replace("\n", " "),
+        "words": _folded(words),
     }  # fmt: skip
 
 
