@@ -23,7 +23,7 @@ BUILT = HERE.parent / "src" / "sanjin" / "api" / "console_files"
 GENERATED = HERE / "src" / "generated"
 GROUPS = (
     "console", "reason", "state", "term", "tier", "period", "grade", "event", "figure", "resource", "lifecycle",
-    "status", "role", "pool", "rule", "forecast", "queue",
+    "status", "role", "pool", "rule", "forecast", "queue", "unit",
 )  # fmt: skip
 """Groups of the message catalogue that the pages use."""
 

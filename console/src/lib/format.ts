@@ -60,7 +60,7 @@ export function short(value: number): string {
 }
 
 export function bytes(value: number): string {
-  return `${short(value)}B`
+  return `${short(value)}${Math.abs(value) < 1000 ? ' ' : ''}B`
 }
 
 /** Micro-yuan as yuan: two digits, four where it is less than a fen. */
@@ -79,6 +79,12 @@ export function span(s: number): string {
   const [h, m] = [Math.floor(left / 3600), Math.floor((left % 3600) / 60)]
   const text = h >= 48 ? `${Math.round(h / 24)} d` : h ? `${h} h ${String(m).padStart(2, '0')}` : m ? `${m} min` : `${left} s`
   return s < 0 ? `-${text}` : text
+}
+
+/** A share of something: with a digit where it is small, and never 0 where it is not. */
+export function part(share: number): string {
+  if (share > 0 && share < 0.0005) return `< ${percent(0.001, 1)}`
+  return percent(share, share > 0 && share < 0.1 ? 1 : 0)
 }
 
 export function percent(share: number, digits = 0): string {

@@ -35,7 +35,7 @@ export function planned(plan: Plan): Work[] {
 
 /** A timeline's jobs as windows: what has not ended goes on to its end. */
 export function lived(timeline: Timeline): Work[] {
-  return timeline.jobs.filter((j) => j.start_s && j.site).map((j) => ({
+  return timeline.jobs.filter((j) => j.start_s && j.start_s < timeline.end_s && j.site).map((j) => ({
     job: j.job, name: j.name, tenant: j.tenant, kind: j.kind, state: j.state, site: j.site, pool: j.pool,
     start_s: j.start_s, finish_s: j.end_s || timeline.end_s, cores: j.cores, accelerators: 0, micro: j.fen ? j.fen * 10_000 : -1,
   }))
@@ -65,13 +65,13 @@ export interface Step {
   value: number
 }
 
-/** A series as steps: neighbouring slots of one value (within a thousandth) are one. */
-export function steps(values: number[], first_s: number, slot_s: number): Step[] {
+/** A series as steps: neighbouring slots whose values are within `near` of the first are one. */
+export function steps(values: number[], first_s: number, slot_s: number, near = 1e-9): Step[] {
   const found: Step[] = []
   values.forEach((value, slot) => {
     const last = found.at(-1)
     const to_s = first_s + (slot + 1) * slot_s
-    if (last && Math.abs(last.value - value) <= Math.abs(last.value) * 1e-3) last.to_s = to_s
+    if (last && Math.abs(last.value - value) <= near) last.to_s = to_s
     else found.push({ from_s: to_s - slot_s, to_s, value })
   })
   return found
@@ -82,8 +82,11 @@ export function slotAt(plan: Plan, s: number): number {
   return Math.min(Math.max(Math.floor((s - plan.first_s) / plan.slot_s), 0), plan.slots - 1)
 }
 
-/** How a bar is drawn: work that ended, runs, is to come, or went wrong. */
-export function look(state: Work['state']): 'done' | 'running' | 'planned' | 'failed' {
+/** How a bar is drawn: work that ended, runs, is to come, or went wrong; `then_s` is when one looks (0: now). */
+export function look(work: Work, then_s = 0): 'done' | 'running' | 'planned' | 'failed' {
+  if (then_s && then_s < work.start_s) return 'planned'
+  if (then_s && then_s < work.finish_s) return 'running'
+  const state = work.state
   if (state === 'succeeded') return 'done'
   if (state === 'running' || state === 'staging' || state === 'paused') return 'running'
   if (state === 'failed' || state === 'interrupted' || state === 'cancelled' || state === 'refused') return 'failed'

@@ -198,13 +198,26 @@ class _Carrier(Carrier):
 
 
 class _Node(Node):
-    """A node whose data arrive on the virtual clock, when ``arrives`` says."""
+    """A node whose data arrive on the virtual clock, when ``arrives`` says. ``reaches`` says whether its parent is up:
+    a parent that is known to be away is not called again and again."""
 
     carrier: _Carrier
 
-    def __init__(self, name: str, parts: Parts, uplink: Uplink | None, arrives: Callable[[str, Transfer], int]) -> None:
-        self._arrives = arrives
+    def __init__(
+        self,
+        name: str,
+        parts: Parts,
+        uplink: Uplink | None,
+        arrives: Callable[[str, Transfer], int],
+        reaches: Callable[[], bool],
+    ) -> None:
+        self._arrives, self._reaches = arrives, reaches
         super().__init__(name, parts, uplink)
+
+    def _has_news(self) -> tuple[bool, bool]:
+        if not self.view.parent_reachable and not self._reaches():
+            return False, False
+        return super()._has_news()
 
     def _carrier(self) -> _Carrier:
         return _Carrier(self, self._arrives, self._inbox.put)
@@ -265,7 +278,8 @@ class World:
     def _begin(self, name: str, parts: Parts) -> None:
         """Start a node from what is in its store."""
         parent = parts.region.nodes[name].parent
-        node = _Node(name, parts, self._board.uplink(name, parent) if parent else None, self._arrives)
+        line = self._board.uplink(name, parent) if parent else None
+        node = _Node(name, parts, line, self._arrives, lambda: parent not in self._down)
         self._board.join(name, node.answer)
         self.nodes[name] = node
         node.open("replay")

@@ -177,7 +177,7 @@ def _site(
         kwh=_kwh(night.settled),
         kg=_kg(night.settled),
         fen=sum(s.fen for s in night.settled),
-        use=taken / (cores * (now_s - from_s)) if cores else 0.0,
+        use=taken / (cores * max(now_s - from_s, 1)) if cores else 0.0,
         planned_jobs=sum(seconds > 0 for _, seconds in ahead),
         planned_core_h=sum(r.spec.all_cores() * seconds for r, seconds in ahead) / HOUR_S,
         reachable=status.parent_reachable and status.site not in topology.silent(live),

@@ -65,18 +65,16 @@ def test_time_before_is_left_out(access: AccessWorld) -> None:
     assert (none.submitted, none.compared, none.fen) == (0, 0, 0)
 
 
-def test_what_is_wrong_stands_first(access: AccessWorld, found: Briefing) -> None:
-    node = access.live.nodes["jincheng"]
-    node.fault = "disk | full"
-    try:
-        faulty = briefing(access.live, 1, 1)
-    finally:
-        node.fault = ""
-    assert {s.site: s.fault for s in faulty.sites}["jincheng"] == "disk | full"
+def test_what_is_wrong_stands_first(found: Briefing) -> None:
+    first, second, *rest = found.sites
+    sites = (replace(first, fault="disk | full"), replace(second, reachable=False), *rest)
     names = {s.site: s.site.title() for s in found.sites}
-    text = markdown(replace(faulty, audit_ok=False), "Shanxi 山西", names, str)
-    first = text[: text.index("## What was done")]
-    assert "disk \\| full" in first and "audit verify" in first
+    text = markdown(replace(found, audit_ok=False, late=3, sites=sites), "Shanxi 山西", names, str)
+    said = text[: text.index("## What was done")]
+    assert "disk \\| full" in said and "audit verify" in said and "3 jobs missed" in said
+    assert f"{names[second.site]} does not answer" in said
+    calm = markdown(replace(found, failed=0, late=0), "Shanxi 山西", names, str)
+    assert "Nothing does." in calm[: calm.index("## What was done")]
 
 
 def test_it_is_written_in_both_languages_for_people(found: Briefing) -> None:
