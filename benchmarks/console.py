@@ -129,7 +129,8 @@ def submit(url: str, token: str, count: int, spec: Callable[[int], dict[str, obj
     head = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-ndjson"}
     with httpx.Client(base_url=url, headers=head, timeout=120) as http:
         for first in range(0, count, BATCH):
-            lines = [json.dumps({"key": str(spec(i)["name"]), "spec": spec(i)}) for i in range(first, min(first + BATCH, count))]
+            some = [spec(i) for i in range(first, min(first + BATCH, count))]
+            lines = [json.dumps({"key": str(each["name"]), "spec": each}) for each in some]
             http.post("/v1/jobs", content="\n".join(lines)).raise_for_status()
 
 

@@ -65,6 +65,8 @@ def _keep(name: str, value: object) -> None:
 
 def _install() -> None:
     stamp = HERE / "node_modules" / ".installed"
+    if (HERE / "node_modules").is_symlink():
+        return  # somebody else's, who keeps it up to date
     if _newest(HERE / "package-lock.json") > _oldest(stamp):
         _node("npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error")
         stamp.touch()
