@@ -34,7 +34,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         ids = client.submit([Submission(key=s.name, spec=s) for s in (*runs, *later)], "linfen")
         until(lambda: [client.job(j).state for j in ids[:2]] == [JobState.RUNNING] * 2, "running jobs")
         until(lambda: [client.job(j).state for j in ids[2:]] == [JobState.PLACED] * 2, "placed jobs")
-        yield region
+    yield region
+    with Client.here(region.state) as client:  # it may have been started again
         for job in ids:
             client.cancel(job)
         until(lambda: all(client.job(j).state.ended for j in ids), "the end")

@@ -19,6 +19,12 @@ from sanjin.regions.what_if import check
 LOOK_WALL_S = 0.5
 """How often it is looked whether the answer is there."""
 
+_WORDS = {
+    RunState.WAITING: "whatif.waiting",
+    RunState.RUNNING: "whatif.running",
+    RunState.DONE: "whatif.done",
+    RunState.FAILED: "whatif.failed",
+}
 UNDER_WAY = (RunState.WAITING, RunState.RUNNING)
 
 
@@ -86,7 +92,7 @@ def _answer(client: Client, run: WhatIfRun, output: Format) -> WhatIfRun:
         while run.state in UNDER_WAY:
             time.sleep(LOOK_WALL_S)
             listed = next((r for r in client.what_ifs() if r.id == run.id), run)
-            bar.update(task, completed=listed.progress, description=text(f"whatif.{listed.state}"))
+            bar.update(task, completed=listed.progress, description=text(_WORDS[listed.state]))
             run = listed
     return client.what_if_run(run.id)
 
@@ -95,7 +101,7 @@ def _told(client: Client, run: WhatIfRun, output: Format) -> None:
     """Print an answer, or where it stands. Raises SanjinError where it failed."""
     if not data(run, output):
         if run.state in UNDER_WAY:
-            print(text("whatif.not_yet", id=run.id, state=text(f"whatif.{run.state}"), share=f"{run.progress:.0%}"))
+            print(text("whatif.not_yet", id=run.id, state=text(_WORDS[run.state]), share=f"{run.progress:.0%}"))
             note(text("whatif.asked", id=run.id))
         elif run.as_is and run.changed:
             begin = at(run.begin_s, client.region().utc_offset_h, year=True)

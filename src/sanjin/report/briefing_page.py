@@ -40,7 +40,7 @@ def sections(found: Briefing, names: Mapping[str, str], said: Said) -> list[Sect
 
 def markdown(found: Briefing, region: str, names: Mapping[str, str], said: Said) -> str:
     """The report as Markdown (CommonMark with tables)."""
-    lines = [f"# {say('report.title')}: {region}", ""]
+    lines = [f"# {_title(region)}", ""]
     for part in _over(found, said):
         lines += [part, ""]
     for section in sections(found, names, said):
@@ -61,7 +61,7 @@ def html(found: Briefing, region: str, names: Mapping[str, str], said: Said) -> 
     from sanjin.report.demo_page import STYLE, document, row, table
 
     figures = {"sites": lambda: plots.sites(found, names), "home": lambda: plots.against_home(found)}
-    title = f"{say('report.title')}: {region}"
+    title = _title(region)
     parts = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(part)}</p>" for part in _over(found, said))]
     for section in sections(found, names, said):
         parts.append(f"<h2>{escape(say(section.title))}</h2>")
@@ -74,6 +74,10 @@ def html(found: Briefing, region: str, names: Mapping[str, str], said: Said) -> 
     en, zh = both("report.how")
     parts.append(f"<p class=note>{escape(en)}<br>{escape(zh)}</p>")
     return document(title, STYLE, parts)
+
+
+def _title(region: str) -> str:
+    return say("report.title") + f": {region}"
 
 
 def _over(found: Briefing, said: Said) -> tuple[str, str]:
