@@ -221,8 +221,10 @@ def test_api8_security_misconfiguration(access: AccessWorld) -> None:
     for name in ("users.json", "decisions.jsonl"):
         assert access.state.joinpath(name).stat().st_mode & 0o077 == 0
     http = access.http("operator")
-    for path in ("/docs", "/redoc", "/v1/users.json", "/v1/../users.json", "/"):
+    for path in ("/docs", "/redoc", "/v1/users.json", "/v1/../users.json", "/users.json", "/assets/../users.json"):
         assert http.get(path).status_code == 404
+    for path in ("/", "/icon.svg", "/assets/x.js"):  # pages need no token, and answer to no other name either
+        assert httpx.get(access.url + path, headers={"Host": "evil.example"}).status_code == 403
     answer = http.get("/v1/jobs", headers={"Host": "evil.example", "X-Forwarded-Host": "localhost"})
     assert answer.status_code == 403
     answer = http.options("/v1/jobs", headers={"Origin": "https://evil.example"})
