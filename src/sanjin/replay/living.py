@@ -102,9 +102,9 @@ class PlannedEngine(ModelledEngine):
         return []
 
     def lose(self) -> None:
-        """The power is gone, and with it every run that is not over."""
+        """The power is gone, and with it every run that was not over before this instant."""
         now = self._clock.now()
-        over = [(at, key) for at, key in self._ends if at <= now]
+        over = [(at, key) for at, key in self._ends if at < now]
         self._lost |= self._plans.keys() - {key for _, key in over}
         self._plans = {key: self._plans[key] for _, key in over}
         self._ends = over

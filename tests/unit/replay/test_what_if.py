@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sanjin.adapters.clock import VirtualClock
 from sanjin.adapters.state_folder import StateFolder
 from sanjin.adapters.store.sqlite import SqliteStore, snapshots
 from sanjin.model.access import Reach
@@ -22,10 +23,11 @@ from sanjin.model.policy import Policy
 from sanjin.model.reason import Reason
 from sanjin.model.units import GB, HOUR_S
 from sanjin.model.what_if import SiteDown, Timeline, TimelineJob, TimelineSums, WhatIf
+from sanjin.ports import RunOrder, RunState
 from sanjin.regions.load import bundled, load_region
 from sanjin.regions.what_if import changed, check
 from sanjin.replay.fork import WentOn, go_on
-from sanjin.replay.living import Down, apart
+from sanjin.replay.living import Down, Plan, PlannedEngine, apart, ended_well
 from sanjin.replay.what_if import what_if
 from sanjin.tree.timeline import within
 from tests.tree_world import World
@@ -126,6 +128,20 @@ def test_a_site_that_is_down_from_the_first_second_on_is_down(
 def digests(world: World) -> dict[str, str]:
     files = [world.folder / n / f"state.db{end}" for n in world.nodes for end in ("", "-wal")]
     return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.exists()}
+
+
+def test_what_would_end_in_the_very_second_of_the_failure_is_lost_too() -> None:
+    """A run that lasts longer than its job said ends at once in a what-if; power that fails at once comes before it."""
+    clock = VirtualClock(1000)
+    engine = PlannedEngine(clock, lambda order, now_s: Plan(now_s, ended_well(order, now_s, now_s)))
+    for key, end_s in (("over", 1000), ("now", 1001), ("later", 2000)):
+        order = RunOrder(key=key, command=("true",))
+        engine.take_up(key, 0, Plan(end_s, ended_well(order, 0, end_s)))
+    clock.advance(1001)
+    engine.lose()
+    assert [r.key for r in engine.watch()] == ["over"]
+    lost = {r.key: r.state for r in engine.find(["now", "later"])}
+    assert lost == dict.fromkeys(("now", "later"), RunState.INTERRUPTED)
 
 
 def test_a_what_if_that_changes_nothing_finds_the_same_and_touches_nothing(
