@@ -62,6 +62,20 @@ def test_work_goes_up_the_line_runs_there_and_its_end_comes_back(tree: tuple[Nod
     assert unknown.returncode == 4 and "datong" in unknown.stderr  # who might know it
 
 
+def test_a_parent_tells_of_the_sites_below_what_it_knows(tree: tuple[NodeProcess, NodeProcess]) -> None:
+    core, hub = tree
+    until(lambda: reached(hub) and {s["site"]: s for s in core.ask("sites")}["datong"]["pools"][0]["free_cores"] > 0)
+    sites = {s["site"]: s for s in core.ask("sites")}
+    assert next(iter(sites)) == "taiyuan" and sites["datong"]["parent_reachable"] and sites["datong"]["heard_s"] > 0
+    assert sites["taiyuan"]["engine"] == "local" and sites["datong"]["engine"] == ""
+    assert sites["yangquan"]["pools"][0]["free_cores"] == 0  # it has offered nothing yet
+    assert "taiyuan" not in {s["site"] for s in hub.ask("sites")}  # what is above is not below
+    assert {s["site"] for s in core.ask("plan")["sites"]} == {s["site"] for s in core.ask("briefing")["sites"]}
+    states = {r["id"]: r["state"] for r in core.ask("resources")}
+    assert states["taiyuan"] == states["datong"] == "in_service"
+    assert core.run("what-if", "--carbon-price", "300").returncode == 3  # for that all nodes have to be here
+
+
 def test_who_has_no_invitation_or_a_used_one_stays_outside(tree: tuple[NodeProcess, NodeProcess]) -> None:
     core, _ = tree
     parent, spare = f"https://{core.listen}", NodeProcess(core.root / "spare", "datong")

@@ -61,6 +61,7 @@ CONSOLE: dict[str, tuple[str, str]] = {
     "console.yuan_gb": ("yuan/GB", "元/GB"),
     "console.heard": ("Heard of", "最近联络"),
     "console.heard_ago": ("{span} ago", "{span} 前"),
+    "console.never_heard": ("never", "从未"),
     "console.cut": ("cut off", "已断联"),
     "console.fault": ("fault", "故障"),
     "console.ok": ("in service", "在用"),

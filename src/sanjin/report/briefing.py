@@ -72,7 +72,9 @@ def briefing(live: LiveRegion, hours: float, ahead: float) -> Briefing:
         moved_jobs=sum(_later(run) for run in runs),
         away_jobs=sum(r.record.site != r.record.id.rpartition("-")[0] for r in runs),
         moved_bytes=sum(night.moved_bytes for night in nights.values()),
-        sites=tuple(_site(live, s, nights[s.site], from_s, now_s, until_s) for s in topology.sites(live)),
+        sites=tuple(
+            _site(live, s, nights.get(s.site) or _Night(), from_s, now_s, until_s) for s in topology.sites(live)
+        ),
         cheapest=tuple(_cheapest(live, now_s, until_s)),
         audit_ok=not any(
             overview.audit_node(live.region, n, node.parts.store).problems for n, node in live.nodes.items()
@@ -166,7 +168,9 @@ def _waiting(live: LiveRegion) -> Iterator[Waiting]:
 def _site(
     live: LiveRegion, status: SiteStatus, night: _Night, from_s: int, now_s: int, until_s: int
 ) -> SiteBriefing:
-    here = [r for r in _records(live.nodes[status.site].parts.store, AHEAD) if r.site == status.site and not r.sent_to]
+    node = live.nodes.get(status.site)  # what sites of other processes ran, their own reports say
+    there = _records(node.parts.store, AHEAD) if node else ()
+    here = [r for r in there if r.site == status.site and not r.sent_to]
     running = [r for r in here if r.state is JobState.RUNNING and r.start_s and not r.spec.reserves]
     taken = night.taken_s + sum(r.spec.all_cores() * (now_s - max(r.start_s, from_s)) for r in running)
     cores = sum(p.cores for p in status.pools)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanjin.flow.supply import Supply
+from sanjin.kernels import tables
 from sanjin.model.access import EVERYTHING, Reach
 from sanjin.model.job import JobOrder, JobState
 from sanjin.model.listing import JobQuery
@@ -153,7 +154,7 @@ def _site(live: LiveRegion, site: str, past: _Past, first: int, slots: int) -> S
     rows, over = supply.pools_at[index], past.mw.shape[1]
     at = first + over - supply.first_slot
     ahead = slice(max(at, 0), max(at, 0) + slots - over)
-    most = int(supply.pool[rows, 3].sum())
+    most = int(supply.pool[rows, tables.CORES].sum())
     cores = [*past.cores[rows].sum(axis=0).tolist(), *(most - supply.free_cores[rows, ahead].sum(axis=0)).tolist()]
     mw = [*past.mw[index].tolist(), *(supply.it_cap_mw[index] - supply.free_mw[index, ahead]).tolist()]
     missing = [0] * (slots - len(cores))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sanjin.model.status import LinkStatus, SiteStatus
+from sanjin.model.status import LinkStatus, PoolStatus, SiteStatus
 from sanjin.model.units import SLOT_S
 from sanjin.tree import overview
 from sanjin.tree.region import LiveRegion
@@ -19,9 +19,17 @@ def sites(live: LiveRegion) -> list[SiteStatus]:
             found.append(replace(overview.site_status(node, live.nodes), heard_s=heard_s(live, name)))
         elif above := _above(live, name):
             node, child = live.nodes[above], _child_towards(live, above, name)
-            known, told_s = overview.site_known(node, name), node.heard_at[child][1]
-            found.append(replace(known, parent_reachable=child not in node.view.silent, heard_s=told_s))
+            supply, gone = node.view.supply, child in node.view.silent
+            told = bool(supply.heard[supply.site_index[name]])
+            known, last_s = overview.site_known(node, name), node.heard_at[child][1] if told else 0
+            pools = known.pools if told else tuple(_nothing_free(p) for p in known.pools)
+            found.append(replace(known, parent_reachable=told and not gone, heard_s=last_s, pools=pools))
     return found
+
+
+def _nothing_free(pool: PoolStatus) -> PoolStatus:
+    """A pool that nobody has offered yet."""
+    return replace(pool, free_cores=0, free_memory_bytes=0, free_accelerators=0)
 
 
 def _above(live: LiveRegion, site: str) -> str:
