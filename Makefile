@@ -21,8 +21,8 @@ $(STAMP): requirements.lock pyproject.toml
 # The console's pages; with the Node that is among the requirements, and libraries from npm.
 $(PAGES): $(STAMP) $(shell find console src/sanjin/model src/sanjin/api -name node_modules -prune -o -name generated -prune \
   -o -name console_files -prune -o -name __pycache__ -prune -o -type f -print)
-	$(BIN)/python console/build.py
-	touch $@
+	@if $(BIN)/python console/build.py; then touch $@; else \
+	  echo "The console is not built (see above); all else works, and make setup tries again. 控制台尚未构建,其余可用。"; fi
 
 # System packages that tests want: installed where this runs as root with apt, else skipped there.
 system:

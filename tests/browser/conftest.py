@@ -55,7 +55,7 @@ class Viewer:
         self.page.wait_for_timeout(700)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     """Shanxi on a fast clock, with jobs of the demo: some have ended, some run, some wait for a better hour."""
     if not PAGES.exists():
@@ -74,7 +74,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     found.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[sync_api.Browser]:
     """Chromium, one for all tests."""
     if not CHROMIUM.exists():

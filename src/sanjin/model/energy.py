@@ -17,14 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanjin.model.calendar import MONTH_DAYS, Ints, Local, local_of
-from sanjin.model.region import Climate, Generation, Node, Power, PueModel, Region, Season, Tariff
+from sanjin.model.region import PERIODS, Climate, Generation, Node, Power, PueModel, Region, Season, Tariff
 from sanjin.model.series import Quantity, Series
 from sanjin.model.units import DAY_S, HOUR_S, SLOT_S
 
 FLAT = "flat"
-PERIODS = ("sharp", "peak", "deep_valley", "valley")
-"""Price periods by precedence: where ranges overlap, the earlier one holds. Other hours are flat."""
-
 WARMEST_HOUR = 15.0
 """Local hour at which the modelled day is warmest."""
 

@@ -19,6 +19,10 @@ class Status(StrEnum):
     BELIEVED = "believed"
 
 
+PERIODS = ("sharp", "peak", "deep_valley", "valley")
+"""Price periods by precedence: where ranges overlap, the earlier one holds. Other hours are flat."""
+
+
 class NodeTier(StrEnum):
     """Place of a node in the tree (一核引领、三极支撑、多边应用)."""
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from yaml.nodes import Node as YamlNode
 from yaml.nodes import SequenceNode
 
-from sanjin.model.energy import PERIODS
 from sanjin.model.region import (
+    PERIODS,
     Climate,
     DataGrade,
     Dataset,

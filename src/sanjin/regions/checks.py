@@ -7,7 +7,7 @@ from typing import Any
 
 from yaml import SequenceNode
 
-from sanjin.model.energy import PERIODS
+from sanjin.model.region import PERIODS
 from sanjin.regions.build import MONTHS, months_of
 from sanjin.regions.fields import Notes, Table, hint, line_of, number_in
 
