@@ -98,13 +98,15 @@ class EventHub:
 
         ``lens`` shows of each entry what the reader may see; the stream ends with the reader's right to it. With
         ``present`` (a number that changes, and a text) there is also a ``present`` whenever that changed; all that is
-        new comes in one piece a second then, and of many entries only the latest.
+        new comes in one piece a second then, and of many entries only the latest, which a new reader gets first.
         """
         reader, seen = _Reader(asyncio.get_running_loop()), -1
         with self._lock:
             position, known = self._position(last_id)
             if present is None:  # the others look at a pace of their own
                 self._readers.add(reader)
+            elif not last_id:
+                position = max(position - LATEST, self._last - len(self._kept))
         try:
             yield self._message(position, b"hello" if known else b"reset", b"{}")
             while lens is None or lens.still():
