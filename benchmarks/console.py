@@ -73,8 +73,9 @@ def first_paint(browser: Browser, url: str, token: str) -> float:
     page = browser.new_context().new_page()
     page.goto(f"{url}/#token={token}")
     page.get_by_role("navigation").wait_for()
-    script = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-    found = float(page.evaluate(script))
+    entries = "performance.getEntriesByName('first-contentful-paint')"
+    page.wait_for_function(f"{entries}.length")
+    found = float(page.evaluate(f"{entries}[0].startTime"))
     page.context.close()
     return found
 
