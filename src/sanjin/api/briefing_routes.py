@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query, Response
 
+from sanjin.api.answers import answer
 from sanjin.api.guard import Asking, Guard
 from sanjin.model.access import Action
 from sanjin.model.briefing import Briefing
@@ -31,6 +31,6 @@ def briefing_routes(live: LiveRegion, guard: Guard) -> APIRouter:
         what would have been at home is estimated. It verifies all journals, which takes a while where they are long.
         """
         guard.need(caller, Action.READ_JOURNAL)
-        return Response(msgspec.json.encode(briefing(live, hours, ahead)), media_type="application/json")
+        return answer(briefing(live, hours, ahead))
 
     return router

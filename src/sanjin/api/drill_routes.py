@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Path, Query, Response
 
+from sanjin.api.answers import answer
 from sanjin.api.guard import Asking, Guard
 from sanjin.api.rights import About
 from sanjin.model.access import Action
@@ -61,17 +61,13 @@ def drill_routes(live: LiveRegion, guard: Guard) -> APIRouter:
         """Cut the line between a node and its parent, as if a digger had; both run in this process."""
         guard.need(caller, Action.DRILL, About(site=site), site)
         drills.cut(site, for_s)
-        return _answer(Drill(site=site, cut=True, for_s=for_s))
+        return answer(Drill(site=site, cut=True, for_s=for_s))
 
     @router.post("/drills/{site}/heal", response_model=Drill)
     async def heal(site: SiteName, caller: Asking) -> Response:
         """Join the line again."""
         guard.need(caller, Action.DRILL, About(site=site), site)
         drills.heal(site)
-        return _answer(Drill(site=site, cut=False, for_s=0))
+        return answer(Drill(site=site, cut=False, for_s=0))
 
     return router
-
-
-def _answer(drill: Drill) -> Response:
-    return Response(msgspec.json.encode(drill), media_type="application/json")

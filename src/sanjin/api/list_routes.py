@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query, Response
 
+from sanjin.api.answers import answer
 from sanjin.api.guard import Asking, Guard
 from sanjin.model.access import Action
 from sanjin.model.catalogue import problem
@@ -52,6 +52,6 @@ def list_routes(live: LiveRegion, guard: Guard) -> APIRouter:
         )  # fmt: skip
         page = job_list.jobs(live, query, node, after, reach, count=count)
         shown = replace(page, jobs=tuple(guard.shown(caller, r) for r in page.jobs))
-        return Response(msgspec.json.encode(shown), media_type="application/json")
+        return answer(shown)
 
     return router

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Path, Query, Response
 
+from sanjin.api.answers import answer
 from sanjin.api.callers import Caller
 from sanjin.api.guard import Asking, Guard
 from sanjin.api.rights import About
@@ -53,7 +53,7 @@ def log_routes(live: LiveRegion, guard: Guard) -> APIRouter:
     @router.get("/cosigned", response_model=list[Cosigned])
     def cosigned(caller: Asking, node: Whose) -> Response:
         """What each witness of the log has cosigned last, and when; size 0 where it never did."""
-        return _json(own(caller, node).cosigned())
+        return answer(own(caller, node).cosigned())
 
     @router.get("/tile/{path:path}", response_class=Response, responses=_BYTES)
     def tile(
@@ -75,7 +75,7 @@ def log_routes(live: LiveRegion, guard: Guard) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
     ) -> Response:
         """Journal entries after entry `after`, up to the last checkpoint, each with its leaf and the leaf's hash."""
-        return _json(own(caller, node).entries(after, limit))
+        return answer(own(caller, node).entries(after, limit))
 
     @router.get("/proof", response_model=InclusionProof | GrowthProof)
     def proof(
@@ -88,13 +88,9 @@ def log_routes(live: LiveRegion, guard: Guard) -> APIRouter:
         log = own(caller, node)
         if (entry > 0) == (since >= 0):
             raise ProblemsFound([problem("wrong_value", "entry", value="give either entry, from 1 on, or since")])
-        return _json(log.inclusion(entry) if entry else log.growth(since))
+        return answer(log.inclusion(entry) if entry else log.growth(since))
 
     return router
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
 
 
 def _log(live: LiveRegion, node: str) -> NodeLog:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query, Response
 
+from sanjin.api.answers import answer
 from sanjin.api.guard import Asking, Guard
 from sanjin.model.access import Action
 from sanjin.model.forecast import MOST_HOURS as FORECAST_HOURS
@@ -26,7 +26,7 @@ def planning_routes(live: LiveRegion, guard: Guard) -> APIRouter:
     def register(caller: Asking) -> Response:
         """Everything that is registered in the region, its state, and each figure with its date, source and status."""
         guard.need(caller, Action.READ_REGION)
-        return _answer(resources(live))
+        return answer(resources(live))
 
     @router.get("/plan", response_model=Plan)
     def planned(
@@ -39,7 +39,7 @@ def planning_routes(live: LiveRegion, guard: Guard) -> APIRouter:
         Other windows are only counted. Prices and PUE are modelled; of slots that are over it is told what is known.
         """
         guard.need(caller, Action.READ_SITES)
-        return _answer(plan(live, hours, back, guard.extent(caller, Action.LIST_JOBS)))
+        return answer(plan(live, hours, back, guard.extent(caller, Action.LIST_JOBS)))
 
     @router.get("/forecast", response_model=Forecast)
     def forecasts(
@@ -53,10 +53,6 @@ def planning_routes(live: LiveRegion, guard: Guard) -> APIRouter:
         from sanjin.tree.forecasts import forecast
 
         guard.need(caller, Action.READ_SITES)
-        return _answer(forecast(live, kind, site, hours))
+        return answer(forecast(live, kind, site, hours))
 
     return router
-
-
-def _answer(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

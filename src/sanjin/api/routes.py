@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path as FolderPath
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from sanjin.api.answers import answer
 from sanjin.api.bodies import NDJSON, read_submissions
 from sanjin.api.briefing_routes import briefing_routes
 from sanjin.api.callers import Caller
@@ -67,7 +67,6 @@ LOG_BYTES = 1 << 20
 DRY_RUN_MAX = 100
 PARTS_TOLD = 10
 
-_encode = msgspec.json.Encoder().encode
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -93,11 +92,6 @@ _SUBMIT_FAULTS: dict[int | str, dict[str, Any]] = {
 
 NodeName = Annotated[str, Query(description="id of a node; empty: the highest here", max_length=100)]
 JobId = Annotated[str, Path(description="id of a job, as submit gave it", max_length=120)]
-
-
-def answer(value: object, status: int = 200) -> Response:
-    """A JSON answer."""
-    return Response(_encode(value), status_code=status, media_type="application/json")
 
 
 def routes(

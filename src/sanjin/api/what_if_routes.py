@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from sanjin.api.answers import answer
 from sanjin.api.bodies import whole_body
 from sanjin.api.guard import Asking, Guard
 from sanjin.api.problems import MEDIA_TYPE, from_validation
@@ -25,7 +25,6 @@ from sanjin.tree.region import LiveRegion
 
 BODY_MAX = 1 << 16
 
-_encode = msgspec.json.Encoder().encode
 _PROBLEM: dict[str, Any] = {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}}
 _ASK_FAULTS: dict[int | str, dict[str, Any]] = {
     413: {"description": "the body is too large", **_PROBLEM},
@@ -64,13 +63,13 @@ def what_if_routes(live: LiveRegion, guard: Guard, state: Path | None) -> APIRou
         guard.need(caller, Action.WHAT_IF)
         change = _read(await whole_body(request, BODY_MAX))
         made = await asyncio.to_thread(asked.ask, change, caller.user.name)
-        return _answer(made, 202)
+        return answer(made, 202)
 
     @router.get("/what-if", response_model=list[WhatIfRun])
     def runs(caller: Asking) -> Response:
         """The last 20 what-ifs, newest first, without their timelines."""
         guard.need(caller, Action.WHAT_IF)
-        return _answer(asked.all())
+        return answer(asked.all())
 
     @router.get("/what-if/{id}", response_model=WhatIfRun)
     def one(run: RunId, caller: Asking) -> Response:
@@ -79,7 +78,7 @@ def what_if_routes(live: LiveRegion, guard: Guard, state: Path | None) -> APIRou
         guard.need(caller, Action.WHAT_IF)
         reach, found = guard.extent(caller, Action.LIST_JOBS), asked.one(run)
         as_is, changed = (timelines.within(t, reach) if t else None for t in (found.as_is, found.changed))
-        return _answer(replace(found, as_is=as_is, changed=changed))
+        return answer(replace(found, as_is=as_is, changed=changed))
 
     @router.get("/timeline", response_model=Timeline)
     def timeline(
@@ -91,13 +90,9 @@ def what_if_routes(live: LiveRegion, guard: Guard, state: Path | None) -> APIRou
         """The region's jobs that the caller may read and that were there at some time between two instants, as they
         went; of the last 50,000 that were submitted."""
         reach = guard.reach(caller, Action.LIST_JOBS)
-        return _answer(timelines.lived(live, reach, from_s, until_s or live.clock.now(), limit))
+        return answer(timelines.lived(live, reach, from_s, until_s or live.clock.now(), limit))
 
     return router
-
-
-def _answer(value: object, status: int = 200) -> Response:
-    return Response(_encode(value), status_code=status, media_type="application/json")
 
 
 def _read(body: bytes) -> WhatIf:
