@@ -97,5 +97,9 @@ class Reach:
         """Whether nothing at all is reached."""
         return not (self.everything or self.tenant or self.sites)
 
+    def covers(self, tenant: str, site: str) -> bool:
+        """Whether work of ``tenant`` that is at ``site`` is reached."""
+        return self.everything or (tenant == self.tenant != "") or site in self.sites
+
 
 EVERYTHING = Reach(everything=True)

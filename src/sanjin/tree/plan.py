@@ -54,7 +54,7 @@ class _Seen:
     def add(self, record: JobRecord, spans: Iterable[tuple[int, int]]) -> None:
         """Take those of a job's windows that are within the plan."""
         ahead = [(start, finish) for start, finish in spans if finish > self.from_s and start < self.until_s]
-        if not reaches(self.reach, record):
+        if not self.reach.covers(record.spec.tenant, record.site):
             self.hidden += len(ahead)
             return
         spec = record.spec
@@ -66,11 +66,6 @@ class _Seen:
             )
             for start, finish in ahead
         )  # fmt: skip
-
-
-def reaches(reach: Reach, record: JobRecord) -> bool:
-    """Whether work that is at ``record.site`` is within a right to see."""
-    return reach.everything or (record.spec.tenant == reach.tenant != "") or record.site in reach.sites
 
 
 def plan(live: LiveRegion, hours: int = 24, back: int = 6, reach: Reach = EVERYTHING) -> Plan:

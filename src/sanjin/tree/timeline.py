@@ -92,8 +92,7 @@ def latest(live: LiveRegion, reach: Reach, most: int = JOBS_READ) -> Iterator[Jo
 
 def within(whole: Timeline, reach: Reach) -> Timeline:
     """A timeline with the jobs alone that are within ``reach``; sums are those of all."""
-    own, sites = reach.tenant, reach.sites
-    shown = tuple(j for j in whole.jobs if reach.everything or (own and j.tenant == own) or j.site in sites)
+    shown = tuple(j for j in whole.jobs if reach.covers(j.tenant, j.site))
     return Timeline(
         begin_s=whole.begin_s, end_s=whole.end_s, sums=whole.sums, jobs=shown, cut=whole.cut,
         hidden=len(whole.jobs) - len(shown),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -17,9 +15,7 @@ from sanjin.model.performance import Declaration, Measurement, SitePerformance, 
 from sanjin.model.plan import Plan
 from sanjin.model.region import Figure, Quantity, Status
 from sanjin.model.resources import LifeCycle, Resource, ResourceKind
-from sanjin.model.struct import changed
 from sanjin.tree import topology
-from sanjin.tree.plan import reaches
 from sanjin.tree.register import resources
 from tests.support import until
 from tests.unit.api.conftest import OUR_SITE, OURS, THEIR_SITE, AccessWorld
@@ -145,8 +141,8 @@ def test_work_is_reached_by_its_tenant_or_its_site(access: AccessWorld) -> None:
         (Reach(tenant=record.spec.tenant), True),
         (Reach(everything=True), True),
     ):
-        assert reaches(reach, record) == wanted
-    assert not reaches(Reach(), changed(record, spec=replace(record.spec, tenant="")))
+        assert reach.covers(record.spec.tenant, record.site) == wanted
+    assert not Reach().covers("", record.site)
 
 
 def test_generation_is_modelled_and_demand_says_what_it_lacks(access: AccessWorld) -> None:
