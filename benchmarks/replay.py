@@ -33,7 +33,7 @@ from sanjin.kernels import tables
 from sanjin.kernels.carry import NO_WAY, Lines
 from sanjin.kernels.easy import queue_starts
 from sanjin.kernels.replay import Turns, replay_jobs
-from sanjin.kernels.windows import Jobs
+from sanjin.kernels.windows import FROM_THE_FIRST, Jobs
 from sanjin.kernels.windows import Rule as LoopRule
 from sanjin.model.policy import Policy
 from sanjin.model.units import HORIZON_SLOTS, SLOT_S
@@ -106,7 +106,8 @@ def pricing(jobs: int) -> tuple[float, float, float]:
     began = time.perf_counter()
     replay_jobs(
         board.cells, board.low, board.high, board.rows, FIRST_SLOT * SLOT_S, PLAIN, pool, near, Jobs(*given),
-        lines, Turns(none, none, none), LoopRule(False, False, HORIZON_SLOTS * SLOT_S, -1), place, start, end,
+        lines, Turns(none, none, none), LoopRule(False, False, HORIZON_SLOTS * SLOT_S, -1),
+        FROM_THE_FIRST, place, start, end,
     )  # fmt: skip
     rate = jobs / (time.perf_counter() - began)
     return rate, float((place >= 0).mean()), sum(a.nbytes for a in (*given, place, start, end)) / jobs

@@ -41,7 +41,7 @@ class Load:
         later = int(time.time()) + 4 * 3600
         with Client.here(self.state) as client:
             number = 0
-            while not self._stop.is_set():
+            while not self._stop.wait(0.05):  # a load, not as many as will go
                 number += 1
                 spec = JobSpec(name="j", command=("true",), earliest_start_s=later)
                 batch = [Submission(key=f"{number}-{i}", spec=spec) for i in range(20)]

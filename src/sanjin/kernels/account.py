@@ -11,7 +11,7 @@ from sanjin.kernels.pieces import done_after
 from sanjin.kernels.tables import MW_CARD, MW_CORE, SITE
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy")
 def add_runs(
     pool: Any, cores: Any, cards: Any, place: Any, start: Any, end: Any, first_s: int, core_s: Any, energy: Any
 ) -> None:
@@ -38,7 +38,7 @@ def add_runs(
             at = until
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy")
 def most_at_once(place: Any, start: Any, end: Any, amount: Any, order: Any, pools: int, most: Any) -> None:
     """The most of ``amount`` in use at one instant at each pool, into ``most`` int64[pools].
 
@@ -58,7 +58,7 @@ def most_at_once(place: Any, start: Any, end: Any, amount: Any, order: Any, pool
             use[place[j - count]] -= amount[j - count]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy")
 def add_work(job: Any, place: Any, ran_s: Any, speed: Any, stop_cost: Any, whole: Any, done: Any) -> None:
     """Add up in ``done`` int64[J] the work, seconds at speed 1, of R runs that stopped, in order of each job.
 

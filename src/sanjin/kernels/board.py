@@ -76,7 +76,7 @@ def rows_of(pools: int, sites: int) -> tuple[Rows, int]:
     return Rows(*begins[:-1]), begins[-1]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def bounds(values: Any, low: Any, high: Any) -> None:
     """Write the least and the most of each block of ``values`` [N, T] into ``low`` and ``high`` [N, B]."""
     for n in range(values.shape[0]):
@@ -84,7 +84,7 @@ def bounds(values: Any, low: Any, high: Any) -> None:
             low[n, b], high[n, b] = extremes(values, n, b, values.shape[1])
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def times_power(pico_per_watt: int, milliwatt: int) -> int:
     """``pico_per_watt`` x power, in pico-yuan, rounded down; exact, and within 64 bits up to 9 million yuan.
 
@@ -96,7 +96,7 @@ def times_power(pico_per_watt: int, milliwatt: int) -> int:
     return whole * milliwatt + (pico_per_watt - whole * 1000) * milliwatt // 1000
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def until(cum: Any, n: int, first_s: int, at_s: int) -> int:
     """Row ``n`` of a cumulated price from the horizon's begin to ``at_s``; linear inside a slot."""
     k = (at_s - first_s) // SLOT
@@ -106,13 +106,13 @@ def until(cum: Any, n: int, first_s: int, at_s: int) -> int:
     return cum[n, k] + (cum[n, k + 1] - cum[n, k]) // SLOT * rest
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def over(cum: Any, n: int, first_s: int, start_s: int, end_s: int) -> int:
     """Row ``n`` of a cumulated price over a window."""
     return until(cum, n, first_s, end_s) - until(cum, n, first_s, start_s)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def blocked(cells: Any, rows: Rows, p: int, s: int, k: int, need: Need) -> int:
     """0 where slot ``k`` has room for what is needed, else the code that rules it out."""
     if (
@@ -126,7 +126,7 @@ def blocked(cells: Any, rows: Rows, p: int, s: int, k: int, need: Need) -> int:
     return OK
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def roomy(low: Any, rows: Rows, p: int, s: int, b: int, need: Need) -> bool:
     """Whether every slot of block ``b`` has room."""
     return (
@@ -137,7 +137,7 @@ def roomy(low: Any, rows: Rows, p: int, s: int, b: int, need: Need) -> bool:
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def spans_of(low: Any, rows: Rows) -> Ints:
     """The least of each price over one to :data:`REACH` blocks from each on: int64[REACH, rows from watt on, B]."""
     count, blocks = low.shape[0] - rows.watt, low.shape[1]
@@ -151,7 +151,7 @@ def spans_of(low: Any, rows: Rows) -> Ints:
     return spans
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def span(spans: Ints, n: int, b: int, reach: int) -> int:
     """The least of row ``n`` over block ``b`` and ``reach`` more."""
     if reach < REACH:
@@ -165,7 +165,7 @@ def span(spans: Ints, n: int, b: int, reach: int) -> int:
     return least
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def floor_of(spans: Ints, rows: Rows, p: int, s: int, b: int, reach: int, need: Need, dur: int, scarce: bool) -> int:
     """Less than any window of ``dur`` seconds in block ``b`` and ``reach`` more can cost, pico-yuan."""
     watt = span(spans, s, b, reach) * dur
@@ -178,7 +178,7 @@ def floor_of(spans: Ints, rows: Rows, p: int, s: int, b: int, reach: int, need: 
     return times_power(watt + power * whole, need.mw) + (core * need.cores + card * need.cards) * whole
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def scarcity_of(cells: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Need) -> int:
     """What the capacity of slots ``k0`` to ``k1`` (inclusive) is worth to other work, pico-yuan."""
     power = cells[rows.power + s, k1 + 1] - cells[rows.power + s, k0]
@@ -187,7 +187,7 @@ def scarcity_of(cells: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: 
     return times_power(power, need.mw) + core * need.cores + card * need.cards
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def hopeless(high: Any, rows: Rows, p: int, s: int, b: int, need: Need) -> bool:
     """Whether no slot of block ``b`` can have room."""
     return (
@@ -198,7 +198,7 @@ def hopeless(high: Any, rows: Rows, p: int, s: int, b: int, need: Need) -> bool:
     )
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def first_hopeful(high: Any, rows: Rows, p: int, s: int, b: int, need: Need) -> int:
     """The first block from ``b`` on where some slot can have room, or the count of blocks."""
     while b < high.shape[1] and hopeless(high, rows, p, s, b, need):
@@ -206,7 +206,7 @@ def first_hopeful(high: Any, rows: Rows, p: int, s: int, b: int, need: Need) -> 
     return b
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def room(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Need) -> int:
     """0 where slots ``k0`` to ``k1`` (inclusive) all have room, else the code that rules the window out."""
     k = k0
@@ -221,7 +221,7 @@ def room(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, nee
     return OK
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def last_full(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Need) -> int:
     """The last of slots ``k0`` to ``k1`` (inclusive) without room, or -1."""
     k = k1
@@ -235,19 +235,22 @@ def last_full(cells: Any, low: Any, rows: Rows, p: int, s: int, k0: int, k1: int
     return -1
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def any_scarce(cells: Any, rows: Rows) -> bool:
     """Whether any capacity is worth something to other work."""
-    return bool(np.any(cells[rows.power :, -1] > 0))
+    most = 0
+    for row in range(rows.power, cells.shape[0]):
+        most = max(most, cells[row, -1])
+    return most > 0
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def paid(cells: Any, rows: Rows, s: int, first_s: int, start: int, end: int, need: Need) -> int:
     """What is billed for a window's energy and carbon, pico-yuan."""
     return times_power(over(cells, rows.paid + s, first_s, start, end), need.mw)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def reserve(cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, k0: int, k1: int, need: Need) -> None:
     """Take ``need`` out of slots ``k0`` to ``k1`` (inclusive)."""
     for k in range(k0, k1 + 1):
@@ -264,7 +267,7 @@ def reserve(cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, k0: int
         low[rows.mw + s, b], high[rows.mw + s, b] = extremes(cells, rows.mw + s, b, slots)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def extremes(values: Any, n: int, b: int, slots: int) -> tuple[int, int]:
     """(least, most) of row ``n`` in block ``b`` of the first ``slots`` columns."""
     least = most = values[n, b * BLOCK]

@@ -35,7 +35,7 @@ class Lines(NamedTuple):
     load: Any
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _free_from(load: Any, sizes: Any, links: Any, k: int, first_s: int, from_s: int) -> int:
     """When, in slot ``k``, the links are free of what was booked before; not before ``from_s``."""
     busy = 0
@@ -45,7 +45,7 @@ def _free_from(load: Any, sizes: Any, links: Any, k: int, first_s: int, from_s: 
     return max(first_s + k * SLOT + busy, from_s)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def arrival(load: Any, sizes: Any, links: Any, first_s: int, from_s: int, size_bytes: int, amounts: Any) -> int:
     """When ``size_bytes`` that leave at ``from_s`` have come over ``links``, or :data:`NEVER` within the horizon.
 
@@ -71,7 +71,7 @@ def arrival(load: Any, sizes: Any, links: Any, first_s: int, from_s: int, size_b
     return NEVER
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def book(load: Any, links: Any, first_s: int, from_s: int, size_bytes: int, amounts: Any) -> None:
     """Book what :func:`arrival` found for this transfer."""
     k, left = max((from_s - first_s) // SLOT, 0), size_bytes
@@ -84,7 +84,7 @@ def book(load: Any, links: Any, first_s: int, from_s: int, size_bytes: int, amou
         k += 1
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def reach(
     lines: Lines, state: int, first_s: int, now: int, origin: int, s: int, data: int, lost: bool, amounts: Any
 ) -> tuple[int, int, int]:

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from sanjin.kernels.lists import larger, set_all, wider
+
 _LEAF = 8
 _NEVER = np.int64(2**62)
 _WIDEST = 2**24
@@ -32,12 +34,12 @@ class _Bound(NamedTuple):
     narrow: int
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _passes(cores: int, asked: int, bound: _Bound) -> bool:
     return cores <= bound.cores and asked <= bound.drain and (asked <= bound.within or cores <= bound.narrow)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _next_leaf(least: Any, leaves: int, leaf: int, bound: _Bound) -> int:
     """The first leaf from ``leaf`` on in which something may start by what its node knows; -1: there is none.
 
@@ -59,7 +61,7 @@ def _next_leaf(least: Any, leaves: int, leaf: int, bound: _Bound) -> int:
         node += 1
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _wait(least: Any, leaves: int, waiting: Any, cores: Any, asked: Any, j: int) -> None:
     """Job ``j`` waits."""
     waiting[j] = True
@@ -69,7 +71,7 @@ def _wait(least: Any, leaves: int, waiting: Any, cores: Any, asked: Any, j: int)
         node >>= 1
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _leave(least: Any, leaves: int, waiting: Any, cores: Any, asked: Any, j: int) -> None:
     """Job ``j`` waits no longer."""
     waiting[j] = False
@@ -88,7 +90,7 @@ def _leave(least: Any, leaves: int, waiting: Any, cores: Any, asked: Any, j: int
         shortest = min(least[1, 2 * node], least[1, 2 * node + 1])
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def push(heap_at: Any, heap_job: Any, count: int, at: int, job: int) -> None:
     i = count
     while i > 0:
@@ -100,7 +102,7 @@ def push(heap_at: Any, heap_job: Any, count: int, at: int, job: int) -> None:
     heap_at[i], heap_job[i] = at, job
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def pop(heap_at: Any, heap_job: Any, count: int) -> None:
     """Take the least off a heap of ``count``."""
     last = count - 1
@@ -119,7 +121,7 @@ def pop(heap_at: Any, heap_job: Any, count: int) -> None:
     heap_at[i], heap_job[i] = at, job
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _place_of(book: Any, first: int, count: int, key: int) -> int:
     """Where ``key`` stands, or would stand, among the ``count`` sorted ones from ``first``."""
     low, high = first, first + count
@@ -132,7 +134,7 @@ def _place_of(book: Any, first: int, count: int, key: int) -> int:
     return low
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _insert(book: Any, first: int, count: int, key: int) -> int:
     """Put one among ``count`` sorted ones, moving the side with fewer; where they begin now."""
     k, last = _place_of(book, first, count, key), first + count
@@ -147,7 +149,7 @@ def _insert(book: Any, first: int, count: int, key: int) -> int:
     return first
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _remove(book: Any, first: int, count: int, key: int) -> int:
     """Take one of ``count`` sorted ones out, moving the side with fewer; where they begin now."""
     k, last = _place_of(book, first, count, key), first + count
@@ -160,7 +162,7 @@ def _remove(book: Any, first: int, count: int, key: int) -> int:
     return first
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def _with_room(book: Any, first: int, count: int) -> tuple[Any, int]:
     """The same ones with room for one more at the end, and where they begin."""
     if first + count < book.shape[0]:
@@ -172,7 +174,7 @@ def _with_room(book: Any, first: int, count: int) -> tuple[Any, int]:
     return made, at
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _reservation(book: Any, first: int, running: int, now: int, free: int, width: int) -> tuple[int, int]:
     """When so many cores are expected to be free, and how many more will be."""
     have, k, last = free, first, first + running
@@ -188,7 +190,7 @@ def _reservation(book: Any, first: int, running: int, now: int, free: int, width
     return at, have - width
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy")
 def queue_starts(
     arrive: Any, cores: Any, run: Any, asked: Any, size: int, backfill: bool, start: Any, outages: Any
 ) -> Any:
@@ -215,7 +217,7 @@ def queue_starts(
     book, first = np.empty(1024, np.int64), 0  # of running jobs the expected end and the width, in order
     running, free, head, arrived = 0, size, 0, 0
     reserved, shadow, spare = False, _NEVER, 0  # the reservation of the first in the queue, where it has one
-    start[:] = -1
+    set_all(start, -1)
     lost, lost_runs, o, is_down = np.empty((3, 16), np.int64), 0, 0, False
     while True:
         now = _NEVER
@@ -302,18 +304,3 @@ def queue_starts(
         while head < arrived and not waiting[head]:
             head += 1
     return lost[:, :lost_runs].copy()
-
-
-@njit(cache=True, error_model="numpy")
-def larger(old: Any) -> Any:
-    made = np.empty(2 * old.shape[0], np.int64)
-    made[: old.shape[0]] = old
-    return made
-
-
-@njit(cache=True, error_model="numpy")
-def wider(old: Any) -> Any:
-    """A table with room for twice as many columns."""
-    made = np.empty((old.shape[0], 2 * old.shape[1]), np.int64)
-    made[:, : old.shape[1]] = old
-    return made

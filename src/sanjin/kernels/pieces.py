@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from sanjin.kernels.board import OK, SLOT, Need, Rows, blocked, scarcity_of, times_power
+from sanjin.kernels.lists import set_all
 from sanjin.kernels.tables import (
     CARBON,
     ENERGY,
@@ -43,7 +44,7 @@ LEAST_SAVED = 10_000
 """Micro-yuan that several windows must save against one: a fen."""
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def done_after(done: int, ran_s: int, speed: int, stop_cost: int, whole: int) -> int:
     """Work that is done when a run of ``ran_s`` seconds stops, of ``whole`` seconds at speed 1; at least 1, and never
     all of it. ``speed`` is the pool's, in 1/1000; where some was ``done`` before, going on cost ``stop_cost``."""
@@ -53,26 +54,26 @@ def done_after(done: int, ran_s: int, speed: int, stop_cost: int, whole: int) ->
     return max(min(done + worked, whole - 1), 1)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def left_after(whole: int, done: int, stop_cost: int) -> int:
     """Work that is left, seconds at speed 1, with what going on after a stop costs."""
     return whole if done == 0 else max(whole - done, 1) + stop_cost
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def slots_needed(seconds: int, stop_cost: int, pieces: int) -> int:
     """Whole slots for work of so many seconds in so many pieces."""
     return (seconds + (pieces - 1) * stop_cost + SLOT - 1) // SLOT
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def slot_price(cells: Any, rows: Rows, p: int, s: int, k: int, need: Need) -> int:
     """Energy, carbon and scarcity of one slot, pico-yuan."""
     watt = cells[rows.watt + s, k + 1] - cells[rows.watt + s, k]
     return times_power(watt, need.mw) + scarcity_of(cells, rows, p, s, k, k, need)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy")
 def best_pieces(
     cells: Any, rows: Rows, p: int, s: int, need: Need, k0: int, k1: int, seconds: int, stop_cost: int,
     most: int, delay: int, used: Any,
@@ -82,7 +83,7 @@ def best_pieces(
     ``seconds`` of run time in at most ``most`` pieces, each stop costing ``stop_cost`` seconds more; ``delay``
     pico-yuan a second until the last slot is over. Of equals the one that ends first, with fewer pieces.
     """
-    used[:] = False
+    set_all(used, False)
     width = k1 - k0 + 1
     if width < slots_needed(seconds, stop_cost, 1):
         return 0
@@ -132,7 +133,7 @@ def best_pieces(
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def price_pieces(cells: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, begins: Ints, ends: Ints) -> Ints:
     """Energy, carbon and scarcity of windows, pico-yuan int64[3]; scarcity in whole slots."""
     found = np.zeros(3, np.int64)
@@ -146,7 +147,7 @@ def price_pieces(cells: Any, rows: Rows, p: int, s: int, first_s: int, need: Nee
     return found
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def in_pieces(
     cells: Any, rows: Rows, pool: Any, first_s: int, need: Need, delay: int, row: Any, windows: Any, count: int,
     changed: Any,
@@ -171,7 +172,7 @@ def in_pieces(
     changed[WAITING] = row[WAITING] + delay * (end - length - row[START]) // PICO
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _last_hopeful(cells: Any, rows: Rows, s: int, first_s: int, ask: Job, row: Any, k0: int, k1: int) -> int:
     """The slot after which work cannot end without waiting for more than energy that costs nothing would save."""
     if ask.delay <= 0:
@@ -183,7 +184,7 @@ def _last_hopeful(cells: Any, rows: Rows, s: int, first_s: int, ask: Job, row: A
     return (row[FINISH] + most * PICO // ask.delay - first_s) // SLOT + 1
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def divide(
     cells: Any, rows: Rows, pool: Any, first_s: int, need: Need, ask: Job, stop_cost: int, row: Any, windows: Any,
     changed: Any, used: Any,

@@ -38,6 +38,7 @@ from sanjin.kernels.board import (
     spans_of,
     times_power,
 )
+from sanjin.kernels.lists import set_all, set_to
 from sanjin.kernels.starts import FAR, best_start
 from sanjin.kernels.tables import (
     CARBON,
@@ -77,7 +78,7 @@ ROUNDING = 8
 """Micro-yuan by which a total of rounded terms may lie below the exact one, and one more."""
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def why_not(
     cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, plan: Plan, deadline: int
 ) -> int:
@@ -102,7 +103,7 @@ def why_not(
         k += 1
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def write_row(
     cells: Any, rows: Rows, pool: Ints, p: int, ask: Job, plan: Plan, first_s: int, start: int, ready: int,
     transport: int, latency: int, weights: Weights, need: Need, row: Ints,
@@ -121,7 +122,7 @@ def write_row(
     row[WAITING] = (ask.delay * (start - plan.since) + ask.run * plan.dur) // PICO
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def price_at(
     cells: Any, rows: Rows, pool: Any, p: int, job: Any, first_s: int, start: int, ready: int, transport: int,
     latency: int, weights: Weights, row: Any,
@@ -135,14 +136,14 @@ def price_at(
     )
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def total_of(row: Ints) -> int:
     """Sum of a row's terms, micro-yuan."""
     total = row[ENERGY] + row[CARBON] + row[TRANSPORT] + row[LATENCY]
     return total + row[USE] + row[SCARCITY] + row[WAITING]
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def better(row: Ints, own: int, s: int, best: Ints, best_own: int, best_s: int) -> bool:
     """Whether a row beats the best so far: by total, start, own subtree first, site, pool."""
     total, held = total_of(row), total_of(best)
@@ -157,7 +158,7 @@ def better(row: Ints, own: int, s: int, best: Ints, best_own: int, best_s: int) 
     return row[POOL] < best[POOL]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # other nodes of the process go on meanwhile
+@njit(cache=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy")  # other nodes of the process go on meanwhile
 def place_batch(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int, weights: Weights,
     pool: Any, own: Any, job: Any, barred: Any, ready: Any, transport: Any, latency: Any, out: Any, choice: Any,
@@ -176,7 +177,7 @@ def place_batch(
     for j in range(job.shape[0]):
         ask = job_of(job, j)
         for s in range(sites):
-            out[j, s, :] = 0
+            set_all(out[j, s], 0)
             out[j, s, POOL] = -1
             out[j, s, CODE] = barred[j, s] if barred[j, s] != OK else CODE_POOL_KIND
             out[j, s, READY] = ready[j, s]
@@ -201,7 +202,7 @@ def place_batch(
                         latency[j, s], weights, need, trial,
                     )
                     if better(trial, own[s], s, row, own[s], s):
-                        row[:] = trial
+                        set_to(row, trial)
                     continue
                 code = why_not(cells, low, rows, p, s, first_s, need, plan, ask.deadline)
             if row[POOL] < 0:
@@ -214,7 +215,7 @@ def place_batch(
             take(cells, low, high, rows, pool, ask, first_s, out[j, best])
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def take(
     cells: Any, low: Any, high: Any, rows: Rows, pool: Ints, ask: Job, first_s: int, row: Ints
 ) -> None:
@@ -224,7 +225,7 @@ def take(
     reserve(cells, low, high, rows, p, pool[p, SITE], k0, k1, need_of(pool, p, ask))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def floors_of(low: Any, rows: Rows, pool: Any) -> Ints:
     """The least price of a second over the whole horizon: watt, power, core, card; int64[P, 4]."""
     floors = np.empty((pool.shape[0], 4), np.int64)
@@ -234,7 +235,7 @@ def floors_of(low: Any, rows: Rows, pool: Any) -> Ints:
     return floors
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def choose_one(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int, weights: Weights, pool: Any, own: Any,
     ask: Job, j: int, barred: Any, ready: Any, transport: Any, latency: Any, won: Any, scarce: bool, spans: Ints,
@@ -323,7 +324,7 @@ def choose_one(
     return best_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy")
 def choose_batch(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, now_s: int, weights: Weights,
     pool: Any, own: Any, job: Any, barred: Any, ready: Any, transport: Any, latency: Any, won: Any, choice: Any,

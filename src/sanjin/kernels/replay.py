@@ -37,7 +37,8 @@ from sanjin.kernels.board import (
     times_power,
 )
 from sanjin.kernels.carry import BARRED, CUT, NEVER, Lines, arrival, book, reach
-from sanjin.kernels.easy import larger, pop, push, wider
+from sanjin.kernels.easy import pop, push
+from sanjin.kernels.lists import larger, put_in_order, set_to, wider, with_one, without_first
 from sanjin.kernels.place import ROUNDING, choose_one, floors_of, total_of
 from sanjin.kernels.stops import (
     CLOSING,
@@ -74,6 +75,8 @@ from sanjin.kernels.tables import (
 )
 from sanjin.kernels.tiers import Sender, remember, renew
 from sanjin.kernels.windows import (
+    UNBEGUN,
+    Begin,
     Jobs,
     Rule,
     ask_of,
@@ -83,7 +86,6 @@ from sanjin.kernels.windows import (
     take_back,
     until_of,
     widen,
-    with_one,
 )
 
 SITE_DOWN, SITE_UP, LINES, SITE_LEFT = range(4)
@@ -118,7 +120,7 @@ class Stopped(NamedTuple):
     parked: Any
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _may_gain(
     cells: Any, low: Any, rows: Rows, pool: Any, ask: Job, home: int, first_s: int, now: int, weights: Weights,
     spans: Any, scarce: bool, freed: Any, below: int,
@@ -156,20 +158,21 @@ def _may_gain(
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy")
 def replay_jobs(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, near: Any, jobs: Jobs,
-    lines: Lines, turns: Turns, rule: Rule, place: Any, start: Any, end: Any, offers: Any = None, begin: Any = None,
+    lines: Lines, turns: Turns, rule: Rule, begin: Begin, place: Any, start: Any, end: Any, offers: Any = None,
     until_s: int = NEVER, stops: Any = None,
 ) -> Stopped:
     """Place J jobs; writes ``place`` (a pool, or -1), ``start`` and ``end`` int64[J] of the run that was finished.
 
-    It stops before what happens at ``until_s``. With ``begin`` it goes on from where another stopped, on a board of
-    its own capacity and prices; ``place``, ``start``, ``end`` and the load of ``lines`` are then those of the other.
+    It stops before what happens at ``until_s``. ``begin``: from the first job on
+    (:data:`sanjin.kernels.windows.FROM_THE_FIRST`), or from where another stopped, on a board of its own capacity and
+    prices; ``place``, ``start``, ``end`` and the load of ``lines`` are then those of the other.
     ``near`` int64[S, S]: of equal places, the one with the greater value for the job's origin is taken.
     ``offers``: the search goes down the tree (:mod:`sanjin.kernels.tiers`), where no price is below nothing.
-    ``stops`` where work can stop and go on (:class:`sanjin.kernels.stops.Stops`); then neither ``offers`` nor
-    ``begin``.
+    ``stops`` where work can stop and go on (:class:`sanjin.kernels.stops.Stops`); then no ``offers``, and from
+    the first job on.
     """
     looks = rule.move_gain >= 0
     waits_late = looks  # whether a list is kept of what has not started
@@ -206,19 +209,26 @@ def replay_jobs(
     horizon_s = first_s + (cells.shape[1] - 1) * SLOT
     now, state, t, i, look = first_s, 0, 0, 0, 0
     freed, fresh = np.empty((2, pool.shape[0]), np.int64), np.empty((2, pool.shape[0]), np.int64)
-    freed[0], freed[1], fresh[0], fresh[1] = NEVER, -1, NEVER, -1
+    for p in range(pool.shape[0]):
+        freed[0, p], freed[1, p], fresh[0, p], fresh[1, p] = NEVER, -1, NEVER, -1
     spare = np.empty((2, pool.shape[0]), np.int64)
     next_look, stop_s = horizon_s, min(horizon_s, until_s)
     looking, turn_end, retry = 0, LOOKS_A_TURN, 0
-    if begin is not None:
+    if begin.from_s > UNBEGUN:
         now = next_look = begin.from_s
-        i, given[:] = begin.arrived, begin.given
-        freed[0], freed[1] = 0, cells.shape[1] - 2
+        i = begin.arrived
+        set_to(given, begin.given)
+        for p in range(pool.shape[0]):
+            freed[0, p], freed[1, p] = 0, cells.shape[1] - 2
         running, heap_at, heap_job, parked, no_place, later, late = resume(
             cells, low, high, rows, first_s, weights, pool, jobs, rule, begin, place, start, end, given, worth,
             listed, spare, offers,
         )
-    slowest, below_nothing = np.argmin(pool[:, SPEED]), bool(np.any(floors < 0))
+    slowest, below_nothing = 0, False
+    for p in range(pool.shape[0]):
+        if pool[p, SPEED] < pool[slowest, SPEED]:
+            slowest = p
+        below_nothing = below_nothing or floors[p].min() < 0
     came_free = True
     while True:
         # -- which job is next
@@ -227,9 +237,7 @@ def replay_jobs(
         if retry > 0 and look >= min(looking, LOOKS_A_TURN) and again_at == todo:
             for n in range(retry):
                 again, todo = with_one(again, todo, parked[n])
-            parked[: no_place - retry] = parked[retry:no_place].copy()
-            no_place -= retry
-            retry = 0
+            no_place, retry = without_first(parked, no_place, retry), 0
         placing = again_at < todo and look in (turn_end, looking)
         making_room = arrives = False
         if stops is not None:
@@ -239,7 +247,7 @@ def replay_jobs(
             if turn_over and phase == 1:  # all is placed: who makes room for whom
                 phase, room_at = 2, 0
                 if rolled and stops.least >= 0:
-                    later[:late] = np.sort(later[:late])
+                    put_in_order(later, late)
                     seen = 0
                     for n in range(touches):
                         marks[touched[n]] = True
@@ -457,10 +465,12 @@ def replay_jobs(
                 late = kept_late
                 looking = late if looks else 0
                 if stops is not None:
-                    later[:late] = np.sort(later[:late])
+                    put_in_order(later, late)
                     phase, rolled = 1, True
-                fresh[:], freed[0], freed[1] = freed, NEVER, -1
-                came_free = bool(np.any(fresh[1] >= 0))
+                came_free = False
+                for p in range(pool.shape[0]):
+                    came_free = came_free or freed[1, p] >= 0
+                    fresh[0, p], fresh[1, p], freed[0, p], freed[1, p] = freed[0, p], freed[1, p], NEVER, -1
                 retry, turn_end = min(no_place, RETRIES), LOOKS_A_TURN
                 continue
             if stops is not None and waking > 0 and wake_at[0] <= now:

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from sanjin.kernels.board import BLOCK, OK, SLOT, Need, Rows, any_scarce, first_hopeful, floor_of, reserve, spans_of
+from sanjin.kernels.lists import set_to
 from sanjin.kernels.place import better, take, total_of, write_row
 from sanjin.kernels.starts import FAR, best_start
 from sanjin.kernels.tables import (
@@ -73,7 +74,7 @@ def scratch_of(low: Any, rows: Rows) -> Scratch:
     )
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def with_times(ask: Job, seconds: int, latest: int) -> Job:
     """The job with other seconds of work and another latest start."""
     return Job(
@@ -82,7 +83,7 @@ def with_times(ask: Job, seconds: int, latest: int) -> Job:
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def best_at(
     cells: Any, low: Any, high: Any, rows: Rows, pool: Any, s: int, first_s: int, now: int, weights: Weights, ask: Job,
     ready: int, transport: int, latency: int, scarce: bool, scratch: Scratch,
@@ -112,7 +113,7 @@ def best_at(
     return row[POOL] >= 0
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _free(
     cells: Any, low: Any, high: Any, rows: Rows, pool: Any, first_s: int, now: int, runs: Runs, r: int, sign: int
 ) -> None:
@@ -124,7 +125,7 @@ def _free(
         reserve(cells, low, high, rows, p, pool[p, SITE], k0, min(k1, cells.shape[1] - 2), need)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _take_back(cells: Any, low: Any, high: Any, rows: Rows, pool: Any, first_s: int, ask: Job, row: Any) -> None:
     """Free the window of a row that was taken."""
     p = row[POOL]
@@ -133,7 +134,7 @@ def _take_back(cells: Any, low: Any, high: Any, rows: Rows, pool: Any, first_s: 
     reserve(cells, low, high, rows, p, pool[p, SITE], k0, k1, Need(-n.cores, -n.mem, -n.cards, -n.mw))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def _try(
     cells: Any, low: Any, high: Any, rows: Rows, pool: Any, s: int, first_s: int, now: int, weights: Weights, ask: Job,
     ready: int, transport: int, latency: int, before: int, runs: Runs, count: int, p: int, scarce: bool,
@@ -158,7 +159,7 @@ def _try(
     if found:
         gain = before - total_of(row)
         take(cells, low, high, rows, pool, once, first_s, row)
-        taken[0] = row
+        set_to(taken[0], row)
         n, end_s = 1, first_s + (cells.shape[1] - 1) * SLOT
         for r in range(last + 1):
             if runs.pool[r] != p:
@@ -194,7 +195,7 @@ def _try(
     return (gain, stops) if found else (0, 0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy")
 def best_room(
     cells: Any, low: Any, high: Any, rows: Rows, pool: Any, s: int, first_s: int, now: int, weights: Weights, ask: Job,
     ready: int, transport: int, latency: int, before: int, runs: Runs, count: int, scratch: Scratch,

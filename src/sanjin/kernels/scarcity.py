@@ -21,7 +21,7 @@ from sanjin.kernels.tables import (
 )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy")
 def add_load(won: Any, choice: Any, pool: Any, job: Any, first_s: int, cores: Any, cards: Any, mw: Any) -> None:
     """Add cores and cards [P, T] and milliwatts [S, T] (int64) of what was chosen, in whole slots.
 

@@ -28,7 +28,7 @@ from sanjin.kernels.tables import Plan
 FAR = np.int64(2**63 - 1)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def best_start(
     cells: Any, low: Any, high: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, plan: Plan, b0: int,
     scarce: bool, least: int, limit: int, spans: Ints, bound: Ints,
@@ -76,7 +76,7 @@ def best_start(
     return best_at
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def best_in_block(
     cells: Any, low: Any, rows: Rows, p: int, s: int, first_s: int, need: Need, plan: Plan, b: int,
     scarce: bool, best: int, best_at: int,

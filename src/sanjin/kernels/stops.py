@@ -110,7 +110,7 @@ def stops_of(
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def keep(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, stops: Stops, j: int,
     ask: Job, won: Any,
@@ -152,14 +152,14 @@ def keep(
     return total
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def needs(pool: Any, jobs: Jobs, p: int, j: int) -> Need:
     """What a job takes from pool ``p``."""
     ask = Job(jobs.cores[j], 0, jobs.cards[j], -1, -1, 0, 0, 0, 0, 0, 0, 0, jobs.cores[j], 0, 0)
     return need_of(pool, p, ask)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def has_room_now(pool: Any, jobs: Jobs, stops: Stops, j: int, p: int) -> bool:
     """Whether what runs leaves room for the job to begin; as :meth:`sanjin.flow.view.View.has_room_now`."""
     need, s = needs(pool, jobs, p, j), pool[p, SITE]
@@ -170,7 +170,7 @@ def has_room_now(pool: Any, jobs: Jobs, stops: Stops, j: int, p: int) -> bool:
     return stops.mw[s] == 0 or stops.mw[s] + need.mw <= stops.cap[s]
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def next_start(stops: Stops, j: int, start: Any) -> int:
     """When the window begins for which the job waits; -1 where it waits for none."""
     if stops.state[j] == PLACED:
@@ -181,7 +181,7 @@ def next_start(stops: Stops, j: int, start: Any) -> int:
     return -1
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def go(pool: Any, jobs: Jobs, stops: Stops, j: int, p: int, now: int, start: Any, end: Any) -> bool:
     """Let the job run from now on; whether it ends in this window, at ``end[j]``. Else it stops at that's end."""
     need, i, s = needs(pool, jobs, p, j), stops.nth[j], pool[p, SITE]
@@ -197,7 +197,7 @@ def go(pool: Any, jobs: Jobs, stops: Stops, j: int, p: int, now: int, start: Any
     return stops.window[i] + 1 >= stops.pieces[i] or end[j] <= stops.windows[i, stops.window[i], 1]
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def leave(pool: Any, jobs: Jobs, stops: Stops, j: int, p: int) -> None:
     """The job runs no longer."""
     need, s = needs(pool, jobs, p, j), pool[p, SITE]
@@ -211,7 +211,7 @@ def leave(pool: Any, jobs: Jobs, stops: Stops, j: int, p: int) -> None:
             break
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def pause(pool: Any, jobs: Jobs, stops: Stops, j: int, p: int, now: int, start: Any, end: Any) -> bool:
     """The job has stopped; whether it waits for its next window. Else the rest of it has no place."""
     i = stops.nth[j]
@@ -228,7 +228,7 @@ def pause(pool: Any, jobs: Jobs, stops: Stops, j: int, p: int, now: int, start: 
     return True
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def forget(jobs: Jobs, stops: Stops, j: int, halted: Any, count: int) -> None:
     """What the job had done is lost with its site: it begins again."""
     stops.done[j], stops.held[j], stops.since[j], stops.state[j] = 0, -1, jobs.arrive[j], PLACED
@@ -240,7 +240,7 @@ def forget(jobs: Jobs, stops: Stops, j: int, halted: Any, count: int) -> None:
                 halted[HALTED_KEPT, n] = 0
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def _gather(pool: Any, jobs: Jobs, stops: Stops, rule: Rule, s: int, now: int, place: Any, start: Any) -> int:
     """Fill ``stops.runs`` with what may stop at site ``s``, those first that wait most cheaply; how many."""
     runs, count = stops.runs, 0
@@ -270,7 +270,7 @@ def _gather(pool: Any, jobs: Jobs, stops: Stops, rule: Rule, s: int, now: int, p
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def room_for(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, jobs: Jobs, rule: Rule,
     stops: Stops, j: int, now: int, place: Any, start: Any, worth: int, spare: Any,

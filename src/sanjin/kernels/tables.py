@@ -93,7 +93,7 @@ LOOKS_A_TURN = 200
 """Placed jobs that a live node looks at again in one turn, for a better place or for room; replays too."""
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def job_of(job: Ints, j: int) -> Job:
     """Row ``j`` of the job table."""
     return Job(
@@ -115,7 +115,7 @@ def job_of(job: Ints, j: int) -> Job:
     )
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def need_of(pool: Ints, p: int, ask: Job) -> Need:
     """What the job takes from the pool, at full use."""
     cores, mem, cards = ask.cores, ask.mem, ask.cards
@@ -123,7 +123,7 @@ def need_of(pool: Ints, p: int, ask: Job) -> Need:
     return Need(cores, mem, cards, power)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def need_code(pool: Ints, p: int, ask: Job) -> int:
     """0 where the pool could hold the job when empty, else the constraint that fails first."""
     if ask.kind >= 0 and ask.kind != pool[p, KIND]:
@@ -141,19 +141,19 @@ def need_code(pool: Ints, p: int, ask: Job) -> int:
     return OK
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def use_of(pool: Ints, p: int, ask: Job, dur: int) -> int:
     """The site's charge for its machines, pico-yuan."""
     return dur * (ask.cores * pool[p, USE_CORE] + ask.cards * pool[p, USE_CARD])
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def weighed(pico: int, weight: int) -> int:
     """An amount times a weight of 1/1000."""
     return pico if weight == 1000 else pico // 1000 * weight
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def plan_of(
     pool: Ints,
     p: int,
@@ -183,7 +183,7 @@ def plan_of(
     )
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def slots_of(first_s: int, start: int, until: int) -> tuple[int, int]:
     """First and last slot (inclusive) of a window."""
     return (start - first_s) // SLOT, (until - 1 - first_s) // SLOT

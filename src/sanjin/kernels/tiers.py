@@ -101,7 +101,7 @@ class Search(NamedTuple):
     pools: Any
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def renew(offers: Offers, cells: Any, rows: Rows, p: int, k0: int, k1: int) -> None:
     """Bring the offers in line after the free capacity of pool ``p`` changed in these slots."""
     for k in range(k0, k1 + 1):
@@ -115,13 +115,13 @@ def renew(offers: Offers, cells: Any, rows: Rows, p: int, k0: int, k1: int) -> N
             _tell(offers, level, p, k, min(offers.free[level - 1, p, k], rest))
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _small(amount: int) -> Any:
     """An amount in 32 bits; less than nothing is nothing that could be asked for."""
     return np.int32(max(min(amount, 2**31 - 1), -1))
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _tell(offers: Offers, level: int, p: int, k: int, now_free: Any) -> None:
     """Note what is free at a pool in a slot, and pass it up as far as it changes what is offered."""
     c, b = p, k // BLOCK
@@ -151,7 +151,7 @@ def _tell(offers: Offers, level: int, p: int, k: int, now_free: Any) -> None:
         c, now_free = n, most_below
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _level(hold: int) -> int:
     """The longest window of known free cores within ``hold`` seconds from a slot's begin."""
     level, slots = 0, (hold + SLOT - 1) // SLOT
@@ -160,7 +160,7 @@ def _level(hold: int) -> int:
     return level
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def least_of(floors: Any, p: int, need: Need, plan: Plan) -> int:
     """Less than any window in pool ``p`` can cost, pico-yuan."""
     whole = (plan.dur + SLOT - 1) // SLOT * SLOT
@@ -168,7 +168,7 @@ def least_of(floors: Any, p: int, need: Need, plan: Plan) -> int:
     return least + (floors[p, 2] * need.cores + floors[p, 3] * need.cards) * whole
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def push(pools: Any, left: int, bound: int, n: int) -> int:
     """Put a pool or offer into the queue, a heap by bound; how many are in it."""
     i = left
@@ -179,7 +179,7 @@ def push(pools: Any, left: int, bound: int, n: int) -> int:
     return left + 1
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def pop(pools: Any, left: int) -> int:
     """Take the first out of the queue; how many are left."""
     last = left - 1
@@ -196,7 +196,7 @@ def pop(pools: Any, left: int) -> int:
     return last
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _plan(offers: Offers, g: int, x: Search) -> Plan:
     """The job on an offer's best machine, as near as any of its subtree is."""
     transport, sender = 0, x.sender
@@ -205,7 +205,7 @@ def _plan(offers: Offers, g: int, x: Search) -> Plan:
     return plan_of(offers.best, g, x.ask, x.end_s, x.now, x.now, transport, 0, x.weights)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _has_room(offers: Offers, n: int, k: int, last: int, level: int, need: Need) -> bool:
     """Whether slots ``k`` to ``last`` may have room at pool or offer ``n``: two windows cover them."""
     return (
@@ -215,7 +215,7 @@ def _has_room(offers: Offers, n: int, k: int, last: int, level: int, need: Need)
     )
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _first_room(
     offers: Offers, n: int, k: int, level: int, need: Need, plan: Plan, first_s: int, least: int, limit: int
 ) -> int:
@@ -239,7 +239,7 @@ def _first_room(
     return slots
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _quick(spans: Any, n: int, need: Need, plan: Plan, k: int, first_s: int, least: int) -> int:
     """A bound of the price that is quick to find: that of a start in the block of slot ``k``, not before it, or at
     ``least`` from the next block on. :data:`FAR` where that is too late."""
@@ -251,7 +251,7 @@ def _quick(spans: Any, n: int, need: Need, plan: Plan, k: int, first_s: int, lea
     return min(soon, least + plan.delay * (first_s + (b + 1) * BLOCK * SLOT - plan.since)) + plan.fixed
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _enqueue(offers: Offers, g: int, x: Search, limit: int, left: int) -> int:
     """Put an offer into the queue, with a bound that is quick to find; how many are there."""
     if need_code(offers.best, g, x.ask) != OK:
@@ -268,7 +268,7 @@ def _enqueue(offers: Offers, g: int, x: Search, limit: int, left: int) -> int:
     return push(x.pools, left, bound, n)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _promise(offers: Offers, g: int, x: Search, limit: int, least: int) -> int:
     """Not more than any place under an offer costs, pico-yuan, or :data:`FAR` where that is not below ``limit``."""
     plan, need = _plan(offers, g, x), need_of(offers.best, g, x.ask)
@@ -302,7 +302,7 @@ def _promise(offers: Offers, g: int, x: Search, limit: int, least: int) -> int:
     return best + plan.fixed if found else FAR
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _enqueue_pool(offers: Offers, p: int, x: Search, limit: int, left: int) -> int:
     """Put a pool into the queue with a bound of its price; how many are there."""
     s, sender = x.pool[p, SITE], x.sender
@@ -326,7 +326,7 @@ def _enqueue_pool(offers: Offers, p: int, x: Search, limit: int, left: int) -> i
     return push(x.pools, left, bound, p)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def begin_asking(offers: Offers, x: Search) -> int:
     """Put the pools that won last, or those of the origin alone, into the queue; how many.
 
@@ -345,7 +345,7 @@ def begin_asking(offers: Offers, x: Search) -> int:
     return left
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def ask_roots(offers: Offers, x: Search, limit: int, left: int) -> int:
     """Put the offers of the whole tree that may be below ``limit`` into the queue; how many are there.
 
@@ -364,7 +364,7 @@ def ask_roots(offers: Offers, x: Search, limit: int, left: int) -> int:
     return left
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def remember(offers: Offers, p: int) -> None:
     """Note the pool that won, in place of the one that was noted first."""
     last = offers.recent.shape[0] - 1
@@ -376,7 +376,7 @@ def remember(offers: Offers, p: int) -> None:
     offers.recent[last] = p
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def ask_down(offers: Offers, x: Search, limit: int, left: int) -> int:
     """Ask nodes until a pool is the first in the queue, or nothing is below ``limit``; how many are in the queue.
 

@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from sanjin.kernels.board import OK, SLOT, Need, Rows, reserve, room
-from sanjin.kernels.easy import larger, push
+from sanjin.kernels.easy import push
+from sanjin.kernels.lists import larger, with_one
 from sanjin.kernels.pieces import left_after
 from sanjin.kernels.place import total_of, write_row
 from sanjin.kernels.tables import ROW, SITE, SPEED, Job, Weights, need_code, need_of, plan_of
@@ -55,7 +56,15 @@ class Begin(NamedTuple):
     parked: Any
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+UNBEGUN = -(2**62)
+"""For ``from_s``: nothing came before."""
+
+
+FROM_THE_FIRST = Begin(UNBEGUN, 0, np.empty(0, np.bool_), np.empty(0, np.int64), np.empty(0, np.int64))
+"""A replay of all jobs."""
+
+
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def ask_with(jobs: Jobs, j: int, now: int, rule: Rule, asked: int, since: int) -> Job:
     """The job as the placement kernel takes it, with so many seconds of work that waits since then."""
     slot = now // SLOT * SLOT
@@ -69,7 +78,7 @@ def ask_with(jobs: Jobs, j: int, now: int, rule: Rule, asked: int, since: int) -
     )
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def ask_of(jobs: Jobs, j: int, now: int, rule: Rule, stops: Any = None) -> Job:
     """The job, or what is left of it, as the placement kernel takes it; ``stops`` where work can stop
     (:class:`sanjin.kernels.stops.Stops`)."""
@@ -78,7 +87,7 @@ def ask_of(jobs: Jobs, j: int, now: int, rule: Rule, stops: Any = None) -> Job:
     return ask_with(jobs, j, now, rule, asked_of(jobs, j, stops), stops.since[j])
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def asked_of(jobs: Jobs, j: int, stops: Any = None) -> int:
     """Seconds at speed 1 that the job asks for, or that are left of them."""
     if stops is None:
@@ -86,21 +95,12 @@ def asked_of(jobs: Jobs, j: int, stops: Any = None) -> int:
     return left_after(jobs.asked[j], stops.done[j], stops.cost[j])
 
 
-@njit(cache=True, error_model="numpy")
-def with_one(jobs: Any, count: int, j: int) -> tuple[Any, int]:
-    """A list of ``count`` jobs with one more, in a larger array where it is full."""
-    if count == jobs.shape[0]:
-        jobs = larger(jobs)
-    jobs[count] = j
-    return jobs, count + 1
-
-
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def until_of(pool: Any, p: int, start: int, asked: int) -> int:
     return start + (asked * 1000 + pool[p, SPEED] - 1) // pool[p, SPEED]
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def widen(freed: Any, pool: Any, p: int, k0: int, k1: int) -> None:
     """Note that capacity came free in a pool; power did for all pools of the site."""
     for q in range(pool.shape[0]):
@@ -108,7 +108,7 @@ def widen(freed: Any, pool: Any, p: int, k0: int, k1: int) -> None:
             freed[0, q], freed[1, q] = min(freed[0, q], k0), max(freed[1, q], k1)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def take_back(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, jobs: Jobs, j: int, place: Any, start: Any,
     from_s: int, sign: int, freed: Any, offers: Any, stops: Any = None,
@@ -132,7 +132,7 @@ def take_back(
     )
 
 
-@njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, forceinline=True)
 def _take_back(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, jobs: Jobs, j: int, p: int, start: int,
     until: int, from_s: int, sign: int, freed: Any, offers: Any,
@@ -153,7 +153,7 @@ def _take_back(
         widen(freed, pool, p, k0, k1)
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
 def shut(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, pool: Any, s: int, now: int, sign: int, offers: Any
 ) -> None:
@@ -166,7 +166,7 @@ def shut(
                 renew(offers, cells, rows, p, k0, k1)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def resume(
     cells: Any, low: Any, high: Any, rows: Rows, first_s: int, weights: Weights, pool: Any, jobs: Jobs, rule: Rule,
     begin: Begin, place: Any, start: Any, end: Any, given: Any, worth: Any, listed: Any, freed: Any, offers: Any,

@@ -9,7 +9,7 @@ from sanjin.kernels import tables
 from sanjin.kernels.carry import NEVER
 from sanjin.kernels.replay import Stopped, replay_jobs
 from sanjin.kernels.stops import Stops, stops_of
-from sanjin.kernels.windows import Begin, Jobs, Rule
+from sanjin.kernels.windows import FROM_THE_FIRST, Begin, Jobs, Rule
 from sanjin.model.money import MICRO_PER_FEN
 from sanjin.model.policy import Policy
 from sanjin.model.units import HORIZON_SLOTS, HOUR_S, SLOT_S
@@ -60,12 +60,13 @@ class _Run:
 
     def __init__(self, work: Workload, policy: Policy, many_pools: int) -> None:
         count, held = len(work), work.fork.checkpoint if work.fork else None
-        self.work, self.policy, self.board, self.begin = work, policy, board_of(work, policy), None
+        self.work, self.policy, self.board = work, policy, board_of(work, policy)
         turns, states = turns_of(work.region, work.outages, work.begin_s, announced=held is not None)
         self.turns, self.lines = turns, lines_of(work.region, work.network, states, work.supply.slots)
         if held is None:
             self.place = np.full(count, -1, np.int64)
             self.start, self.end = np.zeros(count, np.int64), np.zeros(count, np.int64)
+            self.begin = FROM_THE_FIRST
         else:
             self.place, self.start, self.end = (a.copy() for a in (held.place, held.start_s, held.end_s))
             self.lines.load[:] = held.load
@@ -102,8 +103,8 @@ class _Run:
         rule = Rule(policy.rule.at_home, policy.rule.hurries, LOOK_AHEAD_S, policy.move_gain_fen * MICRO_PER_FEN)
         return replay_jobs(
             board.cells, board.low, board.high, board.rows, work.begin_s,
-            self._weights(), work.pool, nearness(work.region), jobs, self.lines, self.turns, rule, self.place,
-            self.start, self.end, self.offers, self.begin, until_s, self.stops,
+            self._weights(), work.pool, nearness(work.region), jobs, self.lines, self.turns, rule, self.begin,
+            self.place, self.start, self.end, self.offers, until_s, self.stops,
         )  # fmt: skip
 
 

@@ -40,8 +40,9 @@ def submit(world: World, name: str, key: str, cores: int = 16, hours: int = 2, *
     return future.result(0)[0].id
 
 
-def busy(world: World) -> dict[str, str]:
-    """One of each: running, placed for later, waiting without a place, a reservation, work given to another node."""
+def busy(world: World, full_days: int = 8) -> dict[str, str]:
+    """One of each: running, placed for later, a reservation, work given to another node, and on a full horizon waiting
+    without a place."""
     now = world.clock.now()
     ids = {
         "runs": submit(world, "yangquan", "runs", cores=48, site="yangquan", delay_price_fen_per_hour=10**5),
@@ -50,7 +51,7 @@ def busy(world: World) -> dict[str, str]:
         "later": submit(world, "taiyuan", "later", earliest_start_s=now + 9 * HOUR_S, deadline_firm=False),
         "away": submit(world, "datong", "away", cores=40, site="changzhi", delay_price_fen_per_hour=10**5),
     }
-    for day in range(8):  # the horizon is full
+    for day in range(full_days):  # eight: the horizon is full
         submit(world, "yangquan", f"full{day}", cores=64, hours=24, site="yangquan", delay_price_fen_per_hour=10**5)
     ids["queued"] = submit(world, "yangquan", "queued", cores=64, hours=24, site="yangquan")
     world.run(1800, by=60)
@@ -97,7 +98,7 @@ def test_all_work_goes_on_as_it_was_placed_and_the_original_is_not_touched(world
 
 
 def test_a_trace_comes_on_top_and_waits_for_what_is_there(world: World, tmp_path: Path) -> None:
-    ids = busy(world)
+    ids = busy(world, full_days=1)
     begin_s = last_s({n: node.parts.store for n, node in world.nodes.items()})
     trace = generate(Recipe(jobs=30, days=0.1, seed=3, widest=4))
     rule = Rule(load=0.0, fold_days=0, data_share=0, begin_s=begin_s)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanjin.flow.admit import ceiling_fen
@@ -172,27 +172,37 @@ def test_what_cannot_be_an_array_is_refused(make: Make) -> None:
             world.nodes[HOME].submit([Submission(key="k", spec=spec)])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(1, 40), st.integers(1, 3), st.integers(1, 6), st.integers(0, 3000))
-def test_members_go_where_they_would_go_singly(make: Make, members: int, cores: int, slots: int, price: int) -> None:
+def test_members_go_where_they_would_go_singly(make: Make) -> None:
     world = make(cores=8)
     node = world.nodes[HOME]
-    spec = array(members, cores, slots, delay_price_fen_per_hour=price, site=HOME)
-    whole = JobRecord(id="a-1", key="", spec=spec, state=JobState.QUEUED)
-    single = replace(spec, members=0)
-    for i in range(members):
-        node.view.put(JobRecord(id=f"b-{i}", key="", spec=single, state=JobState.QUEUED))
-    kept = node.view.supply.board.cells.copy()
-    found, sizes = Counter[tuple[str, int]](), {f"{HOME}-1": members}
-    for event in place_array(node.view, changed(whole, id=f"{HOME}-1"), world.clock.now()):
-        if isinstance(event, ev.Placed):
-            found[event.placement.pool, event.placement.start_s] += sizes[event.job]
-        elif isinstance(event, ev.Split):
-            sizes |= {p.job: p.members for p in event.parts}
-    node.view.supply.board.cells[:] = kept
-    alone = place(node.view, [f"b-{i}" for i in range(members)], world.clock.now())
-    singly = [(e.placement.pool, e.placement.start_s) for e in alone if isinstance(e, ev.Placed)]
-    assert found == Counter(singly)
+    board = node.view.supply.board
+    kept = board.cells.copy()
+
+    def all_free() -> None:
+        board.cells[:] = kept
+        board.settle()
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.integers(1, 40), st.integers(1, 3), st.integers(1, 6), st.integers(0, 3000))
+    def law(members: int, cores: int, slots: int, price: int) -> None:
+        spec = array(members, cores, slots, delay_price_fen_per_hour=price, site=HOME)
+        whole = JobRecord(id="a-1", key="", spec=spec, state=JobState.QUEUED)
+        single = replace(spec, members=0)
+        for i in range(members):
+            node.view.put(JobRecord(id=f"b-{i}", key="", spec=single, state=JobState.QUEUED))
+        found, sizes = Counter[tuple[str, int]](), {f"{HOME}-1": members}
+        all_free()
+        for event in place_array(node.view, changed(whole, id=f"{HOME}-1"), world.clock.now()):
+            if isinstance(event, ev.Placed):
+                found[event.placement.pool, event.placement.start_s] += sizes[event.job]
+            elif isinstance(event, ev.Split):
+                sizes |= {p.job: p.members for p in event.parts}
+        all_free()
+        alone = place(node.view, [f"b-{i}" for i in range(members)], world.clock.now())
+        singly = [(e.placement.pool, e.placement.start_s) for e in alone if isinstance(e, ev.Placed)]
+        assert found == Counter(singly)
+
+    law()
 
 
 def free_at_home(world: World) -> list[int]:

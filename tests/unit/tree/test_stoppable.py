@@ -92,7 +92,7 @@ def test_patient_work_runs_in_the_cheap_hours_alone_and_costs_less(make: Make) -
         totals.append(placed.terms.total)
         stops = len(pieces) - 1
         assert sum(b - a for a, b in pieces) == 10 * HOUR_S + 60 * stops
-        world.run(int(pieces[-1][1]) - world.clock.now() + 2 * HOUR_S, by=SLOT_S)
+        world.run(int(pieces[-1][1]) - world.clock.now() + 2 * HOUR_S, by=2 * SLOT_S)
         done = record(world, job)
         assert done.state is JobState.SUCCEEDED
         # every piece has its own run, and each is metered and settled; the bill is their sum
@@ -196,7 +196,7 @@ def test_a_node_that_starts_again_knows_the_windows_that_are_left(make: Make) ->
     world.nodes[HOME].parts.store.close()
     world.open(HOME)
     assert (world.nodes[HOME].view.supply.free_cores == before).all()
-    world.run(record(world, job).placement.pieces[-1][1] - world.clock.now() + HOUR_S, by=SLOT_S)
+    world.run(record(world, job).placement.pieces[-1][1] - world.clock.now() + HOUR_S, by=2 * SLOT_S)
     assert record(world, job).state is JobState.SUCCEEDED
     assert all_is_free(world)
 
