@@ -16,17 +16,20 @@ __all__ = ["kube_lab", "lab", "postgres", "ray_lab", "s3"]
 
 GROUPS = (
     re.compile(r"/test_(ray|slurm|slurm_rest|ray_site|slurm_site|parallel)\.py::|/test_engine\.py::.*\[(.*-)?(ray|slurm)(-.*)?\]"),
+    re.compile(r"/test_(tiers|checkpoint|replay_command)\.py::"),
+    re.compile(r"/test_(stopping|plain_stops)\.py::"),
     re.compile(r"browser/"),
     re.compile(r"/test_(s3|stores)\.py::|/test_mover\.py::.*\[(.*-)?s3(-.*)?\]"),
 )
-"""Tests by their ids that share servers which take long to start: clusters, and S3. With several processes (``-n``) all
-of a group run in one, so that its servers are started once; they begin before the files."""
+"""Tests by their ids that share what takes long to get: clusters, S3, and the other shapes of the compiled loop, which
+two processes would compile at one time. With several processes (``-n``) all of a group run in one; they begin before
+the files."""
 
 LONGEST = (
-    "acceptance/test_keeping", "acceptance/test_nodes", "acceptance/test_replay_command", "acceptance/test_commands",
-    "acceptance/test_shapes", "acceptance/test_forking", "unit/replay/test_fork", "unit/tree/test_stoppable",
-    "unit/kernels/test_place", "unit/replay/test_replay", "acceptance/test_two_provinces", "unit/replay/test_recorded",
-    "unit/replay/test_checkpoint", "faults/test_simulate", "acceptance/test_cosigning", "unit/replay/test_scenarios",
+    "acceptance/test_keeping", "acceptance/test_nodes", "acceptance/test_commands", "acceptance/test_shapes",
+    "acceptance/test_forking", "unit/replay/test_fork", "unit/tree/test_stoppable", "unit/kernels/test_place",
+    "unit/replay/test_replay", "acceptance/test_workflows", "acceptance/test_two_provinces",
+    "unit/replay/test_recorded", "faults/test_simulate", "acceptance/test_cosigning", "unit/replay/test_scenarios",
     "acceptance/test_tutorial", "contract/test_engine", "acceptance/test_functions_as_jobs",
 )  # fmt: skip
 """Files of twenty seconds and more. They begin first, so that none is left over at the end."""

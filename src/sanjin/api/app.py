@@ -109,7 +109,7 @@ def _complete(app: FastAPI) -> None:
         if app.openapi_schema is None:
             found = generate()
             parts = found.setdefault("components", {})
-            parts.setdefault("schemas", {}).update(SCHEMAS)
+            parts["schemas"] = problems.schemas() | parts.get("schemas", {}) | SCHEMAS
             parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             found["security"] = [{"token": []}]
             app.openapi_schema = found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 from fastapi import Request, Response
@@ -15,8 +16,16 @@ from sanjin.model.status import ProblemDetails
 
 MEDIA_TYPE = "application/problem+json"
 
+PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}}
+"""An error answer in the description of a route; as a model, FastAPI would make it anew for every route and status."""
+
 _CODES = {"missing": "missing_field", "missing_argument": "missing_field"}
 _CODES.update(dict.fromkeys(("unexpected_keyword_argument", "extra_forbidden"), "unknown_field"))
+
+
+def schemas() -> dict[str, Any]:
+    """JSON schemas of :data:`PROBLEM` and its parts, by name."""
+    return msgspec.json.schema_components([ProblemDetails], ref_template="#/components/schemas/{name}")[1]
 
 
 def details(fault: SanjinError) -> ProblemDetails:

@@ -32,7 +32,7 @@ from sanjin.api.metrics import metrics_routes
 from sanjin.api.output_routes import output_routes
 from sanjin.api.planning_routes import planning_routes
 from sanjin.api.present import Present
-from sanjin.api.problems import MEDIA_TYPE
+from sanjin.api.problems import PROBLEM
 from sanjin.api.rights import About
 from sanjin.api.stream import EventHub
 from sanjin.api.what_if_routes import what_if_routes
@@ -52,7 +52,6 @@ from sanjin.model.status import (
     JobBill,
     LinkStatus,
     Me,
-    ProblemDetails,
     RegionStatus,
     SiteStatus,
 )
@@ -76,18 +75,17 @@ _BODY: dict[str, Any] = {
         },
     }
 }
-_PROBLEM: dict[str, Any] = {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}}
 FAULTS: dict[int | str, dict[str, Any]] = {
-    401: {"description": "no valid token", **_PROBLEM},
-    403: {"description": "not allowed", **_PROBLEM},
-    404: {"description": "no such thing", **_PROBLEM},
-    422: {"description": "the input is wrong: everything that is wrong with it", **_PROBLEM},
-    503: {"description": "a node does not answer", **_PROBLEM},
+    401: {"description": "no valid token", **PROBLEM},
+    403: {"description": "not allowed", **PROBLEM},
+    404: {"description": "no such thing", **PROBLEM},
+    422: {"description": "the input is wrong: everything that is wrong with it", **PROBLEM},
+    503: {"description": "a node does not answer", **PROBLEM},
 }
 _SUBMIT_FAULTS: dict[int | str, dict[str, Any]] = {
-    409: {"description": "a client key was used for another job", **_PROBLEM},
-    413: {"description": "the body is too large", **_PROBLEM},
-    507: {"description": "the store cannot write; nothing was accepted", **_PROBLEM},
+    409: {"description": "a client key was used for another job", **PROBLEM},
+    413: {"description": "the body is too large", **PROBLEM},
+    507: {"description": "the store cannot write; nothing was accepted", **PROBLEM},
 }
 
 NodeName = Annotated[str, Query(description="id of a node; empty: the highest here", max_length=100)]

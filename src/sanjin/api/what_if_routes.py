@@ -14,22 +14,20 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from sanjin.api.answers import answer
 from sanjin.api.bodies import whole_body
 from sanjin.api.guard import Asking, Guard
-from sanjin.api.problems import MEDIA_TYPE, from_validation
+from sanjin.api.problems import PROBLEM, from_validation
 from sanjin.api.what_ifs import WhatIfs
 from sanjin.model.access import Action
 from sanjin.model.errors import ProblemsFound
-from sanjin.model.status import ProblemDetails
 from sanjin.model.what_if import Timeline, WhatIf, WhatIfRun
 from sanjin.tree import timeline as timelines
 from sanjin.tree.region import LiveRegion
 
 BODY_MAX = 1 << 16
 
-_PROBLEM: dict[str, Any] = {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}}
 _ASK_FAULTS: dict[int | str, dict[str, Any]] = {
-    413: {"description": "the body is too large", **_PROBLEM},
-    429: {"description": "too many wait already", **_PROBLEM},
-    507: {"description": "the folder cannot be written", **_PROBLEM},
+    413: {"description": "the body is too large", **PROBLEM},
+    429: {"description": "too many wait already", **PROBLEM},
+    507: {"description": "the folder cannot be written", **PROBLEM},
 }
 _BODY: dict[str, Any] = {
     "requestBody": {

@@ -38,7 +38,7 @@ from sanjin.kernels.board import (
 )
 from sanjin.kernels.carry import BARRED, CUT, NEVER, Lines, arrival, book, reach
 from sanjin.kernels.easy import pop, push
-from sanjin.kernels.lists import larger, put_in_order, set_to, wider, with_one, without_first
+from sanjin.kernels.lists import larger, put_in_order, set_all, set_to, wider, with_one, without_first
 from sanjin.kernels.place import ROUNDING, choose_one, floors_of, total_of
 from sanjin.kernels.stops import (
     CLOSING,
@@ -81,8 +81,10 @@ from sanjin.kernels.windows import (
     Rule,
     ask_of,
     asked_of,
+    nothing_free,
     resume,
     shut,
+    slowest_of,
     take_back,
     until_of,
     widen,
@@ -208,9 +210,7 @@ def replay_jobs(
     listed = np.zeros(count, np.bool_)  # whether it is among those that may still move
     horizon_s = first_s + (cells.shape[1] - 1) * SLOT
     now, state, t, i, look = first_s, 0, 0, 0, 0
-    freed, fresh = np.empty((2, pool.shape[0]), np.int64), np.empty((2, pool.shape[0]), np.int64)
-    for p in range(pool.shape[0]):
-        freed[0, p], freed[1, p], fresh[0, p], fresh[1, p] = NEVER, -1, NEVER, -1
+    freed, fresh = nothing_free(pool.shape[0]), nothing_free(pool.shape[0])
     spare = np.empty((2, pool.shape[0]), np.int64)
     next_look, stop_s = horizon_s, min(horizon_s, until_s)
     looking, turn_end, retry = 0, LOOKS_A_TURN, 0
@@ -218,17 +218,13 @@ def replay_jobs(
         now = next_look = begin.from_s
         i = begin.arrived
         set_to(given, begin.given)
-        for p in range(pool.shape[0]):
-            freed[0, p], freed[1, p] = 0, cells.shape[1] - 2
+        set_all(freed[0], 0)
+        set_all(freed[1], cells.shape[1] - 2)
         running, heap_at, heap_job, parked, no_place, later, late = resume(
             cells, low, high, rows, first_s, weights, pool, jobs, rule, begin, place, start, end, given, worth,
             listed, spare, offers,
         )
-    slowest, below_nothing = 0, False
-    for p in range(pool.shape[0]):
-        if pool[p, SPEED] < pool[slowest, SPEED]:
-            slowest = p
-        below_nothing = below_nothing or floors[p].min() < 0
+    slowest, below_nothing = slowest_of(pool), floors.min() < 0
     came_free = True
     while True:
         # -- which job is next
@@ -467,10 +463,8 @@ def replay_jobs(
                 if stops is not None:
                     put_in_order(later, late)
                     phase, rolled = 1, True
-                came_free = False
-                for p in range(pool.shape[0]):
-                    came_free = came_free or freed[1, p] >= 0
-                    fresh[0, p], fresh[1, p], freed[0, p], freed[1, p] = freed[0, p], freed[1, p], NEVER, -1
+                fresh, freed = freed, nothing_free(pool.shape[0])
+                came_free = fresh[1].max() >= 0
                 retry, turn_end = min(no_place, RETRIES), LOOKS_A_TURN
                 continue
             if stops is not None and waking > 0 and wake_at[0] <= now:

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from sanjin.kernels.board import OK, SLOT, Need, Rows, reserve, room
+from sanjin.kernels.carry import NEVER
 from sanjin.kernels.easy import push
 from sanjin.kernels.lists import larger, with_one
 from sanjin.kernels.pieces import left_after
@@ -62,6 +63,25 @@ UNBEGUN = -(2**62)
 
 FROM_THE_FIRST = Begin(UNBEGUN, 0, np.empty(0, np.bool_), np.empty(0, np.int64), np.empty(0, np.int64))
 """A replay of all jobs."""
+
+
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")
+def nothing_free(pools: int) -> Any:
+    """In which slots capacity came free, the first and the last of each pool, int64[2, pools]: in none yet."""
+    slots = np.empty((2, pools), np.int64)
+    for p in range(pools):
+        slots[0, p], slots[1, p] = NEVER, -1
+    return slots
+
+
+@njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)
+def slowest_of(pool: Any) -> int:
+    """The slowest pool, of equals the first."""
+    found = 0
+    for p in range(pool.shape[0]):
+        if pool[p, SPEED] < pool[found, SPEED]:
+            found = p
+    return found
 
 
 @njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)

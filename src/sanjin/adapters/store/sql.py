@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,25 @@ def upgrade(connection: sa.Connection) -> None:
             return
         if found and str(found) > HEAD:
             raise StoreFailed(f"the schema is at {found}, this version of Sanjin knows {HEAD}: use a later one")
-    from alembic import command
-    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, HEAD)
+    scripts = _migrations()
+
+    def steps(found: Any, _: object) -> Any:
+        return scripts._upgrade_revs(HEAD, found)  # as Alembic's own command does
+
+    migration = MigrationContext.configure(connection, opts={"fn": steps, "script": scripts})
+    with migration.begin_transaction(), Operations.context(migration):
+        migration.run_migrations()
+
+
+@cache
+def _migrations() -> Any:
+    """The steps from one schema to the next, read once for all the stores of a process."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(Path(__file__).parent / "migrations"))
 
 
 class SqlStore:
