@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,6 +136,15 @@ class SlurmLab:
     def kill_controller(self, number: int = signal.SIGKILL) -> None:
         """End the controller, and wait until it is gone."""
         self._kill("slurmctld.pid", number)
+
+    @contextmanager
+    def without_controller(self) -> Iterator[None]:
+        """The controller is killed, and goes on from its state at the end, whatever came of it."""
+        self.kill_controller()
+        try:
+            yield
+        finally:
+            self.start_controller()
 
     def say(self, *words: str) -> str:
         """What a command of Slurm answers."""

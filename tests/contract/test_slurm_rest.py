@@ -155,10 +155,9 @@ def test_what_slurm_refuses_is_told_with_the_reason(make: Make, rest: EngineSett
 
 def test_a_controller_and_a_slurmrestd_that_are_killed_lose_nothing(make: Make, lab: SlurmLab, tmp_path: Path) -> None:
     engine = make()
-    lab.kill_controller()
-    engine.start([order("one", COUNT)])
-    until(lambda: "slurmrestd" in engine.info().fault, "a fault", 60)
-    lab.start_controller()
+    with lab.without_controller():
+        engine.start([order("one", COUNT)])
+        until(lambda: "slurmrestd" in engine.info().fault, "a fault", 120)
     assert ends(engine, "one")[0].exit_status == 0
     until(lambda: engine.info().fault == "", "an answer")
     lab.kill_rest()
