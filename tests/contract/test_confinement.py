@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -168,6 +169,12 @@ DISK_BOMBS = {
     "the outputs folder": "import os\nos.chdir(os.environ['SANJIN_OUTPUTS'])\n"
     "for n in range(60): open(f'part{n}', 'wb').write(bytes(1 << 20))\n",
 }
+
+
+def test_a_program_finds_the_packages_of_the_nodes_python(make: Make, kind: str) -> None:
+    engine = make()
+    done = run(engine, "ours", sys.executable, "-c", "import sanjin.examples.spectra, duckdb; duckdb.connect()")
+    assert done.exit_status == 0, said(engine, "ours")
 
 
 @pytest.mark.parametrize("bomb", DISK_BOMBS)

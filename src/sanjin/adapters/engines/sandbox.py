@@ -52,6 +52,9 @@ _ETC = (
     "timezone",
 )
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SYS = ("/sys/devices/system/cpu", "/sys/fs/cgroup")
+"""What a machine says of its cores, and of the bounds that hold for a process. Landlock shows that these are there; a
+library that finds them and may not read them gives up (DuckDB does)."""
 _OWN_ROOTS = ("dev", "job", "proc", "sys", "tmp")
 """At the root of a file system: what a run has of its own, whatever its image has there."""
 _IMAGE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -135,7 +138,7 @@ def _python_folders() -> list[str]:
         sys.base_prefix,
         os.path.realpath(sys.base_prefix),
         str(executable.parent.parent),
-        str(Path(sanjin.__file__).parent),
+        str(Path(sanjin.__file__).parents[1]),  # what is on Python's path is listed before it is looked into
     ]
 
 
@@ -264,7 +267,7 @@ def landlock_paths(order: RunOrder, files: RunFolder, read_only: Sequence[str]) 
         if f"{files.root}/".startswith(f"{os.path.realpath(folder)}/"):
             raise Refused(f"{folder} holds the folder of all runs, {files.root}: Landlock cannot hide one in the other")
     run = files.runs / order.key
-    system = ["/usr", *_SYSTEM, "/proc", *(f"/etc/{name}" for name in _ETC)]
+    system = ["/usr", *_SYSTEM, "/proc", *_SYS, *(f"/etc/{name}" for name in _ETC)]
     own = [*map(str, files.writable(order).values()), f"{run}/tmp"]
     devices = [f"/dev/{name}" for name in _DEVICES]
     return {"read": [*system, *shown, *inputs, f"{run}/inputs"], "write": [*own, *devices]}
